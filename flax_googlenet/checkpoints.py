@@ -1,0 +1,298 @@
+"""Checkpoints that explain themselves; the only module that knows Orbax.
+
+A checkpoint is one directory, `WORKDIR/checkpoints/STEP`, written atomically:
+
+    weights/          parameters, batch statistics, averaged parameters
+    optimizer/        the optimizer's state and the step
+    description/      resolved config, class names, metrics, versions, as JSON
+    metrics/          figures of the evaluation at that step, where there was one
+    digests.json      SHA-256 of every file above
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import logging
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+
+from flax_googlenet.errors import UserError
+
+DIRECTORY = "checkpoints"
+DIGESTS = "digests.json"
+FORMAT = 1
+
+_logger = logging.getLogger(__name__)
+# Orbax warns of settings that are ours on purpose, at every call.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname or record.levelno > logging.WARNING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a checkpoint says of itself.
+
+    Attributes:
+      config: the resolved config, plain.
+      class_names: in the order of the logits.
+      result: the run's result line if it was complete, else {}.
+      versions: of the packages that wrote it.
+    """
+
+    config: Mapping[str, Any]
+    class_names: tuple[str, ...]
+    result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the item `description`."""
+        versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")}
+        fields = dataclasses.asdict(dataclasses.replace(self, versions=versions))
+        return {"format": FORMAT, **fields, "class_names": list(self.class_names)}
+
+
+class Checkpoints:
+    """The checkpoints of one run: saved in the background, the last and best ones kept."""
+
+    def __init__(self, workdir: str, *, keep_last: int, keep_best: int) -> None:
+        """Open, or make, `workdir/checkpoints`; what a killed run left half-written is removed.
+
+        Args:
+          workdir: directory of the run.
+          keep_last: how many of the latest checkpoints stay.
+          keep_best: how many of those with the highest top1 stay besides.
+        """
+        self.directory = epath.Path(workdir).expanduser().absolute() / DIRECTORY
+
+        def by_top1(metrics: Mapping[str, float]) -> float:
+            return metrics["top1"]
+
+        self._saving = 0
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            item_names=("weights", "optimizer", "description"),
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=AnyPreservationPolicy(
+                    [
+                        LatestN(keep_last),
+                        BestN(get_metric_fn=by_top1, n=keep_best, keep_checkpoints_without_metrics=False),
+                    ]
+                ),
+                best_fn=by_top1,  # has the metrics written, so that the best are known after a restart
+                cleanup_tmp_directories=True,
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+            ),
+        )
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the last complete checkpoint."""
+        step: int | None = self._manager.latest_step()
+        return step
+
+    def path(self, step: int) -> str:
+        """Directory of the checkpoint of a step."""
+        return str(self.directory / str(step))
+
+    def save(
+        self,
+        step: int,
+        *,
+        weights: Mapping[str, Any],
+        optimizer: Mapping[str, Any],
+        description: Description,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Copy the arrays to the host and write them in the background."""
+        self.wait()
+        self._saving = step
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                weights=ocp.args.StandardSave(weights),
+                optimizer=ocp.args.StandardSave(optimizer),
+                description=ocp.args.JsonSave(description.to_json()),
+            ),
+            metrics=dict(metrics) if metrics else None,
+        )
+
+    def restore(
+        self, step: int, *, weights: Mapping[str, Any], optimizer: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays of a step.
+
+        Args:
+          step: of a complete checkpoint.
+          weights, optimizer: the same trees, of arrays or of shapes with shardings; they
+            say where each array goes.
+
+        Raises:
+          UserError: a file is damaged, or the checkpoint is of another network.
+        """
+        checkpoint = self.directory / str(step)
+        verify_digests(checkpoint)
+        return _restore_item(checkpoint, "weights", weights), _restore_item(checkpoint, "optimizer", optimizer)
+
+    def wait(self) -> None:
+        """Until the last save is complete on disk. Errors of the writer are raised here."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Finish writing and let go."""
+        self.wait()
+        self._manager.close()
+
+    def _write_digests(self) -> None:
+        # Orbax calls this between the last file and the renaming that completes the
+        # checkpoint, so the digests are part of what is committed.
+        if jax.process_index() != 0:
+            return
+        step = next(each for each in self.directory.iterdir() if each.name.split(".")[0] == str(self._saving))
+        items = [each for each in step.iterdir() if each.is_dir()]
+        digests = {str(path.relative_to(step)): _sha256(path) for item in items for path in _files(item)}
+        (step / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True))
+
+
+def find(path: str) -> epath.Path:
+    """Directory of the checkpoint that a path means.
+
+    Args:
+      path: a checkpoint; or a run's workdir, or the `checkpoints` in it, for the last
+        one there. `gs://` and the other addresses that fsspec knows are copied to a
+        temporary directory first.
+
+    Raises:
+      UserError: there is no checkpoint.
+    """
+    try:
+        files, root = fsspec.core.url_to_fs(str(path))
+        checkpoint = _locate(files, root)
+        if checkpoint and "://" in str(path):
+            local = pathlib.Path(tempfile.mkdtemp(prefix="flax_googlenet-")) / checkpoint.rsplit("/", 1)[-1]
+            files.get(checkpoint, str(local), recursive=True)
+            return epath.Path(local)
+    except (ImportError, OSError, ValueError) as error:
+        raise UserError(f"Could not read {path}: {error}; gs:// needs the package gcsfs.") from error
+    if checkpoint is None:
+        raise UserError(f"There is no checkpoint in {path}; give a run's --workdir, or WORKDIR/{DIRECTORY}/STEP.")
+    return epath.Path(checkpoint)
+
+
+def _locate(files: fsspec.AbstractFileSystem, root: str) -> str | None:
+    for directory in (root, f"{root}/{DIRECTORY}"):
+        if files.exists(f"{directory}/description") and files.exists(f"{directory}/weights"):
+            return directory.rstrip("/")
+        if files.isdir(directory):
+            names = [each.rstrip("/").rsplit("/", 1)[-1] for each in files.ls(directory, detail=False)]
+            steps = [name for name in names if name.isdigit()]
+            if steps:
+                return f"{directory}/{max(steps, key=int)}"
+    return None
+
+
+def describe(checkpoint: epath.Path) -> Description:
+    """What the checkpoint in a directory (of `find`) says of itself.
+
+    Raises:
+      UserError: it says nothing that can be read.
+    """
+    try:
+        fields = json.loads((checkpoint / "description" / "metadata").read_text())
+        written = fields.pop("format")
+        description = Description(**{**fields, "class_names": tuple(fields["class_names"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{checkpoint} is not a checkpoint of flax_googlenet: its description cannot be read.") from error
+    if written > FORMAT:
+        raise UserError(f"{checkpoint} has format {written}, newer than this version reads ({FORMAT}); update flax_googlenet.")
+    return description
+
+
+def load_weights(checkpoint: epath.Path, like: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables to evaluate with: averaged parameters where there are any.
+
+    Args:
+      checkpoint: a directory of `find`, written on any number of devices.
+      like: the model's variables as shapes with shardings.
+
+    Raises:
+      UserError: a file is damaged, or the checkpoint is of another network.
+    """
+    verify_digests(checkpoint)
+    recorded = _recorded_arrays(checkpoint, "weights")
+    averaged = any(path[0] == "averaged_params" for path in recorded)
+    tree = {
+        "params": like["params"],
+        "batch_stats": like.get("batch_stats", {}),
+        "averaged_params": like["params"] if averaged else {},
+    }
+    weights = _restore_item(checkpoint, "weights", tree)
+    return {"params": weights["averaged_params"] or weights["params"], "batch_stats": weights["batch_stats"]}
+
+
+def _recorded_arrays(checkpoint: epath.Path, item: str) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Shapes of the arrays of an item by their path."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(checkpoint / item).item_metadata.tree
+    leaves = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))[0]
+    return {_names(path): tuple(leaf.shape) for path, leaf in leaves if hasattr(leaf, "shape")}
+
+
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(str(getattr(part, "key", getattr(part, "idx", getattr(part, "name", part)))) for part in path)
+
+
+def _restore_item(checkpoint: epath.Path, item: str, like: Any) -> Any:
+    if item == "weights":
+        recorded = _recorded_arrays(checkpoint, item)
+        wanted = {_names(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_flatten_with_path(like)[0]}
+        for path in sorted(recorded.keys() | wanted.keys()):
+            if recorded.get(path) != wanted.get(path):
+                raise UserError(
+                    f"{checkpoint} is of another network: {'/'.join(path)} is {recorded.get(path, 'missing')} there "
+                    f"and {wanted.get(path, 'missing')} here."
+                )
+
+    def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(checkpoint / item, jax.tree.map(shape_of, like))
+
+
+def verify_digests(checkpoint: epath.Path) -> None:
+    """Compare every file with its digest: Orbax's arrays carry no checksum.
+
+    Raises:
+      UserError: a file is missing or changed; it is named.
+    """
+    try:
+        digests = json.loads((checkpoint / DIGESTS).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{checkpoint / DIGESTS} cannot be read, so the checkpoint cannot be trusted; use another one.") from error
+    for name, digest in digests.items():
+        path = checkpoint / name
+        if not path.exists() or _sha256(path) != digest:
+            raise UserError(f"{path} is damaged: it is not the file that was saved; use another checkpoint.")
+
+
+def _files(directory: epath.Path) -> list[epath.Path]:
+    found = []
+    for each in directory.iterdir():
+        found += _files(each) if each.is_dir() else [each]
+    return found
+
+
+def _sha256(path: epath.Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

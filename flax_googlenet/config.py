@@ -1,0 +1,203 @@
+"""Every key of an experiment's config, its default, and the check of what a user wrote.
+
+A file in `configs/` states what its experiment sets; `resolve` fills in the rest from
+`DEFAULTS`, refuses what is not here, and freezes the result. The resolved config is
+what a checkpoint records.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from flax_googlenet.errors import UserError, did_you_mean
+
+# Durations are strings with their unit: "500 steps", "1 epoch", "1.5e6 examples".
+DEFAULTS: dict[str, Any] = {
+    "seed": 0,  # of the initial weights, dropout, shuffling and crops
+    "batch_size": 32,  # over all devices and hosts
+    "duration": "60 epochs",
+    "log_every": "50 steps",
+    "model": {
+        "name": "googlenet",
+        "num_classes": 1000,
+        "normalization": "none",  # none | lrn | batch
+        "dimension_reduction": True,  # Figure 2b of the paper, or 2a
+        "stem_reduce": True,  # the 1x1 convolution before the stem's 3x3
+        "aux_heads": True,
+        "dropout": 0.4,
+        "aux_dropout": 0.7,
+        "dtype": "float32",  # of activations: float32 | bfloat16
+        "initializer": "xavier",  # xavier | he
+        "initial_bias": 0.0,  # BVLC starts every bias but the last layers' at 0.2
+    },
+    "data": {
+        "source": "image_folder",  # image_folder | mnist_sample
+        "path": "",  # of an image folder: holds train/CLASS/*.jpg and val/CLASS/*.jpg
+        "image_size": 224,
+        "resize": 256,  # shorter side in pixels before the centre crop
+        "train_crop": "random_resized",  # random_resized | center
+        "mirror": True,  # flip a random half of the training images
+        "mean": (123.675, 116.28, 103.53),  # of red, green, blue, in 0-255
+        "std": (58.395, 57.12, 57.375),
+        "workers": 0,  # threads that decode; 0: one a core
+        "prefetch": 4,  # batches decoded ahead
+    },
+    "loss": {"aux_weight": 0.3, "label_smoothing": 0.0},
+    "optimizer": {
+        "learning_rate": 0.01,
+        "learning_rate_batch": 0,  # batch size that the rate is for; 0: whatever the batch size is
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 2e-4,  # added to the gradient, kernels only
+        "clip_norm": 0.0,  # of the whole gradient; 0: off
+        "accumulate": 1,  # parts that a batch is computed in, one after the other
+    },
+    "schedule": {
+        "name": "polynomial",  # polynomial | step | cosine | constant
+        "warmup": "0 steps",  # linear from 0
+        "power": 0.5,  # polynomial
+        "decay_rate": 0.96,  # step
+        "decay_every": "8 epochs",  # step
+    },
+    "averaging": {
+        "kind": "none",  # none | ema | polyak (uniform)
+        "decay": 0.9999,  # ema
+        "start": "0 steps",
+    },
+    "evaluation": {"every": "1 epoch", "batch_size": 100},
+    "checkpoint": {"every": "1 epoch", "keep_last": 2, "keep_best": 1},
+}
+
+# What may differ between a run and the one it resumes: none of it changes a result.
+OPERATIONAL_KEYS = frozenset(
+    {
+        "log_every",
+        "data.path",
+        "data.workers",
+        "data.prefetch",
+        "evaluation.every",
+        "evaluation.batch_size",
+        "checkpoint.every",
+        "checkpoint.keep_last",
+        "checkpoint.keep_best",
+    }
+)
+
+_CHOICES = {
+    "model.name": ("googlenet",),
+    "model.normalization": ("none", "lrn", "batch"),
+    "model.dtype": ("float32", "bfloat16"),
+    "model.initializer": ("xavier", "he"),
+    "data.train_crop": ("random_resized", "center"),
+    "data.source": ("image_folder", "mnist_sample"),
+    "schedule.name": ("polynomial", "step", "cosine", "constant"),
+    "averaging.kind": ("none", "ema", "polyak"),
+}
+
+_AT_LEAST_ONE = (
+    "batch_size",
+    "model.num_classes",
+    "data.prefetch",
+    "optimizer.accumulate",
+    "evaluation.batch_size",
+    "checkpoint.keep_last",
+)
+
+
+def resolve(config: Mapping[str, Any]) -> FrozenConfigDict:
+    """Check a config and fill in the defaults.
+
+    Args:
+      config: what an experiment sets, with the nesting of `DEFAULTS`.
+
+    Returns:
+      Every key of `DEFAULTS`, frozen.
+
+    Raises:
+      UserError: an unknown key, a value of another type, or an unknown choice.
+
+    >>> resolve({"optimizer": {"learning_rate": 1}}).optimizer.learning_rate
+    1.0
+    >>> resolve({"optimiser": {}})
+    Traceback (most recent call last):
+    flax_googlenet.errors.UserError: The config has no key "optimiser"; did you mean "optimizer"?
+    """
+    given = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+    resolved = _merge(DEFAULTS, given, prefix="")
+    flat = flatten(resolved)
+    for key, choices in _CHOICES.items():
+        if flat[key] not in choices:
+            raise UserError(f'config.{key} cannot be "{flat[key]}"; {did_you_mean(str(flat[key]), choices)}')
+    for key in _AT_LEAST_ONE:
+        if flat[key] < 1:
+            raise UserError(f"config.{key} is {flat[key]}; it must be at least 1.")
+    return FrozenConfigDict(resolved)
+
+
+def _merge(defaults: Mapping[str, Any], given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    for key in given:
+        if key not in defaults:
+            raise UserError(f'The config has no key "{prefix}{key}"; {_nearest_key(prefix, key, defaults)}')
+    merged: dict[str, Any] = {}
+    for key, default in defaults.items():
+        if isinstance(default, dict):
+            section = given.get(key, {})
+            if not isinstance(section, Mapping):
+                raise UserError(f"config.{prefix}{key} is a section; set a key of it, such as {next(iter(default))}.")
+            merged[key] = _merge(default, section, f"{prefix}{key}.")
+        else:
+            merged[key] = _convert(f"{prefix}{key}", given.get(key, default), default)
+    return merged
+
+
+def _nearest_key(prefix: str, key: str, defaults: Mapping[str, Any]) -> str:
+    """Suggest a sibling, or failing that a key of that name in another section."""
+    elsewhere = [path for path in flatten(DEFAULTS) if path.rsplit(".", 1)[-1] == key]
+    if elsewhere:
+        return f'did you mean "{elsewhere[0]}"?'
+    return did_you_mean(prefix + key, [prefix + each for each in defaults])
+
+
+def _convert(key: str, value: Any, default: Any) -> Any:
+    kind = type(default)
+    if kind is tuple and isinstance(value, list | tuple) and len(value) == len(default):
+        return tuple(float(each) for each in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # a path such as 0001, which the command line reads as a number
+    if type(value) is not kind:
+        raise UserError(f"config.{key} is {value!r}; it must be {_KINDS[kind]}, such as {default!r}.")
+    return value
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", tuple: "three numbers"}
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones.
+
+    >>> flatten({"a": {"b": 1}, "c": 2})
+    {'a.b': 1, 'c': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping | ConfigDict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def to_json_dict(config: FrozenConfigDict) -> dict[str, Any]:
+    """Plain dictionaries, lists and scalars, as a checkpoint keeps them."""
+    plain: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
+    return plain
+
+
+def first_difference(recorded: FrozenConfigDict, asked: FrozenConfigDict) -> str | None:
+    """Name of the first key, operational ones aside, in which two configs differ."""
+    a, b = flatten(recorded), flatten(asked)
+    return next((key for key in a if key not in OPERATIONAL_KEYS and a[key] != b[key]), None)

@@ -1,0 +1,14 @@
+"""Images: sources of encoded bytes, decoding and crops on the host, augmentation on the device, batches."""
+
+from flax_googlenet.data.batches import EvaluationBatches, TrainBatches, to_devices
+from flax_googlenet.data.sources import Example, Source, check_classes, open_source
+
+__all__ = [
+    "EvaluationBatches",
+    "Example",
+    "Source",
+    "TrainBatches",
+    "check_classes",
+    "open_source",
+    "to_devices",
+]

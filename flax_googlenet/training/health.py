@@ -1,0 +1,58 @@
+"""Signs that a run is failing, told while it can still be helped."""
+
+import collections
+import math
+from collections.abc import Callable, Mapping
+
+from flax_googlenet.errors import UserError
+
+# A head at chance level for this many reports in a row "sits" there.
+PATIENCE = 3
+TOLERANCE = 0.01  # relative distance from ln(classes)
+
+
+class StuckHeads:
+    """Watches for heads that have learned nothing: cross-entropy ln(classes) is a guess."""
+
+    def __init__(self, num_classes: int, warmup_steps: int) -> None:
+        self._chance = math.log(num_classes)
+        self._warmup_steps = warmup_steps
+        self._reports: collections.Counter[str] = collections.Counter()
+
+    def warnings(self, step: int, figures: Mapping[str, float]) -> list[str]:
+        """A sentence for each head that has just been found stuck, once."""
+        if step <= self._warmup_steps:
+            return []
+        found = []
+        for name, loss in figures.items():
+            if not name.startswith("loss_"):
+                continue
+            near = abs(loss - self._chance) < TOLERANCE * self._chance
+            self._reports[name] = self._reports[name] + 1 if near else 0
+            if self._reports[name] == PATIENCE:
+                found.append(
+                    f'warning: head "{name.removeprefix("loss_")}" sits at chance, {loss:.3f} = ln(classes), at step '
+                    f"{step}; if it stays there, try initializer=he, a longer warm-up or normalization=batch."
+                )
+        return found
+
+
+def check_finite(losses: list[float], first_step: int, last_checkpoint: Callable[[], str | None]) -> None:
+    """Stop a run whose loss is not a number.
+
+    Args:
+      losses: of consecutive steps.
+      first_step: the step that the first of them is of.
+      last_checkpoint: gives the directory of the last good one, if there is any.
+
+    Raises:
+      UserError: a loss is infinite or not a number; it names the step and the way back.
+    """
+    for offset, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            path = last_checkpoint()
+            good = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
+            raise UserError(
+                f"The loss became {loss} at step {first_step + offset}; {good}; "
+                "lower config.optimizer.learning_rate or set config.optimizer.clip_norm."
+            )

@@ -1,0 +1,206 @@
+"""A whole run: train, report, evaluate, checkpoint, resume."""
+
+import json
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.checkpoints import Checkpoints, Description, describe
+from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict
+from flax_googlenet.data import Source, TrainBatches, check_classes, open_source, to_devices
+from flax_googlenet.errors import UserError
+from flax_googlenet.evaluation import Evaluator
+from flax_googlenet.models import build_model
+from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
+from flax_googlenet.training.clock import Clock
+from flax_googlenet.training.curves import save_curves
+from flax_googlenet.training.durations import to_steps
+from flax_googlenet.training.health import StuckHeads, check_finite
+from flax_googlenet.training.optimizer import build_optimizer, build_schedule, warmup_steps
+from flax_googlenet.training.reporting import Reporter
+from flax_googlenet.training.state import TrainState, initial_state
+from flax_googlenet.training.step import make_train_step
+
+Result = dict[str, Any]
+
+
+def train(config: FrozenConfigDict, workdir: str) -> Result:
+    """Train until the config's duration is over, going on from the last checkpoint.
+
+    The same call resumes a killed run, exactly, and answers at once for a complete one.
+
+    Args:
+      config: a resolved config.
+      workdir: directory of the run; made if it is not there.
+
+    Returns:
+      "step"; "top1", "top5" and "loss" of the last evaluation; "images_per_second", of
+      training alone; and "checkpoint", the directory of the last one.
+
+    Raises:
+      UserError: the config, the data or the workdir cannot be used, or the loss is no
+        longer a number.
+    """
+    mesh = data_mesh()
+    check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
+    root = pathlib.Path(workdir).expanduser().absolute()
+    checkpoints = _open_checkpoints(config, root)
+    try:
+        latest = checkpoints.latest_step
+        if latest is not None:
+            recorded = describe(checkpoints.directory / str(latest))
+            _check_same_experiment(config, recorded, root)
+            if recorded.result:
+                print(f"The run in {root} is complete.", file=sys.stderr)
+                return {**recorded.result, "checkpoint": checkpoints.path(latest)}
+        return _Run(config, root, mesh, checkpoints).go()
+    finally:
+        checkpoints.close()
+
+
+def _open_checkpoints(config: FrozenConfigDict, root: pathlib.Path) -> Checkpoints:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make the workdir {root}: {error.strerror}; choose another --workdir.") from error
+    return Checkpoints(str(root), keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best)
+
+
+def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root: pathlib.Path) -> None:
+    theirs = resolve(recorded.config)
+    key = first_difference(theirs, config)
+    if key is not None:
+        raise UserError(
+            f"{root} holds checkpoints of another experiment: config.{key} is {flatten(theirs)[key]!r} there and "
+            f"{flatten(config)[key]!r} here; choose another --workdir."
+        )
+
+
+class _Run:
+    """One process's share of a run."""
+
+    def __init__(self, config: FrozenConfigDict, root: pathlib.Path, mesh: Mesh, checkpoints: Checkpoints) -> None:
+        self.config, self.root, self.mesh, self.checkpoints = config, root, mesh, checkpoints
+        source, validation = open_source(config.data, "train"), open_source(config.data, "val")
+        check_classes(source, config.model.num_classes)
+        check_classes(validation, config.model.num_classes)
+        self.class_names = source.class_names
+        self.source: Source = source
+        self.total_steps = self.steps(config.duration)
+        if self.total_steps < 1:
+            raise UserError(f'config.duration "{config.duration}" is no step at all; make it longer.')
+
+        model = build_model(config.model)
+        schedule = build_schedule(config, total_steps=self.total_steps, epoch_size=len(source))
+        optimizer = build_optimizer(config.optimizer, schedule)
+        start = self.steps(config.averaging.start)
+        self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start=start)
+        self.evaluator = Evaluator(config, model, validation, mesh)
+        self.make_state = jax.jit(
+            lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh)
+        )
+        self.clock = Clock()
+
+    def steps(self, duration: str) -> int:
+        return to_steps(duration, batch_size=self.config.batch_size, epoch_size=len(self.source))
+
+    def restore_or_start(self) -> tuple[int, TrainState]:
+        latest = self.checkpoints.latest_step
+        if latest is None:
+            return 0, self.make_state()
+        like = jax.eval_shape(self.make_state)
+        everywhere = replicate(self.mesh)
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), like)
+        weights, rest = self.checkpoints.restore(latest, weights=like.weights(), optimizer=like.optimizer())
+        return latest, TrainState(**weights, **rest)
+
+    def go(self) -> Result:
+        config, total = self.config, self.total_steps
+        first, state = self.restore_or_start()
+        log_every = max(self.steps(config.log_every), 1)
+        evaluate_every, save_every = self.steps(config.evaluation.every), self.steps(config.checkpoint.every)
+        reporter = Reporter(
+            self.root, first_step=first, total_steps=total, enabled=jax.process_index() == 0
+        )
+        devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
+        verb = f"resuming at step {first} of" if first else "training for"
+        reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
+        if jax.process_index() == 0:
+            (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
+        stuck = StuckHeads(config.model.num_classes, warmup_steps(config, epoch_size=len(self.source)))
+        batches = TrainBatches(self.source, config.data, config.seed, config.batch_size)
+        stream = to_devices(batches, range(first, total), split_batch(self.mesh))
+        pending: list[dict[str, jax.Array]] = []  # metrics that are still on the devices
+        figures: dict[str, Any] = {}
+        result: Result = {}
+        try:
+            for step in range(first + 1, total + 1):
+                asked = time.perf_counter()
+                batch = next(stream)
+                self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
+                with jax.transfer_guard("disallow"):
+                    state, metrics = self.step(state, batch)
+                pending.append(metrics)
+                reporter.advance()
+
+                evaluates = step == total or bool(evaluate_every and step % evaluate_every == 0)
+                saves = step == total or bool(save_every and step % save_every == 0)
+                compiled = step == first + 1
+                if not (compiled or evaluates or saves or step % log_every == 0):
+                    continue
+                # Waits for the devices; what follows is known to be finite.
+                fetched = jax.device_get(pending)
+                losses = [float(each["loss"]) for each in fetched]
+                check_finite(losses, step - len(losses) + 1, self.last_good)
+                if compiled:
+                    self.clock.start()
+                    if not (evaluates or saves or log_every == 1):
+                        continue
+                if step % log_every == 0 or step == total:
+                    means = {name: sum(float(each[name]) for each in fetched) / len(fetched) for name in fetched[0]}
+                    reporter.train(step, means, self.clock.lap(), config.batch_size)
+                    for warning in stuck.warnings(step, means):
+                        reporter.say(warning)
+                    pending = []
+                self.clock.stop()
+                if evaluates:
+                    figures = self.evaluator(state.evaluation_variables())
+                    reporter.evaluation(step, figures)
+                if saves:
+                    if step == total:
+                        result = self.result(step, figures)
+                        self.draw_curves(result)
+                    self.save(step, state, figures if evaluates else None, result)
+                self.clock.start()
+        finally:
+            stream.close()
+            reporter.close()
+        return {**result, "checkpoint": self.checkpoints.path(total)}
+
+    def last_good(self) -> str | None:
+        self.checkpoints.wait()
+        latest = self.checkpoints.latest_step
+        return self.checkpoints.path(latest) if latest is not None else None
+
+    def result(self, step: int, figures: dict[str, Any]) -> Result:
+        chosen = {name: figures[name] for name in ("top1", "top5", "loss")}
+        return {"step": step, **chosen, "images_per_second": round(self.clock.overall().images_per_second, 1)}
+
+    def draw_curves(self, result: Result) -> None:
+        if jax.process_index() == 0:
+            name = f"{self.config.model.name} on {self.config.data.source}"
+            save_curves(self.root, f"{name}: top-1 {result['top1']:.4f} after {result['step']} steps")
+
+    def save(self, step: int, state: TrainState, figures: dict[str, Any] | None, result: Result) -> None:
+        self.checkpoints.save(
+            step,
+            weights=state.weights(),
+            optimizer=state.optimizer(),
+            description=Description(to_json_dict(self.config), self.class_names, result),
+            metrics=figures,
+        )

@@ -1,0 +1,75 @@
+"""SGD with momentum as GoogLeNet was trained, and its learning-rate schedules."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.training.durations import to_steps
+
+Schedule = Callable[[Any], Any]
+
+
+def build_schedule(config: FrozenConfigDict, *, total_steps: int, epoch_size: int) -> Schedule:
+    """Learning rate as a function of the step.
+
+    A linear warm-up from 0 over w steps, then with t counted from its end and
+    T = total_steps - w:
+
+    * polynomial: base * (1 - t / T) ^ power (BVLC's quick solver: power 0.5)
+    * step: base * decay_rate ^ floor(t / decay_every) (the paper: -4 % every 8 epochs)
+    * cosine: base / 2 * (1 + cos(pi * t / T))
+    * constant: base
+
+    base = learning_rate, times batch_size / learning_rate_batch where the latter is set.
+
+    Args:
+      config: a resolved config.
+      total_steps: length of the run.
+      epoch_size: examples in an epoch, for durations.
+    """
+    schedule, base = config.schedule, config.optimizer.learning_rate
+    if config.optimizer.learning_rate_batch:
+        base *= config.batch_size / config.optimizer.learning_rate_batch
+    warmup = warmup_steps(config, epoch_size=epoch_size)
+    steps = max(total_steps - warmup, 1)
+    decay_every = to_steps(schedule.decay_every, batch_size=config.batch_size, epoch_size=epoch_size)
+    main = {
+        "polynomial": lambda: optax.polynomial_schedule(base, 0.0, schedule.power, steps),
+        "step": lambda: optax.exponential_decay(base, max(decay_every, 1), schedule.decay_rate, staircase=True),
+        "cosine": lambda: optax.cosine_decay_schedule(base, steps),
+        "constant": lambda: optax.constant_schedule(base),
+    }[schedule.name]()
+    if not warmup:
+        return main
+    return optax.join_schedules([optax.linear_schedule(0.0, base, warmup), main], [warmup])
+
+
+def warmup_steps(config: FrozenConfigDict, *, epoch_size: int) -> int:
+    """Steps over which the learning rate rises."""
+    return to_steps(config.schedule.warmup, batch_size=config.batch_size, epoch_size=epoch_size)
+
+
+def build_optimizer(optimizer: FrozenConfigDict, schedule: Schedule) -> optax.GradientTransformation:
+    """Clip, add coupled L2, accumulate momentum, scale: in this order.
+
+    g <- clip(g);  g <- g + weight_decay * p (kernels only);  v <- momentum * v + g;
+    p <- p - rate * v, or p - rate * (momentum * v + g) with Nesterov.
+
+    Args:
+      optimizer: the section `optimizer` of a resolved config.
+      schedule: learning rate by step.
+    """
+    clip = optax.clip_by_global_norm(optimizer.clip_norm) if optimizer.clip_norm else optax.identity()
+    return optax.chain(
+        clip,
+        optax.add_decayed_weights(optimizer.weight_decay, mask=kernels_only),
+        optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
+    )
+
+
+def kernels_only(params: Any) -> Any:
+    """True for the leaves called "kernel": weights, neither biases nor normalisation."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -1,0 +1,120 @@
+"""What a run shows: a progress bar or plain lines, metrics.jsonl, TensorBoard events."""
+
+import json
+import math
+import pathlib
+import sys
+from collections.abc import Mapping
+
+import tqdm
+from tensorboardX import SummaryWriter
+
+from flax_googlenet.training.clock import Lap
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Reporter:
+    """Writes the figures of a run to every place that wants them."""
+
+    def __init__(self, workdir: pathlib.Path, *, first_step: int, total_steps: int, enabled: bool = True) -> None:
+        """Open the files; what a killed run wrote after `first_step` is taken back.
+
+        Args:
+          workdir: directory of the run.
+          first_step: step that the run starts or resumes from.
+          total_steps: its length.
+          enabled: false on all hosts but the first, which stay silent.
+        """
+        self._enabled = enabled
+        self._total = total_steps
+        if not enabled:
+            return
+        kept = [each for each in read_metrics(workdir) if each["step"] <= first_step]
+        path = workdir / METRICS_FILE
+        path.write_text("".join(json.dumps(each) + "\n" for each in kept))
+        self._file = path.open("a", buffering=1)
+        self._events = SummaryWriter(str(workdir / "events"), purge_step=first_step + 1)
+        self._bar = tqdm.tqdm(
+            total=total_steps,
+            initial=first_step,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}",
+        )
+
+    def advance(self) -> None:
+        """One step was launched."""
+        if self._enabled:
+            self._bar.update()
+
+    def train(self, step: int, figures: Mapping[str, float], lap: Lap, batch_size: int) -> None:
+        """Report the steps since the last report.
+
+        Args:
+          step: number of updates made.
+          figures: means over those steps.
+          lap: their speed.
+          batch_size: examples in a step.
+        """
+        if not self._enabled:
+            return
+        left = (self._total - step) * batch_size / lap.images_per_second if lap.images_per_second else math.nan
+        shown = (
+            f"loss {figures['loss']:.4f}, {lap.images_per_second:.1f} images/s, "
+            f"{lap.data_wait:.0%} waiting for data, {format_seconds(left)} left"
+        )
+        if self._bar.disable:
+            self.say(f"step {step}/{self._total}: {shown}")
+        else:
+            self._bar.set_postfix_str(shown, refresh=False)
+        speed = {"images_per_second": lap.images_per_second, "data_wait": lap.data_wait}
+        self._write(step, {f"train/{name}": value for name, value in {**figures, **speed}.items()})
+
+    def evaluation(self, step: int, figures: Mapping[str, float]) -> None:
+        """Report an evaluation."""
+        if not self._enabled:
+            return
+        self.say(
+            f"step {step}/{self._total}: evaluated {figures['num_examples']} images, "
+            f"top1 {figures['top1']:.4f}, top5 {figures['top5']:.4f}, loss {figures['loss']:.4f}"
+        )
+        self._write(step, {f"val/{name}": value for name, value in figures.items() if name != "num_examples"})
+
+    def say(self, line: str) -> None:
+        """Print a line above the progress bar, to stderr."""
+        if self._enabled:
+            tqdm.tqdm.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Flush and close everything."""
+        if self._enabled:
+            self._bar.close()
+            self._file.close()
+            self._events.close()
+
+    def _write(self, step: int, figures: Mapping[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, **figures}) + "\n")
+        for name, value in figures.items():
+            self._events.add_scalar(name, value, step)
+
+
+def read_metrics(workdir: pathlib.Path) -> list[dict[str, float]]:
+    """The records of a run's metrics.jsonl, in order; a half-written last line is left out."""
+    path = workdir / METRICS_FILE
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+def format_seconds(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> format_seconds(75), format_seconds(3600), format_seconds(float("nan"))
+    ('1:15', '1:00:00', '?')
+    """
+    return tqdm.tqdm.format_interval(seconds).removeprefix("0") if math.isfinite(seconds) else "?"

@@ -1,0 +1,121 @@
+"""The train step: pure, jitted, donated, the batch split over the devices."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.data import augmentation
+from flax_googlenet.sharding import replicate, split_batch
+from flax_googlenet.training.losses import head_losses
+from flax_googlenet.training.optimizer import Schedule
+from flax_googlenet.training.state import TrainState
+
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]
+
+
+def make_train_step(
+    config: FrozenConfigDict,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+    mesh: Mesh,
+    averaging_start: int,
+) -> TrainStep:
+    """Compile one optimizer step.
+
+    Args:
+      config: a resolved config.
+      model, optimizer, schedule: built from it.
+      mesh: devices to run on.
+      averaging_start: step from which weights are averaged.
+
+    Returns:
+      A function of the state, which it consumes, and a batch of "image" (uint8) and
+      "label", split over `mesh`. It returns the next state and scalars: "loss",
+      "learning_rate", and "loss_HEAD" for each head.
+    """
+    root_key = jax.random.key(config.seed)
+    parts = config.optimizer.accumulate
+
+    def loss_and_gradient(params, batch_stats, batch, key):
+        mirror_key, dropout_key = jax.random.split(key)
+        images = augmentation.normalize(batch["image"], config.data)
+        if config.data.mirror:
+            images = augmentation.random_mirror(mirror_key, images)
+
+        def loss_of(params):
+            outputs, updated = model.apply(
+                {"params": params, "batch_stats": batch_stats},
+                images,
+                train=True,
+                rngs={"dropout": dropout_key},
+                mutable=["batch_stats"],
+            )
+            loss, by_head = head_losses(
+                outputs,
+                batch["label"],
+                aux_weight=config.loss.aux_weight,
+                label_smoothing=config.loss.label_smoothing,
+            )
+            return loss, (by_head, updated.get("batch_stats", {}))
+
+        (loss, (by_head, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+        losses = {"loss": loss, **{f"loss_{head}": value for head, value in by_head.items()}}
+        return batch_stats, (losses, gradient)
+
+    def accumulated(params, batch_stats, batch, key):
+        """Mean over `parts` slices of the batch, one after the other in memory.
+
+        Row i goes to slice i % parts, so that no row moves to another device.
+        """
+
+        def one(carry, xs):
+            batch_stats, total = carry
+            index, part = xs
+            key_of_part = jax.random.fold_in(key, index)
+            batch_stats, results = loss_and_gradient(params, batch_stats, part, key_of_part)
+            return (batch_stats, jax.tree.map(jnp.add, total, results)), None
+
+        sliced = jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch)
+        first = jax.tree.map(lambda x: x[0], sliced)
+        _, shapes = jax.eval_shape(loss_and_gradient, params, batch_stats, first, key)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        (batch_stats, total), _ = jax.lax.scan(one, (batch_stats, zeros), (jnp.arange(parts), sliced))
+        return batch_stats, jax.tree.map(lambda x: x / parts, total)
+
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(root_key, state.step)
+        compute = loss_and_gradient if parts == 1 else accumulated
+        batch_stats, (metrics, gradient) = compute(state.params, state.batch_stats, batch, key)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        averaged = average(config.averaging, state.averaged_params, params, state.step - averaging_start)
+        metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
+        return TrainState(state.step + 1, params, batch_stats, opt_state, averaged), metrics
+
+    everywhere, split = replicate(mesh), split_batch(mesh)
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=(everywhere, split), out_shardings=(everywhere, everywhere)
+    )
+
+
+def average(averaging: FrozenConfigDict, averaged: Any, params: Any, age: jax.Array) -> Any:
+    """The next average of the parameters.
+
+    With t = `age` >= 0, a <- a + rate * (p - a), where rate is 1 / (t + 1) for "polyak",
+    the plain mean of all p since the start (Polyak & Juditsky 1992), and
+    max(1 - decay, 1 / (t + 1)) for "ema", which therefore does not remember where it
+    began. Before the start, a follows p.
+    """
+    if averaging.kind == "none":
+        return averaged
+    uniform = 1.0 / (jnp.maximum(age, 0) + 1).astype(jnp.float32)
+    rate = uniform if averaging.kind == "polyak" else jnp.maximum(uniform, 1.0 - averaging.decay)
+    return jax.tree.map(lambda a, p: a + rate * (p - a), averaged, params)

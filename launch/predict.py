@@ -1,0 +1,38 @@
+"""Name what is in image files.
+
+  python -m launch.predict --checkpoint=DIR IMAGE [IMAGE …]
+
+The images are prepared as the checkpoint's run prepared its own.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+import flax_googlenet
+from flax_googlenet.classifier import top_classes
+from launch import command
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://…", required=True)
+_TOP = flags.DEFINE_integer("top", 5, "How many classes to print of each image.", lower_bound=1)
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    if not arguments:
+        raise flax_googlenet.UserError("There is no image to classify; name files after the flags.")
+    classifier = flax_googlenet.load(_CHECKPOINT.value)
+    probabilities = classifier.predict(arguments)
+    predictions = [
+        {"path": path, "classes": top_classes(row, classifier.class_names, _TOP.value)}
+        for path, row in zip(arguments, probabilities, strict=True)
+    ]
+    for prediction in predictions:
+        best = prediction["classes"][0]
+        print(f"{prediction['path']}: {best['name']} ({best['probability']:.1%})", file=sys.stderr)
+    return {"images": predictions}
+
+
+if __name__ == "__main__":
+    command.run(main)
