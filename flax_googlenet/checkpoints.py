@@ -13,10 +13,9 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import logging
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fsspec
@@ -31,10 +30,6 @@ DIRECTORY = "checkpoints"
 DIGESTS = "digests.json"
 FORMAT = 1
 
-_logger = logging.getLogger(__name__)
-# Orbax warns of settings that are ours on purpose, at every call.
-logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname or record.levelno > logging.WARNING)
-
 
 @dataclasses.dataclass(frozen=True)
 class Description:
@@ -43,20 +38,24 @@ class Description:
     Attributes:
       config: the resolved config, plain.
       class_names: in the order of the logits.
+      history: the records of metrics.jsonl so far.
       result: the run's result line if it was complete, else {}.
       versions: of the packages that wrote it.
     """
 
     config: Mapping[str, Any]
     class_names: tuple[str, ...]
+    history: Sequence[Mapping[str, float]] = ()
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of the item `description`."""
-        versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")}
+        versions = {
+            name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")
+        }
         fields = dataclasses.asdict(dataclasses.replace(self, versions=versions))
-        return {"format": FORMAT, **fields, "class_names": list(self.class_names)}
+        return {"format": FORMAT, **fields}
 
 
 class Checkpoints:
@@ -139,7 +138,9 @@ class Checkpoints:
         """
         checkpoint = self.directory / str(step)
         verify_digests(checkpoint)
-        return _restore_item(checkpoint, "weights", weights), _restore_item(checkpoint, "optimizer", optimizer)
+        return _restore_item(checkpoint, "weights", weights), _restore_item(
+            checkpoint, "optimizer", optimizer
+        )
 
     def wait(self) -> None:
         """Until the last save is complete on disk. Errors of the writer are raised here."""
@@ -182,7 +183,9 @@ def find(path: str) -> epath.Path:
     except (ImportError, OSError, ValueError) as error:
         raise UserError(f"Could not read {path}: {error}; gs:// needs the package gcsfs.") from error
     if checkpoint is None:
-        raise UserError(f"There is no checkpoint in {path}; give a run's --workdir, or WORKDIR/{DIRECTORY}/STEP.")
+        raise UserError(
+            f"There is no checkpoint in {path}; give a run's --workdir, or WORKDIR/{DIRECTORY}/STEP."
+        )
     return epath.Path(checkpoint)
 
 
@@ -209,9 +212,14 @@ def describe(checkpoint: epath.Path) -> Description:
         written = fields.pop("format")
         description = Description(**{**fields, "class_names": tuple(fields["class_names"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{checkpoint} is not a checkpoint of flax_googlenet: its description cannot be read.") from error
+        raise UserError(
+            f"{checkpoint} is not a checkpoint of flax_googlenet: its description cannot be read."
+        ) from error
     if written > FORMAT:
-        raise UserError(f"{checkpoint} has format {written}, newer than this version reads ({FORMAT}); update flax_googlenet.")
+        raise UserError(
+            f"{checkpoint} has format {written}, newer than {FORMAT}, the last that this version reads; "
+            "update flax_googlenet."
+        )
     return description
 
 
@@ -246,18 +254,22 @@ def _recorded_arrays(checkpoint: epath.Path, item: str) -> dict[tuple[str, ...],
 
 
 def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
-    return tuple(str(getattr(part, "key", getattr(part, "idx", getattr(part, "name", part)))) for part in path)
+    return tuple(
+        str(getattr(part, "key", getattr(part, "idx", getattr(part, "name", part)))) for part in path
+    )
 
 
 def _restore_item(checkpoint: epath.Path, item: str, like: Any) -> Any:
     if item == "weights":
         recorded = _recorded_arrays(checkpoint, item)
-        wanted = {_names(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_flatten_with_path(like)[0]}
+        wanted = {
+            _names(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_flatten_with_path(like)[0]
+        }
         for path in sorted(recorded.keys() | wanted.keys()):
             if recorded.get(path) != wanted.get(path):
                 raise UserError(
-                    f"{checkpoint} is of another network: {'/'.join(path)} is {recorded.get(path, 'missing')} there "
-                    f"and {wanted.get(path, 'missing')} here."
+                    f"{checkpoint} is of another network: {'/'.join(path)} is "
+                    f"{recorded.get(path, 'missing')} there and {wanted.get(path, 'missing')} here."
                 )
 
     def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -276,7 +288,9 @@ def verify_digests(checkpoint: epath.Path) -> None:
     try:
         digests = json.loads((checkpoint / DIGESTS).read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{checkpoint / DIGESTS} cannot be read, so the checkpoint cannot be trusted; use another one.") from error
+        raise UserError(
+            f"{checkpoint / DIGESTS} cannot be read, so the checkpoint cannot be trusted; use another one."
+        ) from error
     for name, digest in digests.items():
         path = checkpoint / name
         if not path.exists() or _sha256(path) != digest:

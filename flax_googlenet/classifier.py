@@ -31,6 +31,7 @@ class Classifier:
       variables: its "params" and "batch_stats"; averaged where the run averaged.
       config: the resolved config of the run.
       class_names: in the order of the probabilities.
+      history: figures of the training so far, as in metrics.jsonl.
       checkpoint: the directory it came from.
     """
 
@@ -38,6 +39,7 @@ class Classifier:
     variables: Mapping[str, Any]
     config: FrozenConfigDict
     class_names: tuple[str, ...]
+    history: Sequence[Mapping[str, float]]
     checkpoint: str
 
     def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
@@ -57,7 +59,9 @@ class Classifier:
         """
         return self._predict(images, batch_size, all_heads=False)["logits"]
 
-    def predict_heads(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> dict[str, np.ndarray]:
+    def predict_heads(
+        self, images: Sequence[Image] | np.ndarray, batch_size: int = 32
+    ) -> dict[str, np.ndarray]:
         """As `predict`, for each head: "logits", and "aux_4a" and "aux_4d" where the network has them."""
         return self._predict(images, batch_size, all_heads=True)
 
@@ -66,9 +70,14 @@ class Classifier:
             raise TypeError("predict takes a sequence of images; put the one image into a list.")
         results: list[dict[str, np.ndarray]] = []
         for start in range(0, len(images), batch_size):
-            pixels = [decoding.prepare(_pixels(image), self.config.data) for image in images[start : start + batch_size]]
+            pixels = [
+                decoding.prepare(_pixels(image), self.config.data)
+                for image in images[start : start + batch_size]
+            ]
             missing = batch_size - len(pixels)
-            batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))  # one shape, one compilation
+            batch = np.pad(
+                np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0))
+            )  # one shape, one compilation
             heads = jax.device_get(self._forward(self.variables, batch, all_heads))
             results.append({name: value[: len(pixels)] for name, value in heads.items()})
         if not results:
@@ -80,7 +89,7 @@ class Classifier:
     def _forward(self):
         def forward(variables, images, all_heads):
             normalized = augmentation.normalize(images, self.config.data)
-            outputs = self.model.apply(variables, normalized, all_heads=all_heads)
+            outputs: Any = self.model.apply(variables, normalized, all_heads=all_heads)
             return {head: jax.nn.softmax(logits) for head, logits in outputs.items()}
 
         return jax.jit(forward, static_argnums=2)
@@ -113,19 +122,23 @@ def load(path: str | os.PathLike) -> Classifier:
     config = resolve(description.config)
     model = build_model(config.model)
     variables = checkpoints.load_weights(checkpoint, variable_shapes(model, config.data.image_size))
-    return Classifier(model, variables, config, description.class_names, str(checkpoint))
+    return Classifier(model, variables, config, description.class_names, description.history, str(checkpoint))
 
 
 def variable_shapes(model: nn.Module, image_size: int) -> dict[str, Any]:
     """Shapes of a model's variables, placed on the first device of this host."""
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, image_size, image_size, 3), jnp.float32))
+    shapes = jax.eval_shape(
+        model.init, jax.random.key(0), jnp.zeros((1, image_size, image_size, 3), jnp.float32)
+    )
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     place: Any = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)  # noqa: E731
     placed: dict[str, Any] = jax.tree.map(place, shapes)
     return placed
 
 
-def top_classes(probabilities: np.ndarray, class_names: Iterable[str], count: int = 5) -> list[dict[str, Any]]:
+def top_classes(
+    probabilities: np.ndarray, class_names: Iterable[str], count: int = 5
+) -> list[dict[str, Any]]:
     """The likeliest classes of one image: "label", "name" and "probability", best first."""
     names = tuple(class_names)
     order = np.argsort(-probabilities, kind="stable")[:count]

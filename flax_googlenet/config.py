@@ -145,7 +145,9 @@ def _merge(defaults: Mapping[str, Any], given: Mapping[str, Any], prefix: str) -
         if isinstance(default, dict):
             section = given.get(key, {})
             if not isinstance(section, Mapping):
-                raise UserError(f"config.{prefix}{key} is a section; set a key of it, such as {next(iter(default))}.")
+                raise UserError(
+                    f"config.{prefix}{key} is a section; set a key of it, such as {next(iter(default))}."
+                )
             merged[key] = _merge(default, section, f"{prefix}{key}.")
         else:
             merged[key] = _convert(f"{prefix}{key}", given.get(key, default), default)
@@ -173,7 +175,13 @@ def _convert(key: str, value: Any, default: Any) -> Any:
     return value
 
 
-_KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", tuple: "three numbers"}
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    tuple: "three numbers",
+}
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

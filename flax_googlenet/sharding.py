@@ -33,5 +33,6 @@ def check_batch_size(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
         by = f"{devices} devices" + (f" x {parts} accumulation steps" if parts > 1 else "")
         above = (batch_size // unit + 1) * unit
         raise UserError(
-            f"config.batch_size {batch_size} cannot be split over {by}; use a multiple of {unit}, such as {above}."
+            f"config.batch_size {batch_size} cannot be split over {by}; use a multiple of {unit}, "
+            f"such as {above}."
         )

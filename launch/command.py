@@ -62,19 +62,20 @@ def define_overrides(*sections: str) -> Callable[[FrozenConfigDict], FrozenConfi
     config_flags.DEFINE_config_dict(
         "config",
         ConfigDict(),
-        f"Keys of the checkpoint's config may be overridden: --config.KEY=VALUE for {' and '.join(sections)}.",
+        f"--config.KEY=VALUE overrides what the checkpoint recorded, for keys of {' and '.join(sections)}.",
         lock_config=False,
         accept_new_attributes=True,
     )
 
     def apply(config: FrozenConfigDict) -> FrozenConfigDict:
         changed = ConfigDict(config.to_dict(), convert_dict=True)
-        for key, value in flags.FLAGS["config"].override_values.items():
+        for key, value in config_flags.get_override_values(flags.FLAGS["config"]).items():
             if key not in flatten(DEFAULTS):
                 raise UserError(f'The config has no key "{key}"; {did_you_mean(key, flatten(DEFAULTS))}')
             if key.split(".")[0] not in sections:
                 raise UserError(
-                    f"config.{key} is part of what the checkpoint is; only {' and '.join(sections)} can be overridden."
+                    f"config.{key} is part of what the checkpoint is; only {' and '.join(sections)} "
+                    "can be overridden."
                 )
             changed.update_from_flattened_dict({key: value})
         return resolve(changed)
@@ -94,7 +95,7 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
 
 def config_stem() -> str:
     """Name of the config file, without directory and suffix."""
-    return pathlib.Path(flags.FLAGS["config"].config_filename.split(":")[0]).stem
+    return pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
 
 
 def _fail(sentence: str, status: int) -> NoReturn:
@@ -131,5 +132,8 @@ def _check_config_file(argv: Sequence[str]) -> None:
             continue
         path = pathlib.Path((match[1] if match[1] is not None else following).split(":")[0])
         if not path.is_file():
-            beside = [str(each) for each in (path.parent if path.parent.is_dir() else pathlib.Path("configs")).glob("*.py")]
+            beside = [
+                str(each)
+                for each in (path.parent if path.parent.is_dir() else pathlib.Path("configs")).glob("*.py")
+            ]
             raise UserError(f"There is no config file {path}; {did_you_mean(str(path), beside)}")

@@ -17,7 +17,9 @@ from flax_googlenet.evaluation import Evaluator
 from flax_googlenet.sharding import data_mesh
 from launch import command
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://…", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://…", required=True
+)
 _OVERRIDE = command.define_overrides("data", "evaluation")
 
 

@@ -15,7 +15,9 @@ import flax_googlenet
 from flax_googlenet.classifier import top_classes
 from launch import command
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://…", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://…", required=True
+)
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print of each image.", lower_bound=1)
 
 
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         raise flax_googlenet.UserError("There is no image to classify; name files after the flags.")
     classifier = flax_googlenet.load(_CHECKPOINT.value)
     probabilities = classifier.predict(arguments)
-    predictions = [
+    predictions: list[dict[str, Any]] = [
         {"path": path, "classes": top_classes(row, classifier.class_names, _TOP.value)}
         for path, row in zip(arguments, probabilities, strict=True)
     ]

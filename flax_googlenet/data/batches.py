@@ -7,8 +7,9 @@ the step, whatever the number of hosts, devices, threads or restarts.
 import collections
 import dataclasses
 import functools
+import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
@@ -116,13 +117,14 @@ class EvaluationBatches:
 
 def local_rows(sharding: NamedSharding, batch_size: int) -> tuple[int, int]:
     """First and last-but-one row of the global batch that this host's devices hold."""
-    slices = [index[0].indices(batch_size) for index in sharding.addressable_devices_indices_map((batch_size,)).values()]
+    held = sharding.addressable_devices_indices_map((batch_size,)).values()
+    slices = [index[0].indices(batch_size) for index in held if index is not None]
     return min(start for start, _, _ in slices), max(stop for _, stop, _ in slices)
 
 
 def to_devices(
     batches: TrainBatches | EvaluationBatches, steps: Iterable[int], sharding: NamedSharding
-) -> Iterator[dict[str, jax.Array]]:
+) -> Generator[dict[str, jax.Array], None, None]:
     """Decode in threads, a few batches ahead, and put each batch on the devices.
 
     Args:
@@ -143,17 +145,16 @@ def to_devices(
         parts = [part.result() for part in ahead.popleft()]
         rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return {
-            name: jax.make_array_from_process_local_data(sharding, array, (batches.batch_size, *array.shape[1:]))
+            name: jax.make_array_from_process_local_data(
+                sharding, array, (batches.batch_size, *array.shape[1:])
+            )
             for name, array in rows.items()
         }
 
     try:
         for step in steps:
             ahead.append(
-                [
-                    pool.submit(batches.rows, step, start, stop)
-                    for start, stop in zip(edges, edges[1:], strict=False)
-                ]
+                [pool.submit(batches.rows, step, start, stop) for start, stop in itertools.pairwise(edges)]
             )
             if len(ahead) > batches.data.prefetch:
                 yield collect()

@@ -93,5 +93,5 @@ def prepare(image: np.ndarray, data: FrozenConfigDict, uniforms: np.ndarray | No
     size = data.image_size
     if uniforms is None or data.train_crop == "center":
         return center_crop(image, data.resize, size)
-    top, left, height, width = random_resized_box(*image.shape[:2], uniforms)
+    top, left, height, width = random_resized_box(image.shape[0], image.shape[1], uniforms)
     return resize(image[top : top + height, left : left + width], size, size)

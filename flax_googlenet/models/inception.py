@@ -47,6 +47,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+        """Convolve, normalise, rectify."""
         options = self.options
         half = self.kernel_size // 2
         x = nn.Conv(

@@ -1,6 +1,7 @@
 """A picture of a run, from its metrics.jsonl."""
 
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -10,9 +11,13 @@ from flax_googlenet.training.reporting import read_metrics
 CURVES_FILE = "curves.png"
 
 
-def draw_curves(workdir: pathlib.Path, title: str) -> Figure:
-    """Loss of each head, accuracy and learning rate by step."""
-    records = read_metrics(workdir)
+def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
+    """Loss of each head, accuracy and learning rate by step.
+
+    Args:
+      records: of metrics.jsonl, or the `history` of a classifier.
+      title: of the picture.
+    """
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     losses, accuracy, rate = figure.subplots(1, 3)
@@ -24,7 +29,12 @@ def draw_curves(workdir: pathlib.Path, title: str) -> Figure:
 
     heads = sorted({key for each in records for key in each if key.startswith("train/loss_")}, reverse=True)
     for name in heads:
-        plot(losses, name, "train, " + name.removeprefix("train/loss_").replace("logits", "main head"), linewidth=1)
+        plot(
+            losses,
+            name,
+            "train, " + name.removeprefix("train/loss_").replace("logits", "main head"),
+            linewidth=1,
+        )
     plot(losses, "val/loss", "val, main head", color="black", marker="o", markersize=3)
     losses.set(title="cross-entropy (nats)", ylim=(0, None))
     plot(accuracy, "val/top1", "top-1", color="black", marker="o", markersize=3)
@@ -44,5 +54,5 @@ def draw_curves(workdir: pathlib.Path, title: str) -> Figure:
 def save_curves(workdir: pathlib.Path, title: str) -> pathlib.Path:
     """Draw the curves to `workdir/curves.png`."""
     path = workdir / CURVES_FILE
-    draw_curves(workdir, title).savefig(path)
+    draw_curves(read_metrics(workdir), title).savefig(path)
     return path

@@ -30,6 +30,6 @@ def to_steps(duration: str, *, batch_size: int, epoch_size: int) -> int:
     except ValueError:
         amount = math.nan
     if match is None or math.isnan(amount):
-        raise UserError(f'"{duration}" is not a duration; write a number and its unit, such as "10 epochs" or "500 steps".')
+        raise UserError(f'"{duration}" is not a duration; write it like "10 epochs" or "500 steps".')
     examples_per_unit = {"step": batch_size, "epoch": epoch_size, "example": 1}[match[2]]
     return math.ceil(round(amount * examples_per_unit / batch_size, 6))

@@ -31,8 +31,8 @@ class StuckHeads:
             self._reports[name] = self._reports[name] + 1 if near else 0
             if self._reports[name] == PATIENCE:
                 found.append(
-                    f'warning: head "{name.removeprefix("loss_")}" sits at chance, {loss:.3f} = ln(classes), at step '
-                    f"{step}; if it stays there, try initializer=he, a longer warm-up or normalization=batch."
+                    f'warning: head "{name.removeprefix("loss_")}" sits at chance, {loss:.3f}, '
+                    f"which is ln(classes), at step {step}; if it stays there, try initializer=he, a longer warm-up or normalization=batch."
                 )
         return found
 

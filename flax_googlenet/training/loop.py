@@ -22,7 +22,7 @@ from flax_googlenet.training.curves import save_curves
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule, warmup_steps
-from flax_googlenet.training.reporting import Reporter
+from flax_googlenet.training.reporting import Reporter, read_metrics
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import make_train_step
 
@@ -67,8 +67,12 @@ def _open_checkpoints(config: FrozenConfigDict, root: pathlib.Path) -> Checkpoin
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot make the workdir {root}: {error.strerror}; choose another --workdir.") from error
-    return Checkpoints(str(root), keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best)
+        raise UserError(
+            f"Cannot make the workdir {root}: {error.strerror}; choose another --workdir."
+        ) from error
+    return Checkpoints(
+        str(root), keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best
+    )
 
 
 def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root: pathlib.Path) -> None:
@@ -76,15 +80,17 @@ def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root
     key = first_difference(theirs, config)
     if key is not None:
         raise UserError(
-            f"{root} holds checkpoints of another experiment: config.{key} is {flatten(theirs)[key]!r} there and "
-            f"{flatten(config)[key]!r} here; choose another --workdir."
+            f"{root} holds checkpoints of another experiment: config.{key} is {flatten(theirs)[key]!r} there "
+            f"and {flatten(config)[key]!r} here; choose another --workdir."
         )
 
 
 class _Run:
     """One process's share of a run."""
 
-    def __init__(self, config: FrozenConfigDict, root: pathlib.Path, mesh: Mesh, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, config: FrozenConfigDict, root: pathlib.Path, mesh: Mesh, checkpoints: Checkpoints
+    ) -> None:
         self.config, self.root, self.mesh, self.checkpoints = config, root, mesh, checkpoints
         source, validation = open_source(config.data, "train"), open_source(config.data, "val")
         check_classes(source, config.model.num_classes)
@@ -124,9 +130,7 @@ class _Run:
         first, state = self.restore_or_start()
         log_every = max(self.steps(config.log_every), 1)
         evaluate_every, save_every = self.steps(config.evaluation.every), self.steps(config.checkpoint.every)
-        reporter = Reporter(
-            self.root, first_step=first, total_steps=total, enabled=jax.process_index() == 0
-        )
+        reporter = Reporter(self.root, first_step=first, total_steps=total, enabled=jax.process_index() == 0)
         devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
         verb = f"resuming at step {first} of" if first else "training for"
         reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
@@ -162,7 +166,9 @@ class _Run:
                     if not (evaluates or saves or log_every == 1):
                         continue
                 if step % log_every == 0 or step == total:
-                    means = {name: sum(float(each[name]) for each in fetched) / len(fetched) for name in fetched[0]}
+                    means = {
+                        name: sum(float(each[name]) for each in fetched) / len(fetched) for name in fetched[0]
+                    }
                     reporter.train(step, means, self.clock.lap(), config.batch_size)
                     for warning in stuck.warnings(step, means):
                         reporter.say(warning)
@@ -201,6 +207,8 @@ class _Run:
             step,
             weights=state.weights(),
             optimizer=state.optimizer(),
-            description=Description(to_json_dict(self.config), self.class_names, result),
+            description=Description(
+                to_json_dict(self.config), self.class_names, read_metrics(self.root), result
+            ),
             metrics=figures,
         )

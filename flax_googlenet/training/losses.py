@@ -1,7 +1,6 @@
 """The training loss: one cross-entropy a head, the auxiliary ones weighted (section 5)."""
 
 import jax
-import jax.numpy as jnp
 import optax
 
 
@@ -27,7 +26,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float =
 def head_losses(
     outputs: dict[str, jax.Array], labels: jax.Array, *, aux_weight: float, label_smoothing: float
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """loss = cross_entropy(logits) + aux_weight * the sum of that of the auxiliary heads.
+    """Loss = cross_entropy(logits) + aux_weight * the sum of that of the auxiliary heads.
 
     Returns:
       The loss, and the unweighted loss of each head by the head's name.

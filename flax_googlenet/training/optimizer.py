@@ -38,7 +38,9 @@ def build_schedule(config: FrozenConfigDict, *, total_steps: int, epoch_size: in
     decay_every = to_steps(schedule.decay_every, batch_size=config.batch_size, epoch_size=epoch_size)
     main = {
         "polynomial": lambda: optax.polynomial_schedule(base, 0.0, schedule.power, steps),
-        "step": lambda: optax.exponential_decay(base, max(decay_every, 1), schedule.decay_rate, staircase=True),
+        "step": lambda: optax.exponential_decay(
+            base, max(decay_every, 1), schedule.decay_rate, staircase=True
+        ),
         "cosine": lambda: optax.cosine_decay_schedule(base, steps),
         "constant": lambda: optax.constant_schedule(base),
     }[schedule.name]()

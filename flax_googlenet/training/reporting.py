@@ -17,7 +17,9 @@ METRICS_FILE = "metrics.jsonl"
 class Reporter:
     """Writes the figures of a run to every place that wants them."""
 
-    def __init__(self, workdir: pathlib.Path, *, first_step: int, total_steps: int, enabled: bool = True) -> None:
+    def __init__(
+        self, workdir: pathlib.Path, *, first_step: int, total_steps: int, enabled: bool = True
+    ) -> None:
         """Open the files; what a killed run wrote after `first_step` is taken back.
 
         Args:
@@ -59,7 +61,9 @@ class Reporter:
         """
         if not self._enabled:
             return
-        left = (self._total - step) * batch_size / lap.images_per_second if lap.images_per_second else math.nan
+        left = (
+            (self._total - step) * batch_size / lap.images_per_second if lap.images_per_second else math.nan
+        )
         shown = (
             f"loss {figures['loss']:.4f}, {lap.images_per_second:.1f} images/s, "
             f"{lap.data_wait:.0%} waiting for data, {format_seconds(left)} left"

@@ -1,0 +1,53 @@
+# Set-up is part of every target and is not repeated while nothing changed.
+#   PYTHON=python3.13 make test      another interpreter, in an environment of its own
+#   EXTRAS=cuda make train           an accelerator's build of JAX (cuda or tpu)
+
+PYTHON ?= python3
+EXTRAS ?=
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := .venv/$(VERSION)
+BIN := $(CURDIR)/$(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+WORKDIR ?= runs/mnist_sample
+comma := ,
+extras = $(if $(EXTRAS),$(comma)$(EXTRAS))
+INPUTS := pyproject.toml constraints.txt Makefile
+
+.PHONY: train test lint format constraints clean
+
+train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
+	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
+
+test: $(VENV)/.development  ## run every test, the slow ones too
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.development  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.development  ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: $(VENV)/.development  ## pin the newest versions of everything, for every Python
+	$(PIP) install uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
+	  --extra demo --extra gcs --group lint --group test --no-header --no-annotate -o constraints.txt
+
+clean:
+	rm -rf .venv runs
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'  # the first that knows dependency groups
+
+$(VENV)/.run$(EXTRAS): $(INPUTS) | $(VENV)/bin/python
+	@echo "Installing into $(VENV) ..."
+	$(PIP) install --constraint constraints.txt --editable '.[demo$(extras)]'
+	touch $@
+
+$(VENV)/.development: $(INPUTS) | $(VENV)/bin/python
+	@echo "Installing into $(VENV) ..."
+	$(PIP) install --constraint constraints.txt --group lint --group test --editable '.[demo]'
+	touch $@

@@ -1,0 +1,250 @@
+"""The paper's table, computed from the module itself, beside what the paper prints."""
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from flax_googlenet.models.googlenet import TABLE_1, GoogLeNet, PaperRow
+
+PAPER_IMAGE_SIZE = 224
+_DISAGREEMENT = (
+    "≠ marks where the paper's figure is not that of its own filter counts; its K is 1024 and leaves biases "
+    "out, its M is 10^6."
+)
+_FILTER_COLUMNS = ("conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A convolution or linear layer as it ran.
+
+    Attributes:
+      path: of the module, e.g. ("inception_3a", "conv3x3", "conv").
+      kernel: shape of its weights.
+      multiply_adds: for one image.
+    """
+
+    path: tuple[str, ...]
+    kernel: tuple[int, ...]
+    multiply_adds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the table, measured.
+
+    Attributes:
+      name, kind, patch: as in `PaperRow`; a patch is "7x7/2", or empty.
+      output: height, width and channels, or channels alone.
+      depth: layers with weights on the longest path.
+      filters: numbers of filters by column, 0 where there is none.
+      params: weights, biases and normalisation.
+      weights: of convolutions and linear layers alone, which is what the paper counts.
+      multiply_adds: for one image.
+      paper: what the paper says, if it has this row.
+    """
+
+    name: str
+    kind: str
+    patch: str
+    output: tuple[int, ...]
+    depth: int
+    filters: tuple[int, ...]
+    params: int
+    weights: int
+    multiply_adds: int
+    paper: PaperRow | None = None
+
+    @property
+    def params_disagree(self) -> bool:
+        """Whether the paper's number of parameters is not that of its own filters.
+
+        The paper's K is 1024 and it leaves biases out: 3a has 163,328 weights, 159K.
+        """
+        return self._paper_has("params") and abs(self.weights / 1024 - self._paper("params", "K")) >= 1
+
+    @property
+    def ops_disagree(self) -> bool:
+        """Whether the paper's number of operations is not that of its own filters; its M is 10^6."""
+        return self._paper_has("ops") and abs(self.multiply_adds / 1e6 - self._paper("ops", "M")) >= 1
+
+    @property
+    def output_disagrees(self) -> bool:
+        """Whether the output has another size than the paper's."""
+        return self.paper is not None and self.output != self.paper.output[-len(self.output) :]
+
+    def _paper_has(self, column: str) -> bool:
+        return self.paper is not None and bool(getattr(self.paper, column))
+
+    def _paper(self, column: str, unit: str) -> float:
+        return float(getattr(self.paper, column).removesuffix(unit))
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The table of a network.
+
+    Attributes:
+      rows: of the network proper.
+      auxiliary: of the auxiliary heads.
+      image_size: height and width of the input.
+    """
+
+    rows: tuple[Row, ...]
+    auxiliary: tuple[Row, ...]
+    image_size: int
+
+    @property
+    def params(self) -> int:
+        """Parameters at inference."""
+        return sum(row.params for row in self.rows)
+
+    @property
+    def params_with_aux(self) -> int:
+        """Parameters in training."""
+        return self.params + sum(row.params for row in self.auxiliary)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one image at inference, convolutions and linear layers."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    def to_markdown(self) -> str:
+        """The table as Markdown, padded so that it reads well in a terminal too."""
+        has_paper = any(row.paper for row in self.rows)
+        head = [
+            "layer",
+            "patch/stride",
+            "output",
+            "depth",
+            "#1x1",
+            "#3x3 reduce",
+            "#3x3",
+            "#5x5 reduce",
+            "#5x5",
+        ]
+        head += ["pool proj", "params", "multiply-adds"] + (
+            ["paper: params", "paper: ops"] if has_paper else []
+        )
+        body = [_cells(row, has_paper) for row in (*self.rows, *self.auxiliary)]
+        total = ["total", "", "", str(sum(row.depth for row in self.rows)), *[""] * 6]
+        total += [f"{self.params:,}", f"{self.multiply_adds:,}"]
+        lines = [*_table([head, *body, total + [""] * (len(head) - len(total))]), ""]
+        if self.auxiliary:
+            lines += [
+                f"With the auxiliary heads, which run in training only: {self.params_with_aux:,} parameters.",
+                "",
+            ]
+        if any(row.params_disagree or row.ops_disagree for row in self.rows):
+            lines += [_DISAGREEMENT, ""]
+        return "\n".join(lines)
+
+
+def summarize(model: GoogLeNet, image_size: int) -> Summary:
+    """Measure a network without running it.
+
+    Args:
+      model: the network.
+      image_size: height and width of its input.
+    """
+    layers: list[Layer] = []
+
+    def record(next_method, args, kwargs, context) -> Any:
+        result = next_method(*args, **kwargs)
+        if isinstance(context.module, nn.Conv | nn.Dense) and context.method_name == "__call__":
+            inputs, outputs = args[0].shape, result.shape
+            window = context.module.kernel_size if isinstance(context.module, nn.Conv) else ()
+            kernel = (*tuple(window), inputs[-1], outputs[-1])
+            layers.append(Layer(context.module.path, kernel, math.prod(kernel) * math.prod(outputs[1:-1])))
+        return result
+
+    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    with nn.intercept_methods(record):
+        variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, mutable=True), images)
+    outputs = {
+        path[-1].removesuffix("_output"): leaf.shape[1:] for path, leaf in _leaves(variables["intermediates"])
+    }
+    rows = []
+    for paper in TABLE_1:
+        patch = f"{paper.patch}x{paper.patch}/{paper.stride}" if paper.patch else ""
+        if paper.kind == "avg pool":
+            height, width = outputs["inception_5b"][:2]
+            patch = f"{height}x{width}/1"
+        measured = _measure(paper.name, paper.kind, patch, outputs[paper.name], layers, variables["params"])
+        rows.append(dataclasses.replace(measured, paper=paper if image_size == PAPER_IMAGE_SIZE else None))
+    heads = [name for name in model.head_names if name != "logits"]
+    auxiliary = [
+        _measure(name, name, "", (model.num_classes,), layers, variables["params"]) for name in heads
+    ]
+    return Summary(tuple(rows), tuple(auxiliary), image_size)
+
+
+def _row_name(path: tuple[str, ...]) -> str:
+    return path[1].removesuffix("_reduce") if path[0] == "stem" else path[0]
+
+
+def _measure(
+    name: str, kind: str, patch: str, output: tuple[int, ...], layers: list[Layer], params: Any
+) -> Row:
+    own = [layer for layer in layers if _row_name(layer.path) == name]
+    features = {layer.path[1] if len(layer.path) > 1 else "": layer.kernel[-1] for layer in own}
+    if kind == "convolution":
+        features = {"reduce3x3": features.get(f"{name}_reduce", 0), "conv3x3": features[name]}
+        if not features["reduce3x3"]:
+            features = {}
+    # Layers of one branch follow each other: reduce3x3 and conv3x3 are two deep.
+    branches = [re.sub(r"conv|reduce", "", layer.path[1]) if kind == "inception" else "" for layer in own]
+    return Row(
+        name=name,
+        kind=kind,
+        patch=patch,
+        output=tuple(output),
+        depth=max((branches.count(branch) for branch in branches), default=0),
+        filters=tuple(features.get(column, 0) for column in _FILTER_COLUMNS),
+        params=sum(leaf.size for path, leaf in _leaves(params) if _row_name(path) == name),
+        weights=sum(math.prod(layer.kernel) for layer in own),
+        multiply_adds=sum(layer.multiply_adds for layer in own),
+    )
+
+
+def _leaves(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
+    return [
+        (tuple(part.key for part in path if hasattr(part, "key")), leaf)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    ]
+
+
+def _cells(row: Row, has_paper: bool) -> list[str]:
+    number = lambda value: f"{value:,}" if value else ""  # noqa: E731
+    output = "x".join(map(str, row.output)) + (" ≠" if row.output_disagrees else "")
+    name = row.name if row.kind in ("inception", row.name) else f"{row.kind} ({row.name})"
+    cells = [name, row.patch, output, str(row.depth), *map(number, row.filters)]
+    cells += [number(row.params), number(row.multiply_adds)]
+    if has_paper:
+        params, ops = (row.paper.params, row.paper.ops) if row.paper else ("", "")
+        cells += [params + (" ≠" if row.params_disagree else ""), ops + (" ≠" if row.ops_disagree else "")]
+    return cells
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        first, *others = cells
+        aligned = [
+            first.ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)),
+        ]
+        return "| " + " | ".join(aligned) + " |"
+
+    rule = (
+        "|"
+        + "|".join("-" * (widths[0] + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths))
+        + "|"
+    )
+    return [line(rows[0]), rule, *map(line, rows[1:])]
