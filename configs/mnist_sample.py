@@ -31,10 +31,11 @@ def get_config() -> ConfigDict:
     config.data.std = (78.6, 78.6, 78.6)
 
     config.optimizer = ConfigDict()
-    config.optimizer.learning_rate = 0.01
+    config.optimizer.learning_rate = 0.015
     config.optimizer.momentum = 0.9
     config.optimizer.nesterov = True
     config.optimizer.weight_decay = 2e-4
+    config.optimizer.clip_norm = 2.0  # without it the first epoch is spent near chance
 
     config.schedule = ConfigDict()
     config.schedule.name = "polynomial"

@@ -1,14 +1,17 @@
 """One mesh axis, `data`: batches are split over it, everything else is replicated."""
 
+from collections.abc import Sequence
+
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from flax_googlenet.errors import UserError
 
 
-def data_mesh() -> Mesh:
-    """All devices of all hosts on the axis `data`."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The devices, by default all of all hosts, on the axis `data`."""
+    count = len(devices) if devices else jax.device_count()
+    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def split_batch(mesh: Mesh) -> NamedSharding:

@@ -133,6 +133,7 @@ class GoogLeNet(nn.Module):
       dtype: of activations. Parameters, logits and losses are float32.
       kernel_init, bias_init: initialisers of every layer but the biases of the last
         ones, which start at 0.
+      table: the rows to build.
     """
 
     num_classes: int = 1000
@@ -145,6 +146,7 @@ class GoogLeNet(nn.Module):
     dtype: Any = jnp.float32
     kernel_init: Any = nn.initializers.xavier_uniform()
     bias_init: Any = nn.initializers.zeros_init()
+    table: tuple[PaperRow, ...] = TABLE_1
 
     @property
     def head_names(self) -> tuple[str, ...]:
@@ -185,10 +187,10 @@ class GoogLeNet(nn.Module):
             Inception, dimension_reduction=self.dimension_reduction, options=options
         )
         outputs = {}
-        stem = tuple(row for row in TABLE_1 if row.name in ("conv1", "pool1", "conv2", "pool2"))
+        stem = tuple(row for row in self.table if row.name in ("conv1", "pool1", "conv2", "pool2"))
         x = x.astype(self.dtype)
         x = Stem(stem, self.stem_reduce, self.normalization == "lrn", options, name="stem")(x, train=train)
-        for row in TABLE_1[len(stem) :]:
+        for row in self.table[len(stem) :]:
             if row.kind == "max pool":
                 x = max_pool(row, x)
             elif row.kind == "inception":
@@ -205,7 +207,7 @@ class GoogLeNet(nn.Module):
             if head and self.aux_heads and (train or all_heads or self.is_initializing()):
                 auxiliary = AuxiliaryClassifier(self.num_classes, self.aux_dropout, options, name=head)
                 outputs[head] = auxiliary(x, train=train)
-        return outputs
+        return {head: outputs[head] for head in self.head_names if head in outputs}
 
 
 def max_pool(row: PaperRow, x: jax.Array) -> jax.Array:

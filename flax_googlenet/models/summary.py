@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from flax_googlenet.models.googlenet import TABLE_1, GoogLeNet, PaperRow
+from flax_googlenet.models.googlenet import GoogLeNet, PaperRow
 
 PAPER_IMAGE_SIZE = 224
 _DISAGREEMENT = (
@@ -77,6 +77,11 @@ class Row:
     def output_disagrees(self) -> bool:
         """Whether the output has another size than the paper's."""
         return self.paper is not None and self.output != self.paper.output[-len(self.output) :]
+
+    @property
+    def depth_disagrees(self) -> bool:
+        """Whether another number of layers follow each other than in the paper."""
+        return self.paper is not None and self.depth != self.paper.depth
 
     def _paper_has(self, column: str) -> bool:
         return self.paper is not None and bool(getattr(self.paper, column))
@@ -158,8 +163,8 @@ def summarize(model: GoogLeNet, image_size: int) -> Summary:
         result = next_method(*args, **kwargs)
         if isinstance(context.module, nn.Conv | nn.Dense) and context.method_name == "__call__":
             inputs, outputs = args[0].shape, result.shape
-            window = context.module.kernel_size if isinstance(context.module, nn.Conv) else ()
-            kernel = (*tuple(window), inputs[-1], outputs[-1])
+            window: Any = context.module.kernel_size if isinstance(context.module, nn.Conv) else ()
+            kernel = (*window, inputs[-1], outputs[-1])
             layers.append(Layer(context.module.path, kernel, math.prod(kernel) * math.prod(outputs[1:-1])))
         return result
 
@@ -170,7 +175,7 @@ def summarize(model: GoogLeNet, image_size: int) -> Summary:
         path[-1].removesuffix("_output"): leaf.shape[1:] for path, leaf in _leaves(variables["intermediates"])
     }
     rows = []
-    for paper in TABLE_1:
+    for paper in model.table:
         patch = f"{paper.patch}x{paper.patch}/{paper.stride}" if paper.patch else ""
         if paper.kind == "avg pool":
             height, width = outputs["inception_5b"][:2]
@@ -223,7 +228,13 @@ def _cells(row: Row, has_paper: bool) -> list[str]:
     number = lambda value: f"{value:,}" if value else ""  # noqa: E731
     output = "x".join(map(str, row.output)) + (" ≠" if row.output_disagrees else "")
     name = row.name if row.kind in ("inception", row.name) else f"{row.kind} ({row.name})"
-    cells = [name, row.patch, output, str(row.depth), *map(number, row.filters)]
+    cells = [
+        name,
+        row.patch,
+        output,
+        str(row.depth) + (" ≠" if row.depth_disagrees else ""),
+        *map(number, row.filters),
+    ]
     cells += [number(row.params), number(row.multiply_adds)]
     if has_paper:
         params, ops = (row.paper.params, row.paper.ops) if row.paper else ("", "")

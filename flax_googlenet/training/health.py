@@ -30,9 +30,10 @@ class StuckHeads:
             near = abs(loss - self._chance) < TOLERANCE * self._chance
             self._reports[name] = self._reports[name] + 1 if near else 0
             if self._reports[name] == PATIENCE:
+                head = name.removeprefix("loss_")
                 found.append(
-                    f'warning: head "{name.removeprefix("loss_")}" sits at chance, {loss:.3f}, '
-                    f"which is ln(classes), at step {step}; if it stays there, try initializer=he, a longer warm-up or normalization=batch."
+                    f'warning: head "{head}" sits at chance at step {step}: its loss is {loss:.3f}, which is '
+                    "ln(classes); should it stay there, try initializer=he or normalization=batch."
                 )
         return found
 

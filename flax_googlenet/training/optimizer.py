@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import FrozenConfigDict
 
@@ -37,7 +38,7 @@ def build_schedule(config: FrozenConfigDict, *, total_steps: int, epoch_size: in
     steps = max(total_steps - warmup, 1)
     decay_every = to_steps(schedule.decay_every, batch_size=config.batch_size, epoch_size=epoch_size)
     main = {
-        "polynomial": lambda: optax.polynomial_schedule(base, 0.0, schedule.power, steps),
+        "polynomial": lambda: polynomial_schedule(base, schedule.power, steps),
         "step": lambda: optax.exponential_decay(
             base, max(decay_every, 1), schedule.decay_rate, staircase=True
         ),
@@ -47,6 +48,15 @@ def build_schedule(config: FrozenConfigDict, *, total_steps: int, epoch_size: in
     if not warmup:
         return main
     return optax.join_schedules([optax.linear_schedule(0.0, base, warmup), main], [warmup])
+
+
+def polynomial_schedule(base: float, power: float, steps: int) -> Schedule:
+    """Base * (1 - t / steps) ^ power, and 0 past the end.
+
+    Optax's own gives NaN there for a power below 1: compiled, 1 - t / steps may come
+    out a rounding error below 0.
+    """
+    return lambda step: base * jnp.maximum(1.0 - step / steps, 0.0) ** power
 
 
 def warmup_steps(config: FrozenConfigDict, *, epoch_size: int) -> int:

@@ -1,0 +1,69 @@
+"""Strict JAX on eight fake devices, and what several tests need."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+from flax_googlenet.models.googlenet import TABLE_1, PaperRow
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The machine may be busy; no test here is about time.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
+
+REPOSITORY = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def small_table() -> tuple[PaperRow, ...]:
+    """A sixteenth of the filters, and the rows that make a network: quick to compile."""
+    names = ("conv1", "pool1", "conv2", "pool2", "inception_3a", "pool3", "inception_4a", "inception_4d")
+    kinds = ("avg pool", "dropout", "linear")
+    rows = [row for row in TABLE_1 if row.name in names or row.kind in kinds]
+    return tuple(
+        dataclasses.replace(row, filters=tuple(max(n // 16, 1) for n in row.filters)) for row in rows
+    )
+
+
+@pytest.fixture(scope="session")
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def launch() -> Run:
+    """Run `python -m launch.NAME` as a user would, on one device or some fake ones."""
+
+    def run(name: str, *arguments: object, devices: int = 1) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"launch.{name}", *map(str, arguments)],
+            cwd=REPOSITORY,
+            env=process_environment(devices),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    return run
+
+
+def process_environment(devices: int = 1) -> dict[str, str]:
+    """The environment of a child process with so many fake devices."""
+    flags = f"--xla_force_host_platform_device_count={devices}" if devices > 1 else ""
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONWARNINGS": "ignore"}

@@ -1,0 +1,61 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from flax_googlenet.models import AuxiliaryClassifier, Inception
+from flax_googlenet.models.googlenet import TABLE_1
+
+ROWS = [pytest.param(row, id=row.name) for row in TABLE_1 if row.kind == "inception"]
+
+
+def shapes(module, shape: tuple[int, ...]):
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    y, variables = jax.eval_shape(lambda x: module.init_with_output(jax.random.key(0), x), x)
+    return y, variables["params"]
+
+
+def weights(params) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim > 1)
+
+
+def test_worked_example_of_dimension_reduction():
+    """64 filters of 5x5 on 512 channels: directly, and through 24 filters of 1x1."""
+    _, direct = shapes(Inception(1, 1, 1, 24, 64, 1, dimension_reduction=False), (1, 14, 14, 512))
+    _, reduced = shapes(Inception(1, 1, 1, 24, 64, 1), (1, 14, 14, 512))
+    assert weights(direct["conv5x5"]) == 819_200
+    assert weights(reduced["reduce5x5"]) + weights(reduced["conv5x5"]) == 50_688
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_with_reductions_gives_the_tables_depth(row):
+    y, params = shapes(Inception(*row.filters), (1, 7, 7, 480))
+    assert y.shape == (1, 7, 7, row.output[-1])
+    assert set(params) == {"conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj"}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_naive_passes_the_pooled_input_on(row):
+    y, params = shapes(Inception(*row.filters, dimension_reduction=False), (1, 7, 7, 480))
+    conv1x1, _, conv3x3, _, conv5x5, _ = row.filters
+    assert y.shape == (1, 7, 7, conv1x1 + conv3x3 + conv5x5 + 480)
+    assert set(params) == {"conv1x1", "conv3x3", "conv5x5"}
+
+
+def test_branches_are_concatenated_in_the_figures_order(rng):
+    module = Inception(2, 1, 3, 1, 4, 5)
+    x = jnp.asarray(rng.normal(size=(1, 4, 4, 6)), jnp.float32)
+    params = module.init(jax.random.key(0), x)["params"]
+    slices = {"conv1x1": (0, 2), "conv3x3": (2, 5), "conv5x5": (5, 9), "pool_proj": (9, 14)}
+    for branch, (start, stop) in slices.items():
+        silenced = {**params, branch: jax.tree.map(jnp.zeros_like, params[branch])}
+        y = module.apply({"params": silenced}, x)
+        assert not y[..., start:stop].any()
+        assert all(y[..., a:b].any() for name, (a, b) in slices.items() if name != branch)
+
+
+@pytest.mark.parametrize("size", [1, 3, 14, 15])
+def test_auxiliary_weights_do_not_depend_on_the_map(size):
+    y, params = shapes(AuxiliaryClassifier(10), (2, size, size, 512))
+    assert y.shape == (2, 10)
+    assert y.dtype == jnp.float32
+    assert params["fc"]["kernel"].shape == (4 * 4 * 128, 1024)

@@ -1,0 +1,40 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flax_googlenet.errors import UserError
+from flax_googlenet.training.durations import to_steps
+
+
+@pytest.mark.parametrize(
+    ("duration", "steps"),
+    [
+        ("500 steps", 500),
+        ("1 step", 1),
+        ("0 steps", 0),
+        ("1 epoch", 13),  # 100 examples in batches of 8
+        ("8 epochs", 100),
+        ("0.5 epochs", 7),
+        ("80 examples", 10),
+        ("81 examples", 11),
+        ("1e3 examples", 125),
+    ],
+)
+def test_units(duration, steps):
+    assert to_steps(duration, batch_size=8, epoch_size=100) == steps
+
+
+@pytest.mark.parametrize(
+    "duration", ["", "10", "ten steps", "10 minutes", "1.2.3 steps", "-1 steps", "steps"]
+)
+def test_what_is_not_a_duration(duration):
+    with pytest.raises(UserError, match="is not a duration"):
+        to_steps(duration, batch_size=8, epoch_size=100)
+
+
+@given(epochs=st.integers(1, 300), batch=st.integers(1, 4096), size=st.integers(1, 2_000_000))
+def test_epochs_are_rounded_up(epochs, batch, size):
+    steps = to_steps(f"{epochs} epochs", batch_size=batch, epoch_size=size)
+    assert steps == math.ceil(epochs * size / batch)
