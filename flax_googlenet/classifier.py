@@ -31,6 +31,7 @@ class Classifier:
       variables: its "params" and "batch_stats"; averaged where the run averaged.
       config: the resolved config of the run.
       class_names: in the order of the probabilities.
+      step: number of updates that made the weights.
       history: figures of the training so far, as in metrics.jsonl.
       checkpoint: the directory it came from.
     """
@@ -39,6 +40,7 @@ class Classifier:
     variables: Mapping[str, Any]
     config: FrozenConfigDict
     class_names: tuple[str, ...]
+    step: int
     history: Sequence[Mapping[str, float]]
     checkpoint: str
 
@@ -122,7 +124,15 @@ def load(path: str | os.PathLike) -> Classifier:
     config = resolve(description.config)
     model = build_model(config.model)
     variables = checkpoints.load_weights(checkpoint, variable_shapes(model, config.data.image_size))
-    return Classifier(model, variables, config, description.class_names, description.history, str(checkpoint))
+    return Classifier(
+        model,
+        variables,
+        config,
+        class_names=description.class_names,
+        step=description.step,
+        history=description.history,
+        checkpoint=os.fspath(path) if "://" in os.fspath(path) else str(checkpoint),
+    )
 
 
 def variable_shapes(model: nn.Module, image_size: int) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _convert(key: str, value: Any, default: Any) -> Any:
         return float(value)
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)  # a path such as 0001, which the command line reads as a number
-    if type(value) is not kind:
+    if type(value) is not kind or kind is tuple:
         raise UserError(f"config.{key} is {value!r}; it must be {_KINDS[kind]}, such as {default!r}.")
     return value
 

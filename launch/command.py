@@ -1,5 +1,7 @@
 """What the commands share: flags, mistakes in one sentence, one JSON object as the result."""
 
+import importlib.util
+import inspect
 import json
 import pathlib
 import re
@@ -15,13 +17,23 @@ from flax_googlenet.errors import UserError, did_you_mean
 
 USER_ERROR, BAD_FLAGS, INTERRUPTED = 1, 2, 130  # exit statuses
 
+_OVERRIDES_HELP = (
+    "--config.KEY=VALUE: another value for a key of {}; the keys are in flax_googlenet/config.py."
+)
 
-def run(main: Callable[[Sequence[str]], dict[str, Any]]) -> None:
+
+def run(
+    main: Callable[[Sequence[str]], dict[str, Any]], *, config_file: str = "", sections: str = ""
+) -> None:
     """Parse the flags, run a command and end the process.
 
     Args:
       main: takes the arguments that are not flags and returns the result, which is
         printed as the last line of stdout.
+      config_file: for commands of an experiment, the default of
+        `--config=FILE.py[:ARGUMENT]`; `--config.KEY=VALUE` overrides any key of it.
+      sections: for commands of a checkpoint, which sections of its config can be
+        overridden, separated by spaces.
     """
 
     def guarded(argv: Sequence[str]) -> None:
@@ -34,57 +46,23 @@ def run(main: Callable[[Sequence[str]], dict[str, Any]]) -> None:
             _fail("Interrupted; the same command again goes on from the last checkpoint.", INTERRUPTED)
         print(json.dumps(result), flush=True)
 
-    app.run(guarded, flags_parser=_parse_flags)
+    app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, config_file, sections.split()))
 
 
-def define_config_file(default: str | None) -> Callable[[], FrozenConfigDict]:
-    """Define `--config=FILE.py[:argument]` and `--config.KEY=VALUE`.
-
-    Returns:
-      A function that gives the resolved config once the flags are parsed.
-    """
-    config_flags.DEFINE_config_file(
-        "config",
-        default,
-        "File of the experiment; override any of its keys with --config.KEY=VALUE.",
-        lock_config=False,
-        accept_new_attributes=True,  # `resolve` knows every key; a file states only some
-    )
-    return lambda: resolve(flags.FLAGS.config)
+def config() -> FrozenConfigDict:
+    """The resolved config of `--config` and its overrides."""
+    return resolve(flags.FLAGS.config)
 
 
-def define_overrides(*sections: str) -> Callable[[FrozenConfigDict], FrozenConfigDict]:
-    """Define `--config.SECTION.KEY=VALUE`, to change what a checkpoint recorded.
-
-    Returns:
-      A function that applies them to the recorded config.
-    """
-    config_flags.DEFINE_config_dict(
-        "config",
-        ConfigDict(),
-        f"--config.KEY=VALUE overrides what the checkpoint recorded, for keys of {' and '.join(sections)}.",
-        lock_config=False,
-        accept_new_attributes=True,
-    )
-
-    def apply(config: FrozenConfigDict) -> FrozenConfigDict:
-        changed = ConfigDict(config.to_dict(), convert_dict=True)
-        for key, value in config_flags.get_override_values(flags.FLAGS["config"]).items():
-            if key not in flatten(DEFAULTS):
-                raise UserError(f'The config has no key "{key}"; {did_you_mean(key, flatten(DEFAULTS))}')
-            if key.split(".")[0] not in sections:
-                raise UserError(
-                    f"config.{key} is part of what the checkpoint is; only {' and '.join(sections)} "
-                    "can be overridden."
-                )
-            changed.update_from_flattened_dict({key: value})
-        return resolve(changed)
-
-    return apply
+def override(recorded: FrozenConfigDict) -> FrozenConfigDict:
+    """A recorded config with the overrides of the command line."""
+    changed = ConfigDict(recorded.to_dict())
+    changed.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    return resolve(changed)
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:
-    """Catch `-workdir DIR` with a typo in it, and the like.
+    """Catch `workdir=DIR` without its dashes, and the like.
 
     Raises:
       UserError: something on the command line is not a flag.
@@ -93,47 +71,101 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
         raise UserError(f'"{arguments[0]}" is not a flag; flags are written --name=value.')
 
 
-def config_stem() -> str:
-    """Name of the config file, without directory and suffix."""
-    return pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
-
-
 def _fail(sentence: str, status: int) -> NoReturn:
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(status)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], config_file: str, sections: Sequence[str]) -> list[str]:
     if {"--help", "-help", "-h"} & set(argv):
-        app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
+        print(_help(config_file, sections))
+        sys.exit(0)
     try:
-        _check_config_file(argv)
+        if config_file:
+            argv, path = _take_config_file(argv, config_file)
+            _check_overrides(argv, DEFAULTS)
+            # Every key is there before the overrides are parsed, so each has its type.
+            base = _load_config(path)
+        else:
+            _check_overrides(argv, sections)
+            base = resolve({})
+        if config_file or sections:
+            config_flags.DEFINE_config_dict("config", ConfigDict(base.to_dict()), sys_argv=list(argv))
         rest: list[str] = flags.FLAGS(argv)
         return rest
     except flags.UnrecognizedFlagError as error:
         known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
-        suggestion = re.sub(r'"(\w+)"', r"--\1", did_you_mean(error.flagname, known))
-        _fail(f"There is no flag --{error.flagname}; {suggestion}", USER_ERROR)
+        suggestion = did_you_mean(error.flagname, [*known, "config"] if config_file else known)
+        _fail(f"There is no flag --{error.flagname}; " + re.sub(r'"(\w+)"', r"--\1", suggestion), USER_ERROR)
     except UserError as error:
         _fail(str(error), USER_ERROR)
     except flags.Error as error:
-        message = str(error)
-        if "Traceback" in message:  # a bug in the config file: where it is helps
-            print(message, file=sys.stderr)
-            message = "The config file failed, as shown above."
-        _fail(" ".join(message.split()), BAD_FLAGS)
+        _fail(" ".join(str(error).split()), BAD_FLAGS)
 
 
-def _check_config_file(argv: Sequence[str]) -> None:
-    """Miss the config file here, in one sentence, rather than at its first use."""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
-        match = re.fullmatch(r"--?config(?:=(.*))?", argument)
+def _take_config_file(argv: Sequence[str], default: str) -> tuple[list[str], str]:
+    """Command line without `--config=FILE`, and FILE."""
+    rest: list[str] = []
+    path = default
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument in ("--config", "-config"):
+            path = next(arguments, "")
+        elif match := re.fullmatch(r"--?config=(.*)", argument):
+            path = match[1]
+        else:
+            rest.append(argument)
+    return rest, path
+
+
+def _check_overrides(argv: Sequence[str], sections: Sequence[str] | dict[str, Any]) -> None:
+    for argument in argv:
+        match = re.match(r"--?(?:no)?config\.([^=]*)", argument)
         if match is None:
             continue
-        path = pathlib.Path((match[1] if match[1] is not None else following).split(":")[0])
-        if not path.is_file():
-            beside = [
-                str(each)
-                for each in (path.parent if path.parent.is_dir() else pathlib.Path("configs")).glob("*.py")
-            ]
-            raise UserError(f"There is no config file {path}; {did_you_mean(str(path), beside)}")
+        key = match[1]
+        if key not in flatten(DEFAULTS):
+            raise UserError(f'The config has no key "{key}"; {did_you_mean(key, flatten(DEFAULTS))}')
+        if key.split(".")[0] not in sections:
+            raise UserError(
+                f"config.{key} is part of what the checkpoint is; only {' and '.join(sections)} "
+                "can be overridden."
+            )
+
+
+def _load_config(path: str) -> FrozenConfigDict:
+    """Run `get_config` of FILE.py, or of FILE.py:ARGUMENT, and resolve what it gives.
+
+    Mistakes inside of the file keep their traceback.
+    """
+    name, _, argument = path.partition(":")
+    file = pathlib.Path(name)
+    if not file.is_file():
+        beside = file.parent if file.parent.is_dir() else pathlib.Path("configs")
+        nearest = did_you_mean(name, [str(each) for each in beside.glob("*.py")])
+        raise UserError(f"There is no config file {name or 'without a name'}; {nearest}")
+    spec = importlib.util.spec_from_file_location("config_file", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{name} is not a Python file; a config is a .py file with get_config().")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    get_config = getattr(module, "get_config", None)
+    if get_config is None:
+        raise UserError(f"{name} has no function get_config(); see configs/mnist_sample.py.")
+    if argument and not inspect.signature(get_config).parameters:
+        raise UserError(f'{name} takes no argument; leave out ":{argument}".')
+    return resolve(get_config(argument) if argument else get_config())
+
+
+def _help(config_file: str, sections: Sequence[str]) -> str:
+    main = sys.modules["__main__"]
+    lines = [(main.__doc__ or "").strip(), "", "Flags:", ""]
+    if config_file:
+        lines.append(f"  --config=FILE.py[:ARGUMENT]: the experiment (default: {config_file})")
+        lines.append(_OVERRIDES_HELP.format("the experiment"))
+    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
+        default = f" (default: {flag.default})" if flag.default is not None else ""
+        lines.append(f"  --{flag.name}: {flag.help}{default}")
+    if sections:
+        lines.append(_OVERRIDES_HELP.format(" or ".join(sections) + " that the checkpoint recorded"))
+    return "\n".join(lines)

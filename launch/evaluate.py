@@ -18,15 +18,17 @@ from flax_googlenet.sharding import data_mesh
 from launch import command
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://…", required=True
+    "checkpoint",
+    None,
+    "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN.",
+    required=True,
 )
-_OVERRIDE = command.define_overrides("data", "evaluation")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     classifier = flax_googlenet.load(_CHECKPOINT.value)
-    config = _OVERRIDE(classifier.config)
+    config = command.override(classifier.config)
     source = open_source(config.data, "val")
     check_classes(source, config.model.num_classes)
     figures = Evaluator(config, classifier.model, source, data_mesh())(classifier.variables)
@@ -34,4 +36,4 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, sections="data evaluation")

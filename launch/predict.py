@@ -16,7 +16,10 @@ from flax_googlenet.classifier import top_classes
 from launch import command
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://…", required=True
+    "checkpoint",
+    None,
+    "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN.",
+    required=True,
 )
 _TOP = flags.DEFINE_integer("top", 5, "How many classes to print of each image.", lower_bound=1)
 

@@ -16,13 +16,12 @@ from flax_googlenet.models import build_model
 from flax_googlenet.models.summary import summarize
 from launch import command
 
-_CONFIG = command.define_config_file("configs/imagenet.py")
 _OUT = flags.DEFINE_string("out", None, "Markdown file for the table, in place of the terminal.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
-    config = _CONFIG()
+    config = command.config()
     summary = summarize(build_model(config.model), config.data.image_size)
     table = summary.to_markdown()
     if _OUT.value:
@@ -40,4 +39,4 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, config_file="configs/imagenet.py")

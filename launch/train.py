@@ -15,14 +15,13 @@ from absl import flags
 from flax_googlenet.training import train
 from launch import command
 
-_CONFIG = command.define_config_file("configs/mnist_sample.py")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run; runs/NAME_OF_THE_CONFIG if not given.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/mnist_sample", "Directory of the run.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
-    return train(_CONFIG(), _WORKDIR.value or f"runs/{command.config_stem()}")
+    return train(command.config(), _WORKDIR.value)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, config_file="configs/mnist_sample.py")

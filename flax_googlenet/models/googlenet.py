@@ -207,7 +207,7 @@ class GoogLeNet(nn.Module):
             if head and self.aux_heads and (train or all_heads or self.is_initializing()):
                 auxiliary = AuxiliaryClassifier(self.num_classes, self.aux_dropout, options, name=head)
                 outputs[head] = auxiliary(x, train=train)
-        return {head: outputs[head] for head in self.head_names if head in outputs}
+        return outputs
 
 
 def max_pool(row: PaperRow, x: jax.Array) -> jax.Array:

@@ -25,7 +25,10 @@ def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
     def plot(axes, name: str, label: str, **style) -> None:
         points = [(each["step"], each[name]) for each in records if name in each]
         if points:
-            axes.plot(*zip(*points, strict=True), label=label, **style)
+            marker = "o" if len(points) == 1 else style.pop("marker", None)  # a line of one point is nothing
+            axes.plot(
+                *zip(*points, strict=True), **{"marker": marker, "markersize": 3, "label": label, **style}
+            )
 
     heads = sorted({key for each in records for key in each if key.startswith("train/loss_")}, reverse=True)
     for name in heads:
@@ -35,10 +38,10 @@ def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
             "train, " + name.removeprefix("train/loss_").replace("logits", "main head"),
             linewidth=1,
         )
-    plot(losses, "val/loss", "val, main head", color="black", marker="o", markersize=3)
+    plot(losses, "val/loss", "val, main head", color="black", marker="o")
     losses.set(title="cross-entropy (nats)", ylim=(0, None))
-    plot(accuracy, "val/top1", "top-1", color="black", marker="o", markersize=3)
-    plot(accuracy, "val/top5", "top-5", color="gray", marker="o", markersize=3)
+    plot(accuracy, "val/top1", "top-1", color="black", marker="o")
+    plot(accuracy, "val/top5", "top-5", color="gray", marker="o")
     accuracy.set(title="validation accuracy", ylim=(0, 1.02))
     plot(rate, "train/learning_rate", "learning rate", color="tab:green")
     rate.set(title="learning rate", ylim=(0, None))

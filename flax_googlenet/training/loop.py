@@ -208,7 +208,7 @@ class _Run:
             weights=state.weights(),
             optimizer=state.optimizer(),
             description=Description(
-                to_json_dict(self.config), self.class_names, read_metrics(self.root), result
+                step, to_json_dict(self.config), self.class_names, read_metrics(self.root), result
             ),
             metrics=figures,
         )

@@ -1,0 +1,67 @@
+import ast
+import importlib.util
+import pathlib
+
+import jax
+import pytest
+
+from flax_googlenet.config import resolve
+from flax_googlenet.models import build_model
+from flax_googlenet.models.summary import summarize
+from flax_googlenet.training.durations import to_steps
+from flax_googlenet.training.optimizer import build_optimizer, build_schedule
+from flax_googlenet.training.state import initial_state
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_is_a_lab_note_that_imports_ml_collections_only(path):
+    tree = ast.parse(path.read_text())
+    assert "launch.train" in ast.get_docstring(tree)
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported == {"ml_collections"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    assert len(path.read_text().splitlines()) <= 70
+
+
+def test_builds(path):
+    config = resolve(load(path).get_config())
+    model = build_model(config.model)
+    assert summarize(model, config.data.image_size).params > 0
+    total = to_steps(config.duration, batch_size=config.batch_size, epoch_size=4000)
+    schedule = build_schedule(config, total_steps=total, epoch_size=4000)
+    optimizer = build_optimizer(config.optimizer, schedule)
+    state = jax.eval_shape(lambda: initial_state(config, model, optimizer))
+    assert state.params["head"]["kernel"].shape[-1] == config.model.num_classes
+    assert 0 <= float(schedule(total - 1)) < float(schedule(total // 2))
+
+
+def test_imagenet_is_the_paper_and_bvlc():
+    config = resolve(load(next(path for path in CONFIGS if path.stem == "imagenet")).get_config())
+    assert summarize(build_model(config.model), 224).params_with_aux == 13_378_280
+    schedule = build_schedule(
+        resolve({**config.to_dict(), "batch_size": 32}), total_steps=2_400_000, epoch_size=1_281_167
+    )
+    warmup = to_steps(config.schedule.warmup, batch_size=32, epoch_size=1_281_167)
+    assert float(schedule(warmup)) == pytest.approx(0.01)
+    assert (config.optimizer.weight_decay, config.optimizer.momentum) == (2e-4, 0.9)
+
+
+def test_the_sample_is_the_paper_without_batch_norm_and_with_heads():
+    config = resolve(load(next(path for path in CONFIGS if path.stem == "mnist_sample")).get_config())
+    assert config.model.normalization == "none"
+    assert config.model.aux_heads
+    assert config.model.dimension_reduction
+    assert config.data.image_size >= 56

@@ -1,0 +1,110 @@
+import itertools
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flax_googlenet.config import resolve
+from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices
+from flax_googlenet.data.batches import crop_uniforms, permutation, raw_random
+from flax_googlenet.errors import UserError
+from flax_googlenet.sharding import data_mesh, split_batch
+
+
+class Numbered:
+    """Images that tell their own index: pixel value and label."""
+
+    class_names = ("a",)
+
+    def __init__(self, length: int, broken: int | None = None) -> None:
+        self._length, self._broken = length, broken
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Example:
+        image = np.full((4, 4, 3), index, np.uint8)
+        encoded = b"junk" if index == self._broken else cv2.imencode(".png", image)[1].tobytes()
+        return Example(encoded, index, f"image {index}")
+
+
+def data(**options):
+    return resolve({"data": {"image_size": 4, "resize": 4, "train_crop": "center", **options}}).data
+
+
+def labels(batches: TrainBatches, step: int) -> list[int]:
+    return batches.rows(step, 0, batches.batch_size)["label"].tolist()
+
+
+def test_random_numbers_never_change():
+    """Golden values: a run must go on the same after an update of NumPy."""
+    assert raw_random(7, 0, 3, 5, 2).tolist() == [4328626320390569610, 6874187400707493902]
+    assert permutation(0, 0, 10).tolist() == [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
+    assert crop_uniforms(0, 1, 2)[:2] == pytest.approx([0.3537949815383278, 0.6446493202129582], abs=0)
+
+
+@given(seed=st.integers(0, 2**32), epoch=st.integers(0, 1000), length=st.integers(1, 500))
+def test_an_epoch_has_every_example_once(seed, epoch, length):
+    assert sorted(permutation(seed, epoch, length).tolist()) == list(range(length))
+
+
+def test_batches_run_through_the_epochs_without_a_gap():
+    batches = TrainBatches(Numbered(10), data(), seed=3, batch_size=4)
+    dealt = list(itertools.chain(*(labels(batches, step) for step in range(5))))
+    assert sorted(dealt[:10]) == sorted(dealt[10:]) == list(range(10))
+    assert dealt[:10] != dealt[10:], "a new order each epoch"
+
+
+def test_a_batch_depends_on_seed_and_step_only():
+    one = TrainBatches(Numbered(10), data(), seed=3, batch_size=4)
+    again = TrainBatches(Numbered(10), data(), seed=3, batch_size=4)
+    assert labels(again, 7) == labels(one, 7), "without having read the steps before"
+    assert labels(TrainBatches(Numbered(10), data(), seed=4, batch_size=4), 7) != labels(one, 7)
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4])
+def test_hosts_read_parts_of_the_same_batch(hosts):
+    batches = TrainBatches(Numbered(10), data(), seed=3, batch_size=8)
+    whole = batches.rows(5, 0, 8)
+    share = 8 // hosts
+    parts = [batches.rows(5, host * share, (host + 1) * share) for host in range(hosts)]
+    for name, value in whole.items():
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_devices_and_workers_do_not_matter(devices, workers):
+    batches = TrainBatches(Numbered(10), data(workers=workers, prefetch=2), seed=3, batch_size=8)
+    sharding = split_batch(data_mesh(jax.devices()[:devices]))
+    for step, batch in zip(range(2, 6), to_devices(batches, range(2, 6), sharding), strict=True):
+        assert batch["image"].sharding == sharding
+        expected = batches.rows(step, 0, 8)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(batch[name], value)
+
+
+@pytest.mark.parametrize("length", range(1, 18))
+def test_evaluation_sees_each_example_once_for_every_remainder(length):
+    batches = EvaluationBatches(Numbered(length), data(), batch_size=8)
+    found = []
+    for step in range(batches.steps):
+        batch = batches.rows(step, 0, 8)
+        assert batch["image"].shape == (8, 4, 4, 3)
+        assert (batch["image"][..., 0].max((1, 2))[batch["mask"]] == batch["label"][batch["mask"]]).all()
+        found += batch["label"][batch["mask"]].tolist()
+    assert found == list(range(length))
+
+
+def test_a_broken_image_reaches_the_reader_by_name():
+    batches = TrainBatches(Numbered(10, broken=6), data(), seed=0, batch_size=8)
+    with pytest.raises(UserError, match="image 6 is not an image"):
+        list(to_devices(batches, range(3), split_batch(data_mesh(jax.devices()[:1]))))
+
+
+def test_crops_differ_by_epoch_and_example():
+    draws = {tuple(crop_uniforms(0, epoch, index)) for epoch in range(3) for index in range(3)}
+    assert len(draws) == 9

@@ -1,0 +1,132 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from flax_googlenet.config import resolve
+from flax_googlenet.models import GoogLeNet
+from flax_googlenet.sharding import data_mesh, replicate, split_batch
+from flax_googlenet.training.optimizer import build_optimizer
+from flax_googlenet.training.state import initial_state
+from flax_googlenet.training.step import average, make_train_step
+
+STEPS = 2
+
+
+def run(small_table, rng_seed=0, devices=1, dropout=0.4, normalization="none", start=0, **sections):
+    """States and metrics of two steps on the same sixteen images."""
+    config = resolve({"batch_size": 16, "data": {"image_size": 32}, "model": {"num_classes": 4}, **sections})
+    model = GoogLeNet(
+        num_classes=4,
+        table=small_table,
+        dropout=dropout,
+        aux_dropout=dropout,
+        normalization=normalization,
+        kernel_init=jax.nn.initializers.he_normal(),
+    )
+    schedule = optax.constant_schedule(0.05)
+    optimizer = build_optimizer(config.optimizer, schedule)
+    mesh = data_mesh(jax.devices()[:devices])
+    step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start=start)
+    state = jax.jit(lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh))()
+    rng = np.random.default_rng(rng_seed)
+    trace = []
+    for _ in range(STEPS):
+        batch = {
+            "image": rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8),
+            "label": rng.integers(0, 4, 16).astype(np.int32),
+        }
+        before = jax.device_get(state)
+        state, metrics = step(state, jax.device_put(batch, split_batch(mesh)))
+        trace.append((before, jax.device_get(metrics)))
+    return trace, jax.device_get(state)
+
+
+def assert_close(a, b, atol: float) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=atol), a, b)
+
+
+@pytest.fixture(scope="module")
+def one_device(small_table):
+    return run(small_table)
+
+
+def test_metrics_and_step_count(one_device):
+    trace, state = one_device
+    assert int(state.step) == STEPS
+    for _, metrics in trace:
+        assert set(metrics) == {"loss", "loss_logits", "loss_aux_4a", "loss_aux_4d", "learning_rate"}
+        expected = metrics["loss_logits"] + 0.3 * (metrics["loss_aux_4a"] + metrics["loss_aux_4d"])
+        np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-6)
+    assert metrics["learning_rate"] == pytest.approx(0.05)
+
+
+def test_is_deterministic_bit_for_bit(one_device, small_table):
+    _, again = run(small_table)
+    jax.tree.map(np.testing.assert_array_equal, one_device[1].params, again.params)
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_eight_devices_are_one(one_device, small_table, normalization):
+    """Dropout, mirroring and batch statistics are of the global batch.
+
+    What differs is the order of float32 sums over the batch.
+    """
+    one = one_device if normalization == "none" else run(small_table, normalization="batch")
+    eight = run(small_table, devices=8, normalization=normalization)
+    for (_, a), (_, b) in zip(one[0], eight[0], strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), one[1].params, eight[1].params
+    )
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulation_is_the_whole_batch(small_table, parts):
+    options = {"dropout": 0.0, "data": {"image_size": 32, "mirror": False}}
+    whole, whole_state = run(small_table, **options)
+    split, split_state = run(small_table, optimizer={"accumulate": parts}, **options)
+    np.testing.assert_allclose(whole[1][1]["loss"], split[1][1]["loss"], rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+        whole_state.params,
+        split_state.params,
+    )
+
+
+def test_averaged_weights_are_kept_beside(small_table):
+    trace, state = run(small_table, averaging={"kind": "polyak"})
+    second = trace[1][0]  # the state after the first step
+    kernel = lambda params: params["head"]["kernel"]  # noqa: E731
+    expected = (kernel(second.params) + kernel(state.params)) / 2
+    np.testing.assert_allclose(kernel(state.averaged_params), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(
+        kernel(state.evaluation_variables()["params"]), kernel(state.averaged_params)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "closed_form"),
+    [
+        pytest.param("polyak", lambda values: np.mean(values), id="uniform"),
+        pytest.param("none", lambda values: 0.0, id="off"),  # noqa: ARG005
+    ],
+)
+def test_average_closed_forms(kind, closed_form):
+    averaging = resolve({"averaging": {"kind": kind, "decay": 0.9}}).averaging
+    values, a = [3.0, 5.0, 10.0, -2.0], jnp.zeros(())
+    for age, value in enumerate(values):
+        a = average(averaging, a, jnp.asarray(value), jnp.asarray(age))
+    np.testing.assert_allclose(a, closed_form(values), rtol=1e-6)
+
+
+def test_ema_forgets_its_start_and_follows_before_it():
+    averaging = resolve({"averaging": {"kind": "ema", "decay": 0.9}}).averaging
+    follow = average(averaging, jnp.zeros(()), jnp.asarray(7.0), jnp.asarray(-3))
+    assert follow == 7
+    a = jnp.asarray(0.0)
+    for age in range(300):
+        a = average(averaging, a, jnp.asarray(5.0), jnp.asarray(age))
+    np.testing.assert_allclose(a, 5.0, rtol=1e-6)
+    assert average(averaging, a, jnp.asarray(15.0), jnp.asarray(300)) == pytest.approx(6.0)
