@@ -192,6 +192,12 @@ def find(path: str) -> epath.Path:
     return epath.Path(checkpoint)
 
 
+def find_latest(workdir: str) -> epath.Path | None:
+    """Directory of the last complete checkpoint of a run, if there is one."""
+    located = _locate(fsspec.filesystem("file"), f"{workdir}/{DIRECTORY}")
+    return epath.Path(located) if located else None
+
+
 def _locate(files: fsspec.AbstractFileSystem, root: str) -> str | None:
     for directory in (root, f"{root}/{DIRECTORY}"):
         if files.exists(f"{directory}/description") and files.exists(f"{directory}/weights"):

@@ -46,6 +46,18 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+# The shipped config, shrunk: the same network on 32x32 pixels for forty steps.
+TINY = (
+    "--config.data.image_size=32",
+    "--config.data.resize=32",
+    "--config.batch_size=16",
+    "--config.duration=40 steps",
+    "--config.schedule.warmup=10 steps",
+    "--config.log_every=1 step",
+    "--config.evaluation.every=20 steps",
+    "--config.checkpoint.every=8 steps",
+)
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -65,6 +77,23 @@ def launch() -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def train_run(launch: Run, tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """An uninterrupted run on one device."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    process = launch("train", f"--workdir={workdir}", *TINY)
+    assert process.returncode == 0, process.stderr
+    process.workdir = workdir
+    return process
+
+
+@pytest.fixture(scope="session")
+def trained(train_run: subprocess.CompletedProcess[str]) -> pathlib.Path:
+    """The workdir of a complete run."""
+    workdir: pathlib.Path = train_run.workdir
+    return workdir
 
 
 def process_environment(devices: int = 1) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from flax_googlenet.errors import UserError
 
@@ -38,7 +38,7 @@ class StuckHeads:
         return found
 
 
-def check_finite(losses: list[float], first_step: int, last_checkpoint: Callable[[], str | None]) -> None:
+def check_finite(losses: Sequence[float], first_step: int, last_checkpoint: Callable[[], str | None]) -> None:
     """Stop a run whose loss is not a number.
 
     Args:

@@ -4,15 +4,17 @@ import json
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.checkpoints import Checkpoints, Description, describe
+from flax_googlenet.checkpoints import Checkpoints, Description, describe, find_latest
 from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict
-from flax_googlenet.data import Source, TrainBatches, check_classes, open_source, to_devices
+from flax_googlenet.data import TrainBatches, check_classes, open_source, to_devices
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator
 from flax_googlenet.models import build_model
@@ -24,8 +26,9 @@ from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule, warmup_steps
 from flax_googlenet.training.reporting import Reporter, read_metrics
 from flax_googlenet.training.state import TrainState, initial_state
-from flax_googlenet.training.step import make_train_step
+from flax_googlenet.training.step import Metrics, make_train_step
 
+Batch = dict[str, jax.Array]
 Result = dict[str, Any]
 
 
@@ -49,18 +52,24 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
     mesh = data_mesh()
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     root = pathlib.Path(workdir).expanduser().absolute()
-    checkpoints = _open_checkpoints(config, root)
-    try:
-        latest = checkpoints.latest_step
-        if latest is not None:
-            recorded = describe(checkpoints.directory / str(latest))
-            _check_same_experiment(config, recorded, root)
-            if recorded.result:
-                print(f"The run in {root} is complete.", file=sys.stderr)
-                return {**recorded.result, "checkpoint": checkpoints.path(latest)}
-        return _Run(config, root, mesh, checkpoints).go()
-    finally:
-        checkpoints.close()
+    latest = find_latest(str(root))
+    if latest is not None:
+        recorded = describe(latest)
+        _check_same_experiment(config, recorded, root)
+        if recorded.result:
+            print(f"The run in {root} is complete.", file=sys.stderr)
+            return {**recorded.result, "checkpoint": str(latest)}
+    return _Run(config, root, mesh).go()
+
+
+def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root: pathlib.Path) -> None:
+    theirs = resolve(recorded.config)
+    key = first_difference(theirs, config)
+    if key is not None:
+        raise UserError(
+            f"{root} holds checkpoints of another experiment: config.{key} is {flatten(theirs)[key]!r} there "
+            f"and {flatten(config)[key]!r} here; choose another --workdir."
+        )
 
 
 def _open_checkpoints(config: FrozenConfigDict, root: pathlib.Path) -> Checkpoints:
@@ -75,34 +84,24 @@ def _open_checkpoints(config: FrozenConfigDict, root: pathlib.Path) -> Checkpoin
     )
 
 
-def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root: pathlib.Path) -> None:
-    theirs = resolve(recorded.config)
-    key = first_difference(theirs, config)
-    if key is not None:
-        raise UserError(
-            f"{root} holds checkpoints of another experiment: config.{key} is {flatten(theirs)[key]!r} there "
-            f"and {flatten(config)[key]!r} here; choose another --workdir."
-        )
-
-
 class _Run:
     """One process's share of a run."""
 
-    def __init__(
-        self, config: FrozenConfigDict, root: pathlib.Path, mesh: Mesh, checkpoints: Checkpoints
-    ) -> None:
-        self.config, self.root, self.mesh, self.checkpoints = config, root, mesh, checkpoints
-        source, validation = open_source(config.data, "train"), open_source(config.data, "val")
-        check_classes(source, config.model.num_classes)
-        check_classes(validation, config.model.num_classes)
-        self.class_names = source.class_names
-        self.source: Source = source
+    def __init__(self, config: FrozenConfigDict, root: pathlib.Path, mesh: Mesh) -> None:
+        self.config, self.root, self.mesh = config, root, mesh
+        self.source = open_source(config.data, "train")
+        validation = open_source(config.data, "val")
+        for source in (self.source, validation):
+            check_classes(source, config.model.num_classes)
         self.total_steps = self.steps(config.duration)
         if self.total_steps < 1:
             raise UserError(f'config.duration "{config.duration}" is no step at all; make it longer.')
+        self.log_every = max(self.steps(config.log_every), 1)
+        self.evaluate_every = self.steps(config.evaluation.every)
+        self.save_every = self.steps(config.checkpoint.every)
 
         model = build_model(config.model)
-        schedule = build_schedule(config, total_steps=self.total_steps, epoch_size=len(source))
+        schedule = build_schedule(config, total_steps=self.total_steps, epoch_size=len(self.source))
         optimizer = build_optimizer(config.optimizer, schedule)
         start = self.steps(config.averaging.start)
         self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start=start)
@@ -110,6 +109,8 @@ class _Run:
         self.make_state = jax.jit(
             lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh)
         )
+        # Only now that nothing is wrong with what was asked does anything touch the disk.
+        self.checkpoints = _open_checkpoints(config, root)
         self.clock = Clock()
 
     def steps(self, duration: str) -> int:
@@ -128,65 +129,66 @@ class _Run:
     def go(self) -> Result:
         config, total = self.config, self.total_steps
         first, state = self.restore_or_start()
-        log_every = max(self.steps(config.log_every), 1)
-        evaluate_every, save_every = self.steps(config.evaluation.every), self.steps(config.checkpoint.every)
-        reporter = Reporter(self.root, first_step=first, total_steps=total, enabled=jax.process_index() == 0)
+        is_first_host = jax.process_index() == 0
+        reporter = Reporter(self.root, first_step=first, total_steps=total, enabled=is_first_host)
         devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
         verb = f"resuming at step {first} of" if first else "training for"
         reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
-        if jax.process_index() == 0:
+        if is_first_host:
             (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
-        stuck = StuckHeads(config.model.num_classes, warmup_steps(config, epoch_size=len(self.source)))
         batches = TrainBatches(self.source, config.data, config.seed, config.batch_size)
         stream = to_devices(batches, range(first, total), split_batch(self.mesh))
-        pending: list[dict[str, jax.Array]] = []  # metrics that are still on the devices
-        figures: dict[str, Any] = {}
-        result: Result = {}
         try:
-            for step in range(first + 1, total + 1):
-                asked = time.perf_counter()
-                batch = next(stream)
-                self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
-                with jax.transfer_guard("disallow"):
-                    state, metrics = self.step(state, batch)
-                pending.append(metrics)
-                reporter.advance()
-
-                evaluates = step == total or bool(evaluate_every and step % evaluate_every == 0)
-                saves = step == total or bool(save_every and step % save_every == 0)
-                compiled = step == first + 1
-                if not (compiled or evaluates or saves or step % log_every == 0):
-                    continue
-                # Waits for the devices; what follows is known to be finite.
-                fetched = jax.device_get(pending)
-                losses = [float(each["loss"]) for each in fetched]
-                check_finite(losses, step - len(losses) + 1, self.last_good)
-                if compiled:
-                    self.clock.start()
-                    if not (evaluates or saves or log_every == 1):
-                        continue
-                if step % log_every == 0 or step == total:
-                    means = {
-                        name: sum(float(each[name]) for each in fetched) / len(fetched) for name in fetched[0]
-                    }
-                    reporter.train(step, means, self.clock.lap(), config.batch_size)
-                    for warning in stuck.warnings(step, means):
-                        reporter.say(warning)
-                    pending = []
-                self.clock.stop()
-                if evaluates:
-                    figures = self.evaluator(state.evaluation_variables())
-                    reporter.evaluation(step, figures)
-                if saves:
-                    if step == total:
-                        result = self.result(step, figures)
-                        self.draw_curves(result)
-                    self.save(step, state, figures if evaluates else None, result)
-                self.clock.start()
+            return self.loop(first, state, stream, reporter)
         finally:
             stream.close()
             reporter.close()
+            self.checkpoints.close()
+
+    def loop(self, first: int, state: TrainState, stream: Iterator[Batch], reporter: Reporter) -> Result:
+        config, total = self.config, self.total_steps
+        stuck = StuckHeads(config.model.num_classes, warmup_steps(config, epoch_size=len(self.source)))
+        pending: list[Metrics] = []  # of the steps since the last report; still on the devices
+        result: Result = {}
+        for step in range(first + 1, total + 1):
+            asked = time.perf_counter()
+            batch = next(stream)
+            self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
+            with jax.transfer_guard("disallow"):
+                state, metrics = self.step(state, batch)
+            pending.append(metrics)
+            reporter.advance()
+
+            reports = self.is_time(step, self.log_every)
+            evaluates = self.is_time(step, self.evaluate_every)
+            saves = self.is_time(step, self.save_every)
+            compiles = step == first + 1
+            if not (reports or evaluates or saves or compiles):
+                continue
+            # From here to the clock's restart the devices have caught up with the host.
+            fetched = jax.device_get(pending)
+            check_finite([each["loss"] for each in fetched], step - len(fetched) + 1, self.last_good)
+            if reports:
+                means = {name: float(np.mean([each[name] for each in fetched])) for name in fetched[0]}
+                reporter.train(step, means, self.clock.lap(), config.batch_size)
+                for warning in stuck.warnings(step, means):
+                    reporter.say(warning)
+                pending = []
+            self.clock.stop()
+            figures = self.evaluator(state.evaluation_variables()) if evaluates else {}
+            if evaluates:
+                reporter.evaluation(step, figures)
+            if step == total:
+                result = self.result(step, figures)
+                self.draw_curves(result)
+            if saves:
+                self.save(step, state, figures, result)
+            self.clock.start()
         return {**result, "checkpoint": self.checkpoints.path(total)}
+
+    def is_time(self, step: int, every: int) -> bool:
+        """The one place that decides when to report, evaluate and save: at the end in any case."""
+        return step == self.total_steps or bool(every and step % every == 0)
 
     def last_good(self) -> str | None:
         self.checkpoints.wait()
@@ -202,13 +204,13 @@ class _Run:
             name = f"{self.config.model.name} on {self.config.data.source}"
             save_curves(self.root, f"{name}: top-1 {result['top1']:.4f} after {result['step']} steps")
 
-    def save(self, step: int, state: TrainState, figures: dict[str, Any] | None, result: Result) -> None:
+    def save(self, step: int, state: TrainState, figures: Result, result: Result) -> None:
         self.checkpoints.save(
             step,
             weights=state.weights(),
             optimizer=state.optimizer(),
             description=Description(
-                step, to_json_dict(self.config), self.class_names, read_metrics(self.root), result
+                step, to_json_dict(self.config), self.source.class_names, read_metrics(self.root), result
             ),
             metrics=figures,
         )

@@ -1,0 +1,236 @@
+"""Each command as a process of its own, as a user runs it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from flax_googlenet import checkpoints, load
+from flax_googlenet.config import resolve
+from flax_googlenet.data import open_source
+from flax_googlenet.training.reporting import read_metrics
+from tests.conftest import REPOSITORY, TINY, process_environment
+
+pytestmark = pytest.mark.slow
+
+
+def result_of(process) -> dict:
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def without_speed(result: dict) -> dict:
+    return {name: value for name, value in result.items() if name not in ("images_per_second", "checkpoint")}
+
+
+def arrays(checkpoint: str) -> dict:
+    """Every array that a checkpoint keeps, by name."""
+    items = {name: ocp.args.StandardRestore() for name in ("weights", "optimizer")}
+    with checkpoints._reader() as reader:
+        return dict(reader.restore(checkpoints.find(checkpoint), args=ocp.args.Composite(**items)))
+
+
+def losses_of(workdir: pathlib.Path) -> list[float]:
+    return [each["train/loss"] for each in read_metrics(workdir) if "train/loss" in each]
+
+
+def test_train_reports_and_leaves_its_files(train_run, trained):
+    result = result_of(train_run)
+    assert set(result) == {"step", "top1", "top5", "loss", "images_per_second", "checkpoint"}
+    assert result["step"] == 40
+    assert result["images_per_second"] > 0
+    assert result["checkpoint"] == str(trained / "checkpoints/40")
+    assert {each.name for each in trained.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "events",
+        "metrics.jsonl",
+    }
+    records = read_metrics(trained)
+    losses = [each for each in records if "train/loss" in each]
+    assert [each["step"] for each in losses] == list(range(1, 41))
+    assert {"train/loss_logits", "train/loss_aux_4a", "train/loss_aux_4d", "train/learning_rate"} <= set(
+        losses[0]
+    )
+    assert [each["step"] for each in records if "val/top1" in each] == [20, 40]
+    assert "evaluated 1000 images" in train_run.stderr
+
+
+def test_the_same_command_says_that_the_run_is_complete(launch, train_run, trained):
+    started = time.monotonic()
+    again = launch("train", f"--workdir={trained}", *TINY)
+    assert time.monotonic() - started < 60, "it does not train again"
+    assert "is complete" in again.stderr
+    assert result_of(again) == result_of(train_run)
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(launch, train_run, trained, tmp_path):
+    command = [sys.executable, "-m", "launch.train", f"--workdir={tmp_path}", *TINY]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=process_environment(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "checkpoints/8/digests.json").exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+    resumed = launch("train", f"--workdir={tmp_path}", *TINY)
+    assert "resuming at step" in resumed.stderr
+    assert without_speed(result_of(resumed)) == without_speed(result_of(train_run))
+    jax.tree.map(np.testing.assert_array_equal, arrays(str(tmp_path)), arrays(str(trained)))
+    losses = [
+        [each["train/loss"] for each in read_metrics(run) if "train/loss" in each]
+        for run in (tmp_path, trained)
+    ]
+    assert losses[0] == losses[1], "every step once, and bit for bit"
+
+
+@pytest.fixture(scope="module")
+def eight(launch, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("eight")
+    return workdir, launch("train", f"--workdir={workdir}", *TINY, devices=8)
+
+
+def test_eight_devices_agree_with_one(trained, eight):
+    workdir, process = eight
+    assert "on 8 x cpu" in process.stderr
+    losses = [
+        [each["train/loss"] for each in read_metrics(run) if "train/loss" in each]
+        for run in (workdir, trained)
+    ]
+    # The sums over the batch are taken in another order; training magnifies the difference.
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(found[:8], expected[:8], rtol=1e-2)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_evaluate_repeats_the_figures_of_training(launch, train_run, trained, eight, devices):
+    workdir, process = (trained, train_run) if devices == 1 else eight
+    trained_on = result_of(process)
+    found = result_of(launch("evaluate", f"--checkpoint={workdir}"))  # always on one device
+    assert found["num_examples"] == 1000
+    assert (found["models"], found["crops"]) == (1, 1)
+    assert (found["top1"], found["top5"]) == (trained_on["top1"], trained_on["top5"])
+    if devices == 1:
+        assert found["loss"] == trained_on["loss"]
+    np.testing.assert_allclose(found["loss"], trained_on["loss"], rtol=1e-5)
+
+
+def test_evaluate_takes_other_data(launch, trained, tmp_path):
+    write_digits(tmp_path / "val", per_class=2)
+    found = result_of(
+        launch(
+            "evaluate",
+            f"--checkpoint={trained}",
+            "--config.data.source=image_folder",
+            f"--config.data.path={tmp_path}",
+        )
+    )
+    assert found["num_examples"] == 20
+
+
+def write_digits(directory: pathlib.Path, per_class: int) -> None:
+    source = open_source(resolve({"data": {"source": "mnist_sample"}}).data, "val")
+    for index in range(len(source)):
+        example = source[index]
+        folder = directory / source.class_names[example.label]
+        folder.mkdir(parents=True, exist_ok=True)
+        if len(list(folder.iterdir())) < per_class:
+            (folder / f"{index}.png").write_bytes(example.encoded)
+
+
+def test_predict_is_what_load_predicts(launch, trained, tmp_path):
+    write_digits(tmp_path, per_class=1)
+    paths = sorted(str(path) for path in tmp_path.rglob("*.png"))
+    result = result_of(launch("predict", f"--checkpoint={trained}", "--top=3", *paths))
+    classifier = load(trained)
+    probabilities = classifier.predict(paths)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+    assert [each["path"] for each in result["images"]] == paths
+    for row, image in zip(probabilities, result["images"], strict=True):
+        assert len(image["classes"]) == 3
+        best = image["classes"][0]
+        assert best["name"] == str(best["label"])
+        # This process compiles with fewer optimisations, hence with other roundings.
+        assert best["probability"] == pytest.approx(row[best["label"]], rel=1e-3)
+
+
+def test_summary_prints_the_papers_table(launch, tmp_path):
+    process = launch("summary", "--config=configs/imagenet.py")
+    assert process.stdout.endswith(
+        '"params": 6998552, "params_with_aux": 13378280, "multiply_adds": 1582671872}\n'
+    )
+    assert "inception_5b" in process.stderr
+    out = tmp_path / "table.md"
+    process = launch("summary", "--config.model.stem_reduce=false", f"--out={out}")
+    assert result_of(process)["params"] == 6_994_392
+    assert "| inception_5b" in out.read_text()
+
+
+def test_an_image_folder_trains_from_random_crops(launch, tmp_path):
+    for split in ("train", "val"):
+        write_digits(tmp_path / "data" / split, per_class=4)
+    result = result_of(
+        launch(
+            "train",
+            "--config=configs/imagenet.py",
+            f"--workdir={tmp_path / 'run'}",
+            f"--config.data.path={tmp_path / 'data'}",
+            "--config.model.num_classes=10",
+            "--config.model.dtype=bfloat16",
+            "--config.data.image_size=32",
+            "--config.data.resize=40",
+            "--config.batch_size=8",
+            "--config.duration=2 steps",
+            "--config.averaging.kind=ema",
+            "--config.optimizer.accumulate=2",
+        )
+    )
+    assert result["step"] == 2
+    assert np.isfinite(result["loss"])
+
+
+def test_a_loss_that_is_no_number_stops_the_run(launch, tmp_path):
+    explosive = ("--config.optimizer.learning_rate=1e30", "--config.optimizer.clip_norm=0")
+    process = launch("train", f"--workdir={tmp_path}", *TINY, *explosive)
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert "at step" in process.stderr.splitlines()[-1]
+    assert "good checkpoint" in process.stderr.splitlines()[-1] or "no checkpoint yet" in process.stderr
+
+
+def test_nothing_imports_tensorflow(trained, tmp_path):
+    """A TensorFlow that tells on whoever imports it stands first on the path."""
+    package = tmp_path / "tensorflow"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import pathlib\npathlib.Path(__file__).with_name('imported').touch()\nraise ImportError('a decoy')\n"
+    )
+    environment = {**process_environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
+    run_all = (
+        "import sys, runpy\n"
+        "for name, arguments in ("
+        f"('train', ['--workdir={tmp_path / 'run'}', '--config.duration=1 step', *{TINY[:3]!r}]),"
+        "):\n"
+        "    sys.argv = ['launch.' + name, *arguments]\n"
+        "    try: runpy.run_module('launch.' + name, run_name='__main__')\n"
+        "    except SystemExit as stop: assert not stop.code, stop.code\n"
+        f"import flax_googlenet; flax_googlenet.load({str(trained)!r})\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    command = [sys.executable, "-c", run_all]
+    process = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert not (package / "imported").exists()

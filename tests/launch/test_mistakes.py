@@ -1,0 +1,84 @@
+"""A user's mistakes: one sentence that names the culprit and the way out, and nothing lost."""
+
+import pathlib
+
+import pytest
+
+from tests.conftest import TINY
+
+pytestmark = pytest.mark.slow
+
+
+def error_of(process, status: int = 1) -> str:
+    assert process.returncode == status, process.stderr
+    assert process.stdout == ""
+    assert "Traceback" not in process.stderr
+    *_, last = process.stderr.splitlines()
+    assert last.startswith("error: ")
+    return last
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status", "words"),
+    [
+        ("train", ["--wrkdir=x"], 1, "There is no flag --wrkdir; did you mean --workdir?"),
+        ("train", ["--confg=x"], 1, "did you mean --config?"),
+        ("train", ["--config.optimiser.momentum=1"], 1, 'did you mean "optimizer.momentum"?'),
+        ("train", ["--config.model.normalization=bach"], 1, 'did you mean "batch"?'),
+        ("train", ["--config=configs/imagnet.py"], 1, 'did you mean "configs/imagenet.py"?'),
+        ("train", ["--config.batch_size=many"], 2, "config.batch_size"),
+        ("train", ["workdir=x"], 1, "is not a flag"),
+        ("train", ["--config=configs/imagenet.py", "--config.data.path=/nowhere"], 1, "/nowhere/train"),
+        ("evaluate", [], 2, "--checkpoint"),
+        ("evaluate", ["--checkpoint={empty}"], 1, "There is no checkpoint in {empty}"),
+        ("evaluate", ["--checkpoint=x", "--config.model.dropout=0.1"], 1, "part of what the checkpoint is"),
+        ("predict", ["--checkpoint={empty}", "x.png"], 1, "There is no checkpoint in {empty}"),
+        ("predict", ["--checkpoint={empty}"], 1, "no image to classify"),
+        ("summary", ["--out=/nowhere/table.md"], 1, "/nowhere/table.md"),
+    ],
+)
+def test_is_one_sentence(launch, tmp_path, name, arguments, status, words):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    workdir = tmp_path / "run"
+    arguments = [each.format(empty=empty) for each in arguments]
+    if name == "train":
+        arguments.append(f"--workdir={workdir}")
+    assert words.format(empty=empty) in error_of(launch(name, *arguments), status)
+    assert not list(workdir.glob("checkpoints/*")) if workdir.exists() else True
+    assert not list(empty.iterdir())
+
+
+def test_a_batch_that_cannot_be_split(launch, tmp_path):
+    process = launch("train", f"--workdir={tmp_path}", "--config.batch_size=12", devices=8)
+    assert "12 cannot be split over 8 devices; use a multiple of 8, such as 16" in error_of(process)
+
+
+def test_help_is_for_newcomers(launch):
+    process = launch("train", "--help")
+    assert process.returncode == 0
+    assert "--config.KEY=VALUE" in process.stdout
+    assert "--workdir" in process.stdout
+
+
+def test_another_experiments_workdir_is_left_alone(launch, trained):
+    before = contents(trained)
+    process = launch("train", f"--workdir={trained}", *TINY, "--config.optimizer.momentum=0.5")
+    message = error_of(process)
+    assert (
+        "holds checkpoints of another experiment: config.optimizer.momentum is 0.9 there and 0.5 here"
+        in message
+    )
+    assert contents(trained) == before
+
+
+def test_a_file_that_is_no_image(launch, trained, tmp_path):
+    (tmp_path / "cat.png").write_text("not a cat")
+    process = launch("predict", f"--checkpoint={trained}", tmp_path / "cat.png")
+    assert f"{tmp_path}/cat.png is not an image" in error_of(process)
+    process = launch("predict", f"--checkpoint={trained}", tmp_path / "dog.png")
+    assert f"{tmp_path}/dog.png cannot be read" in error_of(process)
+
+
+def contents(directory: pathlib.Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
