@@ -290,8 +290,10 @@ def _restore_item(checkpoint: epath.Path, item: str, like: Any) -> Any:
 
 
 def _reader() -> ocp.Checkpointer:
-    items = {name: ocp.StandardCheckpointHandler() for name in ("weights", "optimizer")}
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler(**items))
+    # Orbax warns of every item that it finds and does not know how to read.
+    arrays = {name: ocp.StandardCheckpointHandler() for name in ("weights", "optimizer")}
+    texts = {name: ocp.JsonCheckpointHandler() for name in ("description", "metrics")}
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler(**arrays, **texts))
 
 
 def _on_host(tree: Any) -> Any:

@@ -37,7 +37,7 @@ def run(
     """
 
     def guarded(argv: Sequence[str]) -> None:
-        logging.set_verbosity(logging.WARNING)
+        logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant
         try:
             result = main(argv[1:])
         except UserError as error:

@@ -29,7 +29,7 @@ def local_response_norm(
     Returns:
       An array of the shape and dtype of `x`. The sum is taken in float32.
 
-    >>> local_response_norm(jnp.ones((1, 1, 1, 3)), alpha=1.0, beta=1.0).ravel().tolist()
+    >>> local_response_norm(jnp.ones((1, 1, 1, 3)), size=3, alpha=1.0, beta=1.0).ravel().tolist()
     [0.3333333432674408, 0.25, 0.3333333432674408]
     """
     if divide_alpha_by_size:

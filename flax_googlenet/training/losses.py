@@ -14,6 +14,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, label_smoothing: float =
       labels: integers [batch].
       label_smoothing: in [0, 1].
 
+    >>> import jax.numpy as jnp
     >>> round(float(cross_entropy(jnp.zeros((2, 10)), jnp.array([3, 4]))), 4)
     2.3026
     """
