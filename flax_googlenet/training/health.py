@@ -38,22 +38,25 @@ class StuckHeads:
         return found
 
 
-def check_finite(losses: Sequence[float], first_step: int, last_checkpoint: Callable[[], str | None]) -> None:
-    """Stop a run whose loss is not a number.
+def check_finite(
+    name: str, values: Sequence[float], first_step: int, last_checkpoint: Callable[[], str | None]
+) -> None:
+    """Stop a run whose loss, or gradient, is not a number.
 
     Args:
-      losses: of consecutive steps.
+      name: of what is looked at.
+      values: of consecutive steps.
       first_step: the step that the first of them is of.
       last_checkpoint: gives the directory of the last good one, if there is any.
 
     Raises:
-      UserError: a loss is infinite or not a number; it names the step and the way back.
+      UserError: a value is infinite or not a number; it names the step and the way back.
     """
-    for offset, loss in enumerate(losses):
-        if not math.isfinite(loss):
+    for offset, value in enumerate(values):
+        if not math.isfinite(value):
             path = last_checkpoint()
             good = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
             raise UserError(
-                f"The loss became {loss} at step {first_step + offset}; {good}; "
+                f"The {name.replace('_', ' ')} became {value} at step {first_step + offset}; {good}; "
                 "lower config.optimizer.learning_rate or set config.optimizer.clip_norm."
             )

@@ -1,5 +1,6 @@
 """A whole run: train, report, evaluate, checkpoint, resume."""
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -128,22 +129,21 @@ class _Run:
 
     def go(self) -> Result:
         config, total = self.config, self.total_steps
-        first, state = self.restore_or_start()
         is_first_host = jax.process_index() == 0
-        reporter = Reporter(self.root, first_step=first, total_steps=total, enabled=is_first_host)
-        devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
-        verb = f"resuming at step {first} of" if first else "training for"
-        reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
-        if is_first_host:
-            (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
-        batches = TrainBatches(self.source, config.data, config.seed, config.batch_size)
-        stream = to_devices(batches, range(first, total), split_batch(self.mesh))
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.checkpoints.close)
+            first, state = self.restore_or_start()
+            reporter = Reporter(self.root, first_step=first, total_steps=total, enabled=is_first_host)
+            stack.callback(reporter.close)
+            devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
+            verb = f"resuming at step {first} of" if first else "training for"
+            reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
+            if is_first_host:
+                (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
+            batches = TrainBatches(self.source, config.data, config.seed, config.batch_size)
+            stream = to_devices(batches, range(first, total), split_batch(self.mesh))
+            stack.callback(stream.close)
             return self.loop(first, state, stream, reporter)
-        finally:
-            stream.close()
-            reporter.close()
-            self.checkpoints.close()
 
     def loop(self, first: int, state: TrainState, stream: Iterator[Batch], reporter: Reporter) -> Result:
         config, total = self.config, self.total_steps
@@ -167,7 +167,8 @@ class _Run:
                 continue
             # From here to the clock's restart the devices have caught up with the host.
             fetched = jax.device_get(pending)
-            check_finite([each["loss"] for each in fetched], step - len(fetched) + 1, self.last_good)
+            for name in ("loss", "gradient_norm"):
+                check_finite(name, [each[name] for each in fetched], step - len(fetched) + 1, self.last_good)
             if reports:
                 means = {name: float(np.mean([each[name] for each in fetched])) for name in fetched[0]}
                 reporter.train(step, means, self.clock.lap(), config.batch_size)
@@ -178,6 +179,7 @@ class _Run:
             figures = self.evaluator(state.evaluation_variables()) if evaluates else {}
             if evaluates:
                 reporter.evaluation(step, figures)
+                check_finite("validation loss", [figures["loss"]], step, self.last_good)
             if step == total:
                 result = self.result(step, figures)
                 self.draw_curves(result)

@@ -39,7 +39,7 @@ def make_train_step(
     Returns:
       A function of the state, which it consumes, and a batch of "image" (uint8) and
       "label", split over `mesh`. It returns the next state and scalars: "loss",
-      "learning_rate", and "loss_HEAD" for each head.
+      "loss_HEAD" for each head, "gradient_norm" before clipping, and "learning_rate".
     """
     root_key = jax.random.key(config.seed)
     parts = config.optimizer.accumulate
@@ -97,6 +97,7 @@ def make_train_step(
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = average(config.averaging, state.averaged_params, params, state.step - averaging_start)
+        metrics["gradient_norm"] = optax.global_norm(gradient)
         metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
         return TrainState(state.step + 1, params, batch_stats, opt_state, averaged), metrics
 

@@ -28,7 +28,7 @@ def test_a_head_that_recovers_is_watched_anew():
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize(("last", "words"), [("/runs/a/12", "/runs/a/12"), (None, "no checkpoint yet")])
 def test_a_loss_that_is_no_number_names_step_and_checkpoint(bad, last, words):
-    check_finite([1.0, 2.0], 5, lambda: last)
-    with pytest.raises(UserError, match="step 7") as caught:
-        check_finite([1.0, 2.0, bad, 1.0], 5, lambda: last)
+    check_finite("loss", [1.0, 2.0], 5, lambda: last)
+    with pytest.raises(UserError, match=r"gradient norm became \S+ at step 7") as caught:
+        check_finite("gradient_norm", [1.0, 2.0, bad, 1.0], 5, lambda: last)
     assert words in str(caught.value)

@@ -56,7 +56,9 @@ def test_metrics_and_step_count(one_device):
     trace, state = one_device
     assert int(state.step) == STEPS
     for _, metrics in trace:
-        assert set(metrics) == {"loss", "loss_logits", "loss_aux_4a", "loss_aux_4d", "learning_rate"}
+        heads = {"loss_logits", "loss_aux_4a", "loss_aux_4d"}
+        assert set(metrics) == {"loss", "gradient_norm", "learning_rate"} | heads
+        assert metrics["gradient_norm"] > 0
         expected = metrics["loss_logits"] + 0.3 * (metrics["loss_aux_4a"] + metrics["loss_aux_4d"])
         np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-6)
     assert metrics["learning_rate"] == pytest.approx(0.05)
