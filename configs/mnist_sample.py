@@ -30,6 +30,9 @@ def get_config() -> ConfigDict:
     config.data.mean = (33.3, 33.3, 33.3)
     config.data.std = (78.6, 78.6, 78.6)
 
+    config.loss = ConfigDict()
+    config.loss.label_smoothing = 0.1
+
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 0.015
     config.optimizer.momentum = 0.9
