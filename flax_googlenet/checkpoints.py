@@ -141,9 +141,8 @@ class Checkpoints:
         """
         checkpoint = self.directory / str(step)
         verify_digests(checkpoint)
-        return _restore_item(checkpoint, "weights", weights), _restore_item(
-            checkpoint, "optimizer", optimizer
-        )
+        restored = _restore_item(checkpoint, "weights", weights)
+        return restored, _restore_item(checkpoint, "optimizer", optimizer)
 
     def wait(self) -> None:
         """Until the last save is complete on disk. Errors of the writer are raised here."""
@@ -318,7 +317,10 @@ def verify_digests(checkpoint: epath.Path) -> None:
     for name, digest in digests.items():
         path = checkpoint / name
         if not path.exists() or _sha256(path) != digest:
-            raise UserError(f"{path} is damaged: it is not the file that was saved; use another checkpoint.")
+            raise UserError(
+                f"{path} is damaged: it is not the file that was saved; use another checkpoint, or delete "
+                f"{checkpoint} to go on from the one before."
+            )
 
 
 def _files(directory: epath.Path) -> list[epath.Path]:

@@ -76,10 +76,8 @@ class Classifier:
                 decoding.prepare(_pixels(image), self.config.data)
                 for image in images[start : start + batch_size]
             ]
-            missing = batch_size - len(pixels)
-            batch = np.pad(
-                np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0))
-            )  # one shape, one compilation
+            missing = batch_size - len(pixels)  # padded: one shape, one compilation
+            batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
             heads = jax.device_get(self._forward(self.variables, batch, all_heads))
             results.append({name: value[: len(pixels)] for name, value in heads.items()})
         if not results:

@@ -29,8 +29,10 @@ class Evaluator:
             outputs: Any = model.apply(variables, images)
             return metrics.sums(outputs["logits"], batch["label"], batch["mask"])
 
-        everywhere = replicate(mesh)
-        self._step = jax.jit(step, in_shardings=(everywhere, self._split), out_shardings=everywhere)
+        self._everywhere = replicate(mesh)
+        self._step = jax.jit(
+            step, in_shardings=(self._everywhere, self._split), out_shardings=self._everywhere
+        )
 
     def __call__(self, variables: Mapping[str, Any]) -> dict[str, float | int]:
         """Evaluate weights.
@@ -42,6 +44,7 @@ class Evaluator:
           "top1" and "top5" as shares, "loss" as the mean cross-entropy in nats, and
           "num_examples".
         """
+        variables = jax.device_put(variables, self._everywhere)  # wherever they were loaded to
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
         found = jax.device_get([self._step(variables, batch) for batch in batches])
         # fsum: the sum over batches is exact, so their order cannot matter.

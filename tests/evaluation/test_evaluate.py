@@ -49,6 +49,7 @@ def evaluate(network, devices: int, batch_size: int):
         }
     )
     model, variables = network
+    variables = jax.device_put(variables, jax.devices()[0])  # as `load` leaves them
     return Evaluator(config, model, Noise(COUNT), data_mesh(jax.devices()[:devices]))(variables)
 
 

@@ -106,15 +106,15 @@ def test_eight_devices_agree_with_one(trained, eight):
     np.testing.assert_allclose(found[:8], expected[:8], rtol=1e-2)
 
 
-@pytest.mark.parametrize("devices", [1, 8])
-def test_evaluate_repeats_the_figures_of_training(launch, train_run, trained, eight, devices):
-    workdir, process = (trained, train_run) if devices == 1 else eight
+@pytest.mark.parametrize(("saved_on", "devices"), [(1, 1), (8, 1), (1, 8)])
+def test_evaluate_repeats_the_figures_of_training(launch, train_run, trained, eight, saved_on, devices):
+    workdir, process = (trained, train_run) if saved_on == 1 else eight
     trained_on = result_of(process)
-    found = result_of(launch("evaluate", f"--checkpoint={workdir}"))  # always on one device
+    found = result_of(launch("evaluate", f"--checkpoint={workdir}", devices=devices))
     assert found["num_examples"] == 1000
     assert (found["models"], found["crops"]) == (1, 1)
     assert (found["top1"], found["top5"]) == (trained_on["top1"], trained_on["top5"])
-    if devices == 1:
+    if saved_on == devices:
         assert found["loss"] == trained_on["loss"]
     np.testing.assert_allclose(found["loss"], trained_on["loss"], rtol=1e-5)
 
