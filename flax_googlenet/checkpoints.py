@@ -31,6 +31,8 @@ DIRECTORY = "checkpoints"
 DIGESTS = "digests.json"
 FORMAT = 1
 
+Shapes = dict[tuple[str, ...], tuple[int, ...]]  # of arrays, by the names on their path
+
 
 @dataclasses.dataclass(frozen=True)
 class Description:
@@ -141,6 +143,7 @@ class Checkpoints:
         """
         checkpoint = self.directory / str(step)
         verify_digests(checkpoint)
+        _check_network(checkpoint, _recorded_shapes(checkpoint), weights)
         restored = _restore_item(checkpoint, "weights", weights)
         return restored, _restore_item(checkpoint, "optimizer", optimizer)
 
@@ -242,44 +245,39 @@ def load_weights(checkpoint: epath.Path, like: Mapping[str, Any]) -> dict[str, A
       UserError: a file is damaged, or the checkpoint is of another network.
     """
     verify_digests(checkpoint)
-    recorded = _recorded_arrays(checkpoint, "weights")
+    recorded = _recorded_shapes(checkpoint)
     averaged = any(path[0] == "averaged_params" for path in recorded)
     tree = {
         "params": like["params"],
         "batch_stats": like.get("batch_stats", {}),
         "averaged_params": like["params"] if averaged else {},
     }
+    _check_network(checkpoint, recorded, tree)
     weights = _restore_item(checkpoint, "weights", tree)
     return {"params": weights["averaged_params"] or weights["params"], "batch_stats": weights["batch_stats"]}
 
 
-def _recorded_arrays(checkpoint: epath.Path, item: str) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """Shapes of the arrays of an item by their path."""
+def _recorded_shapes(checkpoint: epath.Path) -> Shapes:
     with _reader() as reader:
-        tree = reader.metadata(checkpoint).item_metadata[item].tree
-    leaves = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))[0]
-    return {_names(path): tuple(leaf.shape) for path, leaf in leaves if hasattr(leaf, "shape")}
+        return _shapes(reader.metadata(checkpoint).item_metadata["weights"].tree)
 
 
-def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
-    return tuple(
-        str(getattr(part, "key", getattr(part, "idx", getattr(part, "name", part)))) for part in path
-    )
+def _shapes(weights: Any) -> Shapes:
+    leaves = jax.tree_util.tree_flatten_with_path(weights, is_leaf=lambda x: hasattr(x, "shape"))[0]
+    return {tuple(part.key for part in path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _check_network(checkpoint: epath.Path, recorded: Shapes, weights: Any) -> None:
+    wanted = _shapes(weights)
+    for path in sorted(recorded.keys() | wanted.keys()):
+        if recorded.get(path) != wanted.get(path):
+            raise UserError(
+                f"{checkpoint} is of another network: {'/'.join(path)} is "
+                f"{recorded.get(path, 'missing')} there and {wanted.get(path, 'missing')} here."
+            )
 
 
 def _restore_item(checkpoint: epath.Path, item: str, like: Any) -> Any:
-    if item == "weights":
-        recorded = _recorded_arrays(checkpoint, item)
-        wanted = {
-            _names(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_flatten_with_path(like)[0]
-        }
-        for path in sorted(recorded.keys() | wanted.keys()):
-            if recorded.get(path) != wanted.get(path):
-                raise UserError(
-                    f"{checkpoint} is of another network: {'/'.join(path)} is "
-                    f"{recorded.get(path, 'missing')} there and {wanted.get(path, 'missing')} here."
-                )
-
     def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 

@@ -25,14 +25,3 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if nearest:
         return f'did you mean "{nearest[0]}"?'
     return "known are " + ", ".join(f'"{each}"' for each in known) + "."
-
-
-def choose(what: str, name: str, options: dict):
-    """The entry of `options` called `name`.
-
-    Raises:
-      UserError: there is none; `what` says what was being chosen.
-    """
-    if name not in options:
-        raise UserError(f'There is no {what} "{name}"; {did_you_mean(str(name), options)}')
-    return options[name]

@@ -18,7 +18,7 @@ from flax_googlenet.errors import UserError, did_you_mean
 USER_ERROR, BAD_FLAGS, INTERRUPTED = 1, 2, 130  # exit statuses
 
 _OVERRIDES_HELP = (
-    "--config.KEY=VALUE: another value for a key of {}; the keys are in flax_googlenet/config.py."
+    "  --config.KEY=VALUE: another value for a key of {}; the keys are in flax_googlenet/config.py."
 )
 
 

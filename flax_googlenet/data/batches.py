@@ -52,6 +52,15 @@ def crop_uniforms(seed: int, epoch: int, index: int) -> np.ndarray:
     return (raw_random(seed, _CROP, epoch, index, 40) >> np.uint64(11)) * 2.0**-53
 
 
+def read(
+    source: Source, index: int, data: FrozenConfigDict, uniforms: np.ndarray | None = None
+) -> tuple[np.ndarray, int]:
+    """Pixels of an example as `decoding.prepare` crops them, and its label."""
+    example = source[index]
+    pixels = decoding.decode(example.encoded, example.name)
+    return decoding.prepare(pixels, data, uniforms), example.label
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainBatches:
     """Endless shuffled batches of "image", uint8 [batch, size, size, 3], and "label", int32.
@@ -72,10 +81,9 @@ class TrainBatches:
         for position in range(first + start, first + stop):
             epoch, place = divmod(position, len(self.source))
             index = int(permutation(self.seed, epoch, len(self.source))[place])
-            example = self.source[index]
-            pixels = decoding.decode(example.encoded, example.name)
-            images.append(decoding.prepare(pixels, self.data, crop_uniforms(self.seed, epoch, index)))
-            labels.append(example.label)
+            image, label = read(self.source, index, self.data, crop_uniforms(self.seed, epoch, index))
+            images.append(image)
+            labels.append(label)
         return {"image": np.stack(images), "label": np.asarray(labels, np.int32)}
 
 
@@ -107,10 +115,7 @@ class EvaluationBatches:
             index = step * self.batch_size + start + row
             if index >= len(self.source):
                 break
-            example = self.source[index]
-            pixels = decoding.decode(example.encoded, example.name)
-            batch["image"][row] = decoding.prepare(pixels, self.data)
-            batch["label"][row] = example.label
+            batch["image"][row], batch["label"][row] = read(self.source, index, self.data)
             batch["mask"][row] = True
         return batch
 

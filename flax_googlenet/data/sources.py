@@ -3,14 +3,14 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import cv2
 import numpy as np
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.errors import UserError, choose
+from flax_googlenet.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -120,11 +120,11 @@ class ImageFolder:
 
 def open_source(data: FrozenConfigDict, split: str) -> Source:
     """The split "train" or "val" of the data set that `config.data` names."""
-    openers: Mapping = {
+    openers: dict[str, Callable[[], Source]] = {
         "image_folder": lambda: ImageFolder(data.path, split),
         "mnist_sample": lambda: MnistSample(split),
     }
-    return choose("data source", data.source, dict(openers))()
+    return openers[data.source]()
 
 
 def check_classes(source: Source, num_classes: int) -> None:

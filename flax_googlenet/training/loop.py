@@ -24,7 +24,7 @@ from flax_googlenet.training.clock import Clock
 from flax_googlenet.training.curves import save_curves
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.health import StuckHeads, check_finite
-from flax_googlenet.training.optimizer import build_optimizer, build_schedule, warmup_steps
+from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.reporting import Reporter, read_metrics
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import Metrics, make_train_step
@@ -147,7 +147,7 @@ class _Run:
 
     def loop(self, first: int, state: TrainState, stream: Iterator[Batch], reporter: Reporter) -> Result:
         config, total = self.config, self.total_steps
-        stuck = StuckHeads(config.model.num_classes, warmup_steps(config, epoch_size=len(self.source)))
+        stuck = StuckHeads(config.model.num_classes, self.steps(config.schedule.warmup))
         pending: list[Metrics] = []  # of the steps since the last report; still on the devices
         result: Result = {}
         for step in range(first + 1, total + 1):

@@ -34,9 +34,11 @@ def build_schedule(config: FrozenConfigDict, *, total_steps: int, epoch_size: in
     schedule, base = config.schedule, config.optimizer.learning_rate
     if config.optimizer.learning_rate_batch:
         base *= config.batch_size / config.optimizer.learning_rate_batch
-    warmup = warmup_steps(config, epoch_size=epoch_size)
+    warmup, decay_every = (
+        to_steps(duration, batch_size=config.batch_size, epoch_size=epoch_size)
+        for duration in (schedule.warmup, schedule.decay_every)
+    )
     steps = max(total_steps - warmup, 1)
-    decay_every = to_steps(schedule.decay_every, batch_size=config.batch_size, epoch_size=epoch_size)
     main = {
         "polynomial": lambda: polynomial_schedule(base, schedule.power, steps),
         "step": lambda: optax.exponential_decay(
@@ -57,11 +59,6 @@ def polynomial_schedule(base: float, power: float, steps: int) -> Schedule:
     out a rounding error below 0.
     """
     return lambda step: base * jnp.maximum(1.0 - step / steps, 0.0) ** power
-
-
-def warmup_steps(config: FrozenConfigDict, *, epoch_size: int) -> int:
-    """Steps over which the learning rate rises."""
-    return to_steps(config.schedule.warmup, batch_size=config.batch_size, epoch_size=epoch_size)
 
 
 def build_optimizer(optimizer: FrozenConfigDict, schedule: Schedule) -> optax.GradientTransformation:
