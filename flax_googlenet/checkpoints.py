@@ -79,6 +79,7 @@ class Checkpoints:
         def by_top1(metrics: Mapping[str, float]) -> float:
             return metrics["top1"]
 
+        self._remove_half_written()
         self._saving = 0
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -91,7 +92,6 @@ class Checkpoints:
                     ]
                 ),
                 best_fn=by_top1,  # has the metrics written, so that the best are known after a restart
-                cleanup_tmp_directories=True,
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
             ),
         )
@@ -155,6 +155,13 @@ class Checkpoints:
         """Finish writing and let go."""
         self.wait()
         self._manager.close()
+
+    def _remove_half_written(self) -> None:
+        # Orbax's own clearing up goes on in the background and is waited for by save()
+        # alone, so that it fails if whoever opens the directory next clears up as well.
+        if jax.process_index() == 0 and self.directory.exists():
+            for each in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                each.rmtree()
 
     def _write_digests(self) -> None:
         # Orbax calls this between the last file and the renaming that completes the

@@ -123,8 +123,9 @@ def test_half_written_checkpoints_do_not_count(tmp_path):
     assert checkpoints.find(str(tmp_path)).name == "1"
     opened = Checkpoints(str(tmp_path), keep_last=2, keep_best=1)
     assert opened.latest_step == 1
+    assert not (tmp_path / "checkpoints/2.orbax-checkpoint-tmp").exists()
     opened.close()
-    save(tmp_path, (3,))  # Orbax clears up before it writes
+    save(tmp_path, (3,))
     assert not (tmp_path / "checkpoints/2.orbax-checkpoint-tmp").exists()
 
 
