@@ -2,6 +2,8 @@
 
 Command    python -m launch.train --config=configs/imagenet.py --workdir=DIR \
                --config.data.path=IMAGENET      (holds train/WNID/*.JPEG and val/WNID/*.JPEG)
+Variants   --config=configs/imagenet.py:variant=V for paper, bvlc (the default), torchvision,
+           bn, naive or vgg16; their rows are in flax_googlenet/variants.py
 Recipe     SGD, momentum 0.9, rate 0.01 for a batch of 32 and in proportion for others,
            falling as (1 - t/T)^0.5 over 60 epochs; L2 2e-4; Xavier, biases from 0.2
 Expect     BVLC publishes 68.7 % top-1 and 88.9 % top-5 for it. Not yet run to its end
@@ -11,7 +13,7 @@ Expect     BVLC publishes 68.7 % top-1 and 88.9 % top-5 for it. Not yet run to i
 from ml_collections import ConfigDict
 
 
-def get_config() -> ConfigDict:
+def get_config(variant: str = "bvlc") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.batch_size = 256
@@ -19,17 +21,15 @@ def get_config() -> ConfigDict:
     config.log_every = "100 steps"
 
     config.model = ConfigDict()
+    config.model.variant = variant
     config.model.num_classes = 1000
-    config.model.normalization = "lrn"
     config.model.initializer = "xavier"
-    config.model.initial_bias = 0.2
+    config.model.initial_bias = 0.2 if variant == "bvlc" else 0.0
 
     config.data = ConfigDict()
     config.data.source = "image_folder"
     config.data.image_size = 224
     config.data.resize = 256
-    config.data.mean = (123.0, 117.0, 104.0)
-    config.data.std = (1.0, 1.0, 1.0)  # the recipe's weights expect pixels of 0-255, centred
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 0.01

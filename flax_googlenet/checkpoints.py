@@ -29,7 +29,7 @@ from flax_googlenet.errors import UserError
 
 DIRECTORY = "checkpoints"
 DIGESTS = "digests.json"
-FORMAT = 1
+FORMAT = 2
 
 Shapes = dict[tuple[str, ...], tuple[int, ...]]  # of arrays, by the names on their path
 
@@ -44,6 +44,8 @@ class Description:
       class_names: in the order of the logits.
       history: the records of metrics.jsonl so far.
       result: the run's result line if it was complete, else {}.
+      origin: of weights that come from outside, or that began as such: "source", "file",
+        "sha256", "licence" and the like.
       versions: of the packages that wrote it.
     """
 
@@ -52,6 +54,7 @@ class Description:
     class_names: tuple[str, ...]
     history: Sequence[Mapping[str, float]] = ()
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -228,6 +231,8 @@ def describe(checkpoint: epath.Path) -> Description:
     try:
         fields = json.loads((checkpoint / "description" / "metadata").read_text())
         written = fields.pop("format")
+        if written == 1:
+            fields["config"]["model"] = _model_of_format_1(fields["config"]["model"])
         description = Description(**{**fields, "class_names": tuple(fields["class_names"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -239,6 +244,13 @@ def describe(checkpoint: epath.Path) -> Description:
             "update flax_googlenet."
         )
     return description
+
+
+def _model_of_format_1(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The section as this version names its keys."""
+    kept = {key: value for key, value in model.items() if key not in ("name", "dimension_reduction")}
+    reduces = dict.fromkeys(("reduce3x3", "reduce5x5", "project_pool"), model["dimension_reduction"])
+    return {**kept, **reduces, "aux_heads": 2 if model["aux_heads"] else 0}
 
 
 def load_weights(checkpoint: epath.Path, like: Mapping[str, Any]) -> dict[str, Any]:

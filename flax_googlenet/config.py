@@ -1,8 +1,8 @@
 """Every key of an experiment's config, its default, and the check of what a user wrote.
 
 A file in `configs/` states what its experiment sets; `resolve` fills in the rest from
-`DEFAULTS`, refuses what is not here, and freezes the result. The resolved config is
-what a checkpoint records.
+the variant's row in `VARIANTS` and from `DEFAULTS`, refuses what is not here, and
+freezes the result. The resolved config is what a checkpoint records.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from flax_googlenet.errors import UserError, did_you_mean
+from flax_googlenet.variants import VARIANTS, VGG16_KEYS
 
 # Durations are strings with their unit: "500 steps", "1 epoch", "1.5e6 examples".
 DEFAULTS: dict[str, Any] = {
@@ -20,12 +21,22 @@ DEFAULTS: dict[str, Any] = {
     "duration": "60 epochs",
     "log_every": "50 steps",
     "model": {
-        "name": "googlenet",
-        "num_classes": 1000,
-        "normalization": "none",  # none | lrn | batch
-        "dimension_reduction": True,  # Figure 2b of the paper, or 2a
+        "variant": "paper",  # row of flax_googlenet/variants.py: what it sets are the defaults
+        "num_classes": 1000,  # 0: as many as the data set has
+        "normalization": "lrn",  # none | lrn (at two places in the stem) | batch
+        "lrn_divides_alpha": False,  # alpha / size, as Caffe, ONNX and PyTorch have it
+        "batch_norm_epsilon": 1e-3,
         "stem_reduce": True,  # the 1x1 convolution before the stem's 3x3
-        "aux_heads": True,
+        "reduce3x3": True,  # the 1x1 convolution before a module's 3x3 ...
+        "reduce5x5": True,  # ... before its 5x5 ...
+        "project_pool": True,  # ... and after its pooling: Figure 2b. Without all three, 2a
+        "third_kernel": 5,  # 3: the "5x5" branch of torchvision and TF-slim
+        "conv_padding": "symmetric",  # symmetric (Caffe, PyTorch) | same (TensorFlow)
+        "pool_rounding": "ceil",  # of the strided poolings' output size: ceil | floor
+        "pool4_window": 3,  # 2: torchvision and TF-slim
+        "head": "average",  # average | fully_connected (1024 units on the flattened map)
+        "aux_heads": 2,  # 2 | 1 (aux_4d alone) | 0
+        "aux_pooling": "paper",  # paper (5x5 windows at stride 3) | adaptive (PyTorch's windows)
         "dropout": 0.4,
         "aux_dropout": 0.7,
         "dtype": "float32",  # of activations: float32 | bfloat16
@@ -37,10 +48,13 @@ DEFAULTS: dict[str, Any] = {
         "path": "",  # of an image folder: holds train/CLASS/*.jpg and val/CLASS/*.jpg
         "image_size": 224,
         "resize": 256,  # shorter side in pixels before the centre crop
+        "stretch": False,  # make both sides `resize` pixels long, whatever the aspect
+        "interpolation": "area",  # area | linear (OpenCV's) | antialias (Pillow's bilinear)
         "train_crop": "random_resized",  # random_resized | center
         "mirror": True,  # flip a random half of the training images
         "mean": (123.675, 116.28, 103.53),  # of red, green, blue, in 0-255
         "std": (58.395, 57.12, 57.375),
+        "channel_order": "rgb",  # rgb | bgr: as the network gets them
         "workers": 0,  # threads that decode; 0: one a core
         "prefetch": 4,  # batches decoded ahead
     },
@@ -85,12 +99,21 @@ OPERATIONAL_KEYS = frozenset(
     }
 )
 
-_CHOICES = {
-    "model.name": ("googlenet",),
+_CHOICES: dict[str, tuple[str | int, ...]] = {
+    "model.variant": tuple(VARIANTS),
     "model.normalization": ("none", "lrn", "batch"),
+    "model.third_kernel": (5, 3),
+    "model.conv_padding": ("symmetric", "same"),
+    "model.pool_rounding": ("ceil", "floor"),
+    "model.pool4_window": (3, 2),
+    "model.head": ("average", "fully_connected"),
+    "model.aux_heads": (2, 1, 0),
+    "model.aux_pooling": ("paper", "adaptive"),
     "model.dtype": ("float32", "bfloat16"),
     "model.initializer": ("xavier", "he"),
     "data.train_crop": ("random_resized", "center"),
+    "data.interpolation": ("area", "linear", "antialias"),
+    "data.channel_order": ("rgb", "bgr"),
     "data.source": ("image_folder", "mnist_sample"),
     "schedule.name": ("polynomial", "step", "cosine", "constant"),
     "averaging.kind": ("none", "ema", "polyak"),
@@ -98,7 +121,6 @@ _CHOICES = {
 
 _AT_LEAST_ONE = (
     "batch_size",
-    "model.num_classes",
     "data.prefetch",
     "optimizer.accumulate",
     "evaluation.batch_size",
@@ -106,11 +128,15 @@ _AT_LEAST_ONE = (
 )
 
 
-def resolve(config: Mapping[str, Any]) -> FrozenConfigDict:
+def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -> FrozenConfigDict:
     """Check a config and fill in the defaults.
+
+    A key has the value that `config` gives it; else that of `inherited`, unless `config`
+    asks for another variant; else that of the variant's row; else that of `DEFAULTS`.
 
     Args:
       config: what an experiment sets, with the nesting of `DEFAULTS`.
+      inherited: what it takes over from the checkpoint that it starts from.
 
     Returns:
       Every key of `DEFAULTS`, frozen.
@@ -120,20 +146,46 @@ def resolve(config: Mapping[str, Any]) -> FrozenConfigDict:
 
     >>> resolve({"optimizer": {"learning_rate": 1}}).optimizer.learning_rate
     1.0
+    >>> resolve({"model": {"variant": "torchvision"}}).model.third_kernel
+    3
     >>> resolve({"optimiser": {}})
     Traceback (most recent call last):
     flax_googlenet.errors.UserError: The config has no key "optimiser"; did you mean "optimizer"?
     """
-    given = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
-    resolved = _merge(DEFAULTS, given, prefix="")
+    given = config.to_dict() if isinstance(config, ConfigDict) else config
+    from_origin = _merge(DEFAULTS, inherited or {}, prefix="")["model"]["variant"]
+    variant = _merge({**DEFAULTS, "model": {**DEFAULTS["model"], "variant": from_origin}}, given, prefix="")[
+        "model"
+    ]["variant"]
+    _check_choice("model.variant", variant)
+    resolved = _merge(DEFAULTS, VARIANTS[variant], prefix="")
+    if inherited and variant == from_origin:
+        resolved = _merge(resolved, inherited, prefix="")
+    resolved = _merge(resolved, given, prefix="")
     flat = flatten(resolved)
-    for key, choices in _CHOICES.items():
-        if flat[key] not in choices:
-            raise UserError(f'config.{key} cannot be "{flat[key]}"; {did_you_mean(str(flat[key]), choices)}')
+    for key in _CHOICES:
+        _check_choice(key, flat[key])
     for key in _AT_LEAST_ONE:
         if flat[key] < 1:
             raise UserError(f"config.{key} is {flat[key]}; it must be at least 1.")
+    if variant == "vgg16":
+        _check_keys_of_vgg16(resolved["model"])
     return FrozenConfigDict(resolved)
+
+
+def _check_choice(key: str, value: str | int) -> None:
+    choices = _CHOICES[key]
+    if value not in choices:
+        raise UserError(f'config.{key} cannot be "{value}"; {did_you_mean(str(value), map(str, choices))}')
+
+
+def _check_keys_of_vgg16(model: Mapping[str, Any]) -> None:
+    usual = {**DEFAULTS["model"], **VARIANTS["vgg16"]["model"]}
+    for key, value in model.items():
+        if key not in VGG16_KEYS and value != usual[key]:
+            raise UserError(f"config.model.{key} means nothing to vgg16; leave it out.")
+    if model["normalization"] == "lrn":
+        raise UserError('config.model.normalization of vgg16 cannot be "lrn"; use "none" or "batch".')
 
 
 def _merge(defaults: Mapping[str, Any], given: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -31,7 +31,7 @@ def run(
       main: takes the arguments that are not flags and returns the result, which is
         printed as the last line of stdout.
       config_file: for commands of an experiment, the default of
-        `--config=FILE.py[:ARGUMENT]`; `--config.KEY=VALUE` overrides any key of it.
+        `--config=FILE.py[:ARGUMENT=VALUE,...]`; `--config.KEY=VALUE` overrides any key of it.
       sections: for commands of a checkpoint, which sections of its config can be
         overridden, separated by spaces.
     """
@@ -49,14 +49,21 @@ def run(
     app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, config_file, sections.split()))
 
 
+_given: dict[str, Any] = {}  # what the file of --config sets
+
+
 def config() -> FrozenConfigDict:
-    """The resolved config of `--config` and its overrides."""
-    return resolve(flags.FLAGS.config)
+    """The resolved config of `--config` and its overrides.
+
+    Defaults are filled in after the overrides, so that another variant brings its own.
+    """
+    return override(_given)
 
 
-def override(recorded: FrozenConfigDict) -> FrozenConfigDict:
-    """A recorded config with the overrides of the command line."""
-    changed = ConfigDict(recorded.to_dict())
+def override(base: Mapping[str, Any]) -> FrozenConfigDict:
+    """A config with the overrides of the command line, resolved."""
+    sections: dict[str, Any] = {key: {} for key, default in DEFAULTS.items() if isinstance(default, dict)}
+    changed = ConfigDict({**sections, **base})
     changed.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
     return resolve(changed)
 
@@ -85,7 +92,9 @@ def _parse_flags(argv: Sequence[str], config_file: str, sections: Sequence[str])
             argv, path = _take_config_file(argv, config_file)
             _check_overrides(argv, DEFAULTS)
             # Every key is there before the overrides are parsed, so each has its type.
-            base = _load_config(path)
+            given = _load_config(path)
+            base = resolve(given)
+            _given.update(given)
         else:
             _check_overrides(argv, sections)
             base = resolve({})
@@ -133,12 +142,12 @@ def _check_overrides(argv: Sequence[str], sections: Sequence[str] | dict[str, An
             )
 
 
-def _load_config(path: str) -> FrozenConfigDict:
-    """Run `get_config` of FILE.py, or of FILE.py:ARGUMENT, and resolve what it gives.
+def _load_config(path: str) -> dict[str, Any]:
+    """What `get_config` of FILE.py gives, or of FILE.py:ARGUMENT=VALUE,...
 
     Mistakes inside of the file keep their traceback.
     """
-    name, _, argument = path.partition(":")
+    name, _, listed = path.partition(":")
     file = pathlib.Path(name)
     if not file.is_file():
         beside = file.parent if file.parent.is_dir() else pathlib.Path("configs")
@@ -152,16 +161,23 @@ def _load_config(path: str) -> FrozenConfigDict:
     get_config = getattr(module, "get_config", None)
     if get_config is None:
         raise UserError(f"{name} has no function get_config(); see configs/mnist_sample.py.")
-    if argument and not inspect.signature(get_config).parameters:
-        raise UserError(f'{name} takes no argument; leave out ":{argument}".')
-    return resolve(get_config(argument) if argument else get_config())
+    arguments = dict(each.partition("=")[::2] for each in listed.split(",") if each)
+    parameters = inspect.signature(get_config).parameters
+    for argument, value in arguments.items():
+        if argument not in parameters:
+            hint = did_you_mean(argument, parameters) if parameters else f'leave out ":{listed}".'
+            raise UserError(f'{name} takes no argument "{argument}"; {hint}')
+        if not value:
+            raise UserError(f'The argument "{argument}" of {name} has no value; write {argument}=VALUE.')
+    given: dict[str, Any] = get_config(**arguments).to_dict()
+    return given
 
 
 def _help(config_file: str, sections: Sequence[str]) -> str:
     main = sys.modules["__main__"]
     lines = [(main.__doc__ or "").strip(), "", "Flags:", ""]
     if config_file:
-        lines.append(f"  --config=FILE.py[:ARGUMENT]: the experiment (default: {config_file})")
+        lines.append(f"  --config=FILE.py[:ARGUMENT=VALUE,...]: the experiment (default: {config_file})")
         lines.append(_OVERRIDES_HELP.format("the experiment"))
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
         default = f" (default: {flag.default})" if flag.default is not None else ""

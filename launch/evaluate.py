@@ -28,7 +28,7 @@ _CHECKPOINT = flags.DEFINE_string(
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     classifier = flax_googlenet.load(_CHECKPOINT.value)
-    config = command.override(classifier.config)
+    config = command.override(classifier.config.to_dict())
     source = open_source(config.data, "val")
     check_classes(source, config.model.num_classes)
     figures = Evaluator(config, classifier.model, source, data_mesh())(classifier.variables)

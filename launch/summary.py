@@ -1,7 +1,8 @@
 """Print a network's table, computed from the module itself, beside the paper's own columns.
 
 python -m launch.summary --config=configs/imagenet.py
-python -m launch.summary --config=configs/imagenet.py --config.model.stem_reduce=false --out=TABLE.md
+python -m launch.summary --config=configs/imagenet.py:variant=torchvision --out=TABLE.md
+python -m launch.summary --compare=vgg16
 """
 
 import pathlib
@@ -11,12 +12,14 @@ from typing import Any
 
 from absl import flags
 
+from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import build_model
-from flax_googlenet.models.summary import summarize
+from flax_googlenet.models.summary import Summary, compare, summarize
 from launch import command
 
 _OUT = flags.DEFINE_string("out", None, "Markdown file for the table, in place of the terminal.")
+_COMPARE = flags.DEFINE_string("compare", None, "Another variant to set beside it, such as vgg16.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -24,6 +27,13 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     config = command.config()
     summary = summarize(build_model(config.model), config.data.image_size)
     table = summary.to_markdown()
+    result: dict[str, Any] = _figures(summary)
+    if _COMPARE.value:
+        other = resolve({"model": {"variant": _COMPARE.value, "num_classes": config.model.num_classes}})
+        compared = summarize(build_model(other.model), config.data.image_size)
+        table += "\n" + compare((config.model.variant, summary), (_COMPARE.value, compared)) + "\n"
+        ratio = round(summary.params / compared.params, 4)
+        result["compare"] = {"variant": _COMPARE.value, "params_ratio": ratio, **_figures(compared)}
     if _OUT.value:
         try:
             pathlib.Path(_OUT.value).write_text(table, encoding="utf-8")
@@ -31,11 +41,12 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"Cannot write {_OUT.value}: {error.strerror}; choose another --out.") from error
     else:
         print(table, file=sys.stderr)
-    return {
-        "params": summary.params,
-        "params_with_aux": summary.params_with_aux,
-        "multiply_adds": summary.multiply_adds,
-    }
+    return result
+
+
+def _figures(summary: Summary) -> dict[str, int]:
+    names = ("params", "params_with_aux", "multiply_adds", "activation_bytes")
+    return {name: getattr(summary, name) for name in names}
 
 
 if __name__ == "__main__":

@@ -29,12 +29,32 @@ def test_defaults_fill_in_and_freeze():
         pytest.param({"data": {"mean": (1.0,)}}, "three numbers", id="tuple too short"),
         pytest.param({"model": {"normalization": "bach"}}, r'did you mean "batch"', id="choice"),
         pytest.param({"schedule": {"name": "linear"}}, "cannot be", id="unknown choice"),
+        pytest.param({"model": {"variant": "bvcl"}}, r'did you mean "bvlc"', id="variant"),
+        pytest.param({"model": {"aux_heads": 3}}, 'known are "0", "1", "2"', id="number as choice"),
+        pytest.param({"model": {"variant": "vgg16", "pool4_window": 2}}, "nothing to vgg16", id="vgg16"),
+        pytest.param({"model": {"variant": "vgg16", "normalization": "lrn"}}, '"batch"', id="vgg16 lrn"),
     ],
 )
 def test_mistakes_are_named_with_a_way_out(config, words):
     with pytest.raises(UserError, match=words) as caught:
         resolve(config)
     assert "\n" not in str(caught.value)
+
+
+def test_variants_are_defaults():
+    row = resolve({"model": {"variant": "torchvision"}})
+    assert (row.model.third_kernel, row.data.mean) == (3, (127.5, 127.5, 127.5))
+    changed = resolve({"model": {"variant": "torchvision", "third_kernel": 5}})
+    assert (changed.model.third_kernel, changed.model.pool4_window) == (5, 2)
+
+
+def test_inherited_values_come_before_the_row_and_after_what_is_given():
+    inherited = {"model": {"variant": "torchvision", "dropout": 0.1, "aux_heads": 0}}
+    config = resolve({"model": {"aux_heads": 1}}, inherited)
+    assert (config.model.variant, config.model.third_kernel) == ("torchvision", 3)
+    assert (config.model.dropout, config.model.aux_heads) == (0.1, 1)
+    other = resolve({"model": {"variant": "bn"}}, inherited)
+    assert (other.model.third_kernel, other.model.dropout, other.model.aux_heads) == (5, 0.4, 2)
 
 
 def test_survives_json():

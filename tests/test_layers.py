@@ -7,15 +7,16 @@ import pytest
 
 LIBRARY = pathlib.Path(__file__).parent.parent / "flax_googlenet"
 
-# Lowest first. `sharding`, `errors` and `config` are the ground that all stand on.
+# Lowest first. `errors`, `variants`, `config` and `sharding` are the ground that all stand on.
 FLOORS = [
-    {"errors"},
+    {"errors", "variants"},
     {"config", "sharding"},
     {"ops"},
     {"models"},
     {"data"},
     {"evaluation", "checkpoints"},
     {"training", "classifier"},
+    {"pretrained"},
 ]
 
 

@@ -6,10 +6,16 @@ from ml_collections import FrozenConfigDict
 
 
 def normalize(images: jax.Array, data: FrozenConfigDict) -> jax.Array:
-    """uint8 [..., 3] to float32, (pixel - mean) / std a channel, both in 0-255."""
+    """uint8 [..., 3], red first, to what the network expects.
+
+    Returns:
+      float32, (pixel - mean) / std a channel, both in 0-255; blue first where
+      `data.channel_order` is "bgr".
+    """
     mean, std = jnp.asarray(data.mean, jnp.float32), jnp.asarray(data.std, jnp.float32)
     shape = (1,) * (images.ndim - 1) + (3,)
-    return (images.astype(jnp.float32) - mean.reshape(shape)) / std.reshape(shape)
+    normalized = (images.astype(jnp.float32) - mean.reshape(shape)) / std.reshape(shape)
+    return normalized[..., ::-1] if data.channel_order == "bgr" else normalized
 
 
 def random_mirror(key: jax.Array, images: jax.Array) -> jax.Array:

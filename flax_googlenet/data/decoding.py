@@ -4,6 +4,7 @@ import math
 
 import cv2
 import numpy as np
+import PIL.Image
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.errors import UserError
@@ -36,21 +37,48 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
     return image
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize by area averaging when shrinking, linearly when growing."""
+def resize(image: np.ndarray, height: int, width: int, interpolation: str = "area") -> np.ndarray:
+    """Resize.
+
+    Args:
+      image: uint8 [height, width, 3].
+      height, width: wanted.
+      interpolation: "area", by area averaging when shrinking and linearly when growing;
+        "linear", OpenCV's, as Caffe resizes: 2x2 pixels whatever the scale;
+        "antialias", Pillow's bilinear filter, wider when shrinking, as torchvision resizes.
+    """
     if image.shape[:2] == (height, width):
         return image
+    if interpolation == "antialias":
+        resized = PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.BILINEAR)
+        return np.asarray(resized)
     shrinks = height * width < image.shape[0] * image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=interpolation)
+    by_area = shrinks and interpolation == "area"
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if by_area else cv2.INTER_LINEAR)
 
 
-def center_crop(image: np.ndarray, shorter_side: int, size: int) -> np.ndarray:
-    """Scale the shorter side to `shorter_side` and cut `size` x `size` from the centre."""
+def center_crop(
+    image: np.ndarray, shorter_side: int, size: int, *, stretch: bool = False, interpolation: str = "area"
+) -> np.ndarray:
+    """Scale the shorter side to `shorter_side` and cut `size` x `size` from the centre.
+
+    Lengths and edges are rounded as torchvision rounds them.
+
+    Args:
+      image: uint8 [height, width, 3].
+      shorter_side: in pixels; `size`, if that is more.
+      size: of the crop.
+      stretch: scale both sides to `shorter_side`.
+      interpolation: see `resize`.
+    """
     height, width = image.shape[:2]
-    scale = max(shorter_side, size) / min(height, width)
-    scaled = resize(image, max(size, round(height * scale)), max(size, round(width * scale)))
-    top, left = (scaled.shape[0] - size) // 2, (scaled.shape[1] - size) // 2
+    target, shortest = max(shorter_side, size), min(height, width)
+    if not stretch:
+        height, width = target * height // shortest, target * width // shortest
+    else:
+        height = width = target
+    scaled = resize(image, height, width, interpolation)
+    top, left = round((height - size) / 2), round((width - size) / 2)
     return scaled[top : top + size, left : left + size]
 
 
@@ -92,6 +120,6 @@ def prepare(image: np.ndarray, data: FrozenConfigDict, uniforms: np.ndarray | No
     """
     size = data.image_size
     if uniforms is None or data.train_crop == "center":
-        return center_crop(image, data.resize, size)
+        return center_crop(image, data.resize, size, stretch=data.stretch, interpolation=data.interpolation)
     top, left, height, width = random_resized_box(image.shape[0], image.shape[1], uniforms)
-    return resize(image[top : top + height, left : left + width], size, size)
+    return resize(image[top : top + height, left : left + width], size, size, data.interpolation)

@@ -1,4 +1,4 @@
-"""Networks: the Inception module, GoogLeNet, and the table of what they cost."""
+"""Networks: the Inception module, GoogLeNet, VGG-16, and the table of what they cost."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -6,17 +6,22 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet.models.googlenet import GoogLeNet
 from flax_googlenet.models.inception import AuxiliaryClassifier, Inception
+from flax_googlenet.models.vgg import VGG16
+from flax_googlenet.variants import VGG16_KEYS
 
-__all__ = ["AuxiliaryClassifier", "GoogLeNet", "Inception", "build_model"]
+__all__ = ["VGG16", "AuxiliaryClassifier", "GoogLeNet", "Inception", "Network", "build_model"]
+
+Network = GoogLeNet | VGG16
 
 _INITIALIZERS = {"xavier": nn.initializers.xavier_uniform, "he": nn.initializers.he_normal}
 
 
-def build_model(model: FrozenConfigDict) -> GoogLeNet:
+def build_model(model: FrozenConfigDict) -> Network:
     """The network that the section `model` of a resolved config describes."""
-    options = model.to_dict()
-    del options["name"]  # there is one network so far
+    is_vgg16 = model.variant == "vgg16"
+    options = {key: value for key, value in model.items() if not is_vgg16 or key in VGG16_KEYS}
+    del options["variant"]  # what it stands for is in the other keys
     options["dtype"] = jnp.dtype(options["dtype"])
     options["kernel_init"] = _INITIALIZERS[options.pop("initializer")]()
     options["bias_init"] = nn.initializers.constant(options.pop("initial_bias"))
-    return GoogLeNet(**options)
+    return VGG16(**options) if is_vgg16 else GoogLeNet(**options)

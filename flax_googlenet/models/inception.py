@@ -1,7 +1,6 @@
 """The Inception module (Figure 2) and the auxiliary classifier (section 5)."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,8 @@ class LayerOptions:
     Attributes:
       dtype: of the activations; parameters are always float32.
       kernel_init, bias_init: how weights start.
+      padding: "symmetric", half the kernel on every side, as Caffe and PyTorch pad; or
+        "same", TensorFlow's, which differs where a convolution strides.
       batch_norm: normalise after each convolution, which then has no bias.
       batch_norm_epsilon, batch_norm_momentum: as `flax.linen.BatchNorm` takes them.
     """
@@ -28,6 +29,7 @@ class LayerOptions:
     dtype: Any = jnp.float32
     kernel_init: Initializer = nn.initializers.xavier_uniform()
     bias_init: Initializer = nn.initializers.zeros_init()
+    padding: str = "symmetric"
     batch_norm: bool = False
     batch_norm_epsilon: float = 1e-3
     batch_norm_momentum: float = 0.9
@@ -36,8 +38,7 @@ class LayerOptions:
 class Convolution(nn.Module):
     """A convolution, batch normalisation where the network has it, and ReLU.
 
-    [batch, height, width, in] -> [batch, height', width', features]. The input is
-    padded by half the kernel on every side.
+    [batch, height, width, in] -> [batch, height', width', features].
     """
 
     features: int
@@ -50,11 +51,12 @@ class Convolution(nn.Module):
         """Convolve, normalise, rectify."""
         options = self.options
         half = self.kernel_size // 2
+        same = options.padding == "same" and self.stride > 1  # else it is half the kernel too
         x = nn.Conv(
             self.features,
             (self.kernel_size, self.kernel_size),
             strides=self.stride,
-            padding=((half, half), (half, half)),
+            padding="SAME" if same else ((half, half), (half, half)),
             use_bias=not options.batch_norm,
             dtype=options.dtype,
             kernel_init=options.kernel_init,
@@ -64,12 +66,11 @@ class Convolution(nn.Module):
         )(x)
         if options.batch_norm:
             x = nn.BatchNorm(
-                use_running_average=not train,
                 momentum=options.batch_norm_momentum,
                 epsilon=options.batch_norm_epsilon,
                 dtype=options.dtype,
                 name="norm",
-            )(x)
+            )(x, use_running_average=not train)
         return nn.relu(x)
 
 
@@ -77,14 +78,17 @@ class Inception(nn.Module):
     """Four branches over the same input, concatenated in the order of Figure 2.
 
     With dimension reductions (Figure 2b) a 1x1 convolution comes before the 3x3 and
-    the 5x5, and after the max pooling. In the naive form (Figure 2a) the branches
-    read the input directly and the pooled input is passed on whole, so the output
-    has `conv1x1 + conv3x3 + conv5x5 + in` channels and grows from module to module.
+    the 5x5, and after the max pooling. Each can be left out; without all three this is
+    the naive form (Figure 2a), where the branches read the input directly and the
+    pooled input is passed on whole, so the output has `conv1x1 + conv3x3 + conv5x5 + in`
+    channels and grows from module to module.
 
     Attributes:
       conv1x1, reduce3x3, conv3x3, reduce5x5, conv5x5, pool_proj: number of filters,
-        the columns "#1x1" to "pool proj" of the paper's Table 1.
-      dimension_reduction: Figure 2b if true, 2a if not.
+        the columns "#1x1" to "pool proj" of the paper's Table 1. A reduction or
+        projection with 0 filters is left out.
+      third_kernel: side of the third branch's filters; 3 in torchvision and TF-slim,
+        where its parameters are called `conv5x5` here all the same.
       options: see `LayerOptions`.
     """
 
@@ -94,26 +98,28 @@ class Inception(nn.Module):
     reduce5x5: int
     conv5x5: int
     pool_proj: int
-    dimension_reduction: bool = True
+    third_kernel: int = 5
     options: LayerOptions = LayerOptions()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
         """[batch, height, width, in] -> [batch, height, width, out]."""
-        convolution = functools.partial(Convolution, options=self.options)
-        reduce = self.dimension_reduction
 
-        branch1x1 = convolution(self.conv1x1, 1, name="conv1x1")(x, train=train)
+        def convolution(features: int, kernel_size: int, name: str, x: jax.Array) -> jax.Array:
+            if not features:
+                return x
+            return Convolution(features, kernel_size, options=self.options, name=name)(x, train=train)
 
-        branch3x3 = convolution(self.reduce3x3, 1, name="reduce3x3")(x, train=train) if reduce else x
-        branch3x3 = convolution(self.conv3x3, 3, name="conv3x3")(branch3x3, train=train)
+        branch1x1 = convolution(self.conv1x1, 1, "conv1x1", x)
 
-        branch5x5 = convolution(self.reduce5x5, 1, name="reduce5x5")(x, train=train) if reduce else x
-        branch5x5 = convolution(self.conv5x5, 5, name="conv5x5")(branch5x5, train=train)
+        branch3x3 = convolution(self.reduce3x3, 1, "reduce3x3", x)
+        branch3x3 = convolution(self.conv3x3, 3, "conv3x3", branch3x3)
+
+        branch5x5 = convolution(self.reduce5x5, 1, "reduce5x5", x)
+        branch5x5 = convolution(self.conv5x5, self.third_kernel, "conv5x5", branch5x5)
 
         pooled = ops.max_pool(x, 3, 1, ((1, 1), (1, 1)))
-        if reduce:
-            pooled = convolution(self.pool_proj, 1, name="pool_proj")(pooled, train=train)
+        pooled = convolution(self.pool_proj, 1, "pool_proj", pooled)
 
         return jnp.concatenate([branch1x1, branch3x3, branch5x5, pooled], axis=-1)
 
@@ -128,25 +134,35 @@ class AuxiliaryClassifier(nn.Module):
     Attributes:
       num_classes: number of logits.
       dropout: share of the 1024 units that is dropped in training.
+      pooling: "paper", or "adaptive" for the windows of PyTorch's adaptive pooling.
     """
 
     num_classes: int
     dropout: float = 0.7
+    pooling: str = "paper"
     options: LayerOptions = LayerOptions()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
         """[batch, height, width, channels] -> float32 logits [batch, num_classes]."""
         options = self.options
-        x = ops.average_pool_grid(x, 4)
+        x = ops.average_pool_grid(x, 4, adaptive=self.pooling == "adaptive")
         x = Convolution(128, 1, options=options, name="conv")(x, train=train)
-        x = x.reshape(x.shape[0], -1)  # height, width, channels: another order than Caffe's
-        x = nn.Dense(
-            1024, dtype=options.dtype, kernel_init=options.kernel_init, bias_init=options.bias_init, name="fc"
-        )(x)
-        x = nn.relu(x)
+        x = fully_connected(x, 1024, options, name="fc")
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return linear(self.num_classes, options, name="head")(x).astype(jnp.float32)
+
+
+def fully_connected(x: jax.Array, units: int, options: LayerOptions, name: str) -> jax.Array:
+    """Flatten, a linear layer, ReLU: [batch, ...] -> [batch, units].
+
+    A map is flattened as height, width, channels: another order than Caffe's and
+    PyTorch's, whose weights are permuted when they come in.
+    """
+    layer = nn.Dense(
+        units, dtype=options.dtype, kernel_init=options.kernel_init, bias_init=options.bias_init, name=name
+    )
+    return nn.relu(layer(x.reshape(x.shape[0], -1)))
 
 
 def linear(num_classes: int, options: LayerOptions, name: str) -> nn.Dense:

@@ -9,14 +9,23 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from flax_googlenet.models.googlenet import GoogLeNet, PaperRow
+from flax_googlenet.models import Network
+from flax_googlenet.models.googlenet import PaperRow
+from flax_googlenet.models.inception import Inception
 
 PAPER_IMAGE_SIZE = 224
 _DISAGREEMENT = (
     "≠ marks where the paper's figure is not that of its own filter counts; its K is 1024 and leaves biases "
     "out, its M is 10^6."
 )
-_FILTER_COLUMNS = ("conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj")
+_FILTER_COLUMNS = {
+    "conv1x1": "#1x1",
+    "reduce3x3": "#3x3 reduce",
+    "conv3x3": "#3x3",
+    "reduce5x5": "#5x5 reduce",
+    "conv5x5": "#5x5",
+    "pool_proj": "pool proj",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +36,13 @@ class Layer:
       path: of the module, e.g. ("inception_3a", "conv3x3", "conv").
       kernel: shape of its weights.
       multiply_adds: for one image.
+      activations: values that it puts out for one image.
     """
 
     path: tuple[str, ...]
     kernel: tuple[int, ...]
     multiply_adds: int
+    activations: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Row:
       params: weights, biases and normalisation.
       weights: of convolutions and linear layers alone, which is what the paper counts.
       multiply_adds: for one image.
+      activations: values that convolutions, poolings and linear layers put out for one
+        image. A concatenation or ReLU adds none.
       paper: what the paper says, if it has this row.
     """
 
@@ -58,6 +71,7 @@ class Row:
     params: int
     weights: int
     multiply_adds: int
+    activations: int
     paper: PaperRow | None = None
 
     @property
@@ -84,7 +98,7 @@ class Row:
         return self.paper is not None and self.depth != self.paper.depth
 
     def _paper_has(self, column: str) -> bool:
-        return self.paper is not None and bool(getattr(self.paper, column))
+        return self.paper is not None and bool(getattr(self.paper, column))  # VGG's rows have none
 
     def _paper(self, column: str, unit: str) -> float:
         return float(getattr(self.paper, column).removesuffix(unit))
@@ -119,25 +133,25 @@ class Summary:
         """Multiply-adds of one image at inference, convolutions and linear layers."""
         return sum(row.multiply_adds for row in self.rows)
 
+    @property
+    def activation_bytes(self) -> int:
+        """Memory of one image's activations at inference, if all are kept as float32."""
+        return 4 * sum(row.activations for row in self.rows)
+
     def to_markdown(self) -> str:
         """The table as Markdown, padded so that it reads well in a terminal too."""
-        has_paper = any(row.paper for row in self.rows)
+        has_paper = any(row.paper and row.paper.params for row in self.rows)
+        has_filters = any(any(row.filters) for row in self.rows)
         head = [
             "layer",
             "patch/stride",
             "output",
             "depth",
-            "#1x1",
-            "#3x3 reduce",
-            "#3x3",
-            "#5x5 reduce",
-            "#5x5",
+            *(_FILTER_COLUMNS.values() if has_filters else ()),
         ]
-        head += ["pool proj", "params", "multiply-adds"] + (
-            ["paper: params", "paper: ops"] if has_paper else []
-        )
-        body = [_cells(row, has_paper) for row in (*self.rows, *self.auxiliary)]
-        total = ["total", "", "", str(sum(row.depth for row in self.rows)), *[""] * 6]
+        total = ["total", "", "", str(sum(row.depth for row in self.rows)), *[""] * (len(head) - 4)]
+        head += ["params", "multiply-adds"] + (["paper: params", "paper: ops"] if has_paper else [])
+        body = [_cells(row, has_filters, has_paper) for row in (*self.rows, *self.auxiliary)]
         total += [f"{self.params:,}", f"{self.multiply_adds:,}"]
         lines = [*_table([head, *body, total + [""] * (len(head) - len(total))]), ""]
         if self.auxiliary:
@@ -150,7 +164,7 @@ class Summary:
         return "\n".join(lines)
 
 
-def summarize(model: GoogLeNet, image_size: int) -> Summary:
+def summarize(model: Network, image_size: int) -> Summary:
     """Measure a network without running it.
 
     Args:
@@ -158,6 +172,7 @@ def summarize(model: GoogLeNet, image_size: int) -> Summary:
       image_size: height and width of its input.
     """
     layers: list[Layer] = []
+    pooled_in_modules: dict[str, int] = {}
 
     def record(next_method, args, kwargs, context) -> Any:
         result = next_method(*args, **kwargs)
@@ -165,7 +180,10 @@ def summarize(model: GoogLeNet, image_size: int) -> Summary:
             inputs, outputs = args[0].shape, result.shape
             window: Any = context.module.kernel_size if isinstance(context.module, nn.Conv) else ()
             kernel = (*window, inputs[-1], outputs[-1])
-            layers.append(Layer(context.module.path, kernel, math.prod(kernel) * math.prod(outputs[1:-1])))
+            cost = math.prod(kernel) * math.prod(outputs[1:-1])
+            layers.append(Layer(context.module.path, kernel, cost, math.prod(outputs[1:])))
+        if isinstance(context.module, Inception) and context.method_name == "__call__":
+            pooled_in_modules[context.module.path[-1]] = math.prod(args[0].shape[1:])
         return result
 
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
@@ -175,13 +193,15 @@ def summarize(model: GoogLeNet, image_size: int) -> Summary:
         path[-1].removesuffix("_output"): leaf.shape[1:] for path, leaf in _leaves(variables["intermediates"])
     }
     rows = []
-    for paper in model.table:
+    for paper in model.rows:
         patch = f"{paper.patch}x{paper.patch}/{paper.stride}" if paper.patch else ""
         if paper.kind == "avg pool":
             height, width = outputs["inception_5b"][:2]
             patch = f"{height}x{width}/1"
-        measured = _measure(paper.name, paper.kind, patch, outputs[paper.name], layers, variables["params"])
-        rows.append(dataclasses.replace(measured, paper=paper if image_size == PAPER_IMAGE_SIZE else None))
+        output = outputs[paper.name]
+        pooled = math.prod(output) if paper.kind.endswith("pool") else pooled_in_modules.get(paper.name, 0)
+        row = _measure(paper.name, paper.kind, patch, output, layers, variables["params"], pooled)
+        rows.append(dataclasses.replace(row, paper=paper if image_size == PAPER_IMAGE_SIZE else None))
     heads = [name for name in model.head_names if name != "logits"]
     auxiliary = [
         _measure(name, name, "", (model.num_classes,), layers, variables["params"]) for name in heads
@@ -189,19 +209,49 @@ def summarize(model: GoogLeNet, image_size: int) -> Summary:
     return Summary(tuple(rows), tuple(auxiliary), image_size)
 
 
+def compare(one: tuple[str, Summary], other: tuple[str, Summary]) -> str:
+    """Two networks side by side, as Markdown: parameters, multiply-adds, activations.
+
+    Args:
+      one, other: name and summary.
+    """
+    rows = [["", one[0], other[0], "ratio"]]
+    for what, cell in {
+        "params": lambda value: f"{value:,}",
+        "multiply_adds": lambda value: f"{value:,}",
+        "activation_bytes": lambda value: f"{value / 2**20:.1f} MiB",
+    }.items():
+        a, b = (getattr(each, what) for _, each in (one, other))
+        ratio = f"1/{b / a:.1f}" if a <= b else f"{a / b:.1f}"
+        rows.append([_COMPARED[what], cell(a), cell(b), ratio])
+    return "\n".join(_table(rows))
+
+
+_COMPARED = {
+    "params": "parameters",
+    "multiply_adds": "multiply-adds an image",
+    "activation_bytes": "activations an image, float32",
+}
+
+
 def _row_name(path: tuple[str, ...]) -> str:
     return path[1].removesuffix("_reduce") if path[0] == "stem" else path[0]
 
 
 def _measure(
-    name: str, kind: str, patch: str, output: tuple[int, ...], layers: list[Layer], params: Any
+    name: str,
+    kind: str,
+    patch: str,
+    output: tuple[int, ...],
+    layers: list[Layer],
+    params: Any,
+    pooled: int = 0,
 ) -> Row:
     own = [layer for layer in layers if _row_name(layer.path) == name]
     features = {layer.path[1] if len(layer.path) > 1 else "": layer.kernel[-1] for layer in own}
     if kind == "convolution":
-        features = {"reduce3x3": features.get(f"{name}_reduce", 0), "conv3x3": features[name]}
-        if not features["reduce3x3"]:
-            features = {}
+        reduction = features.get(f"{name}_reduce", 0)
+        features = {"reduce3x3": reduction, "conv3x3": features[name]} if reduction else {}
     # Layers of one branch follow each other: reduce3x3 and conv3x3 are two deep.
     branches = [re.sub(r"conv|reduce", "", layer.path[1]) if kind == "inception" else "" for layer in own]
     return Row(
@@ -214,6 +264,7 @@ def _measure(
         params=sum(leaf.size for path, leaf in _leaves(params) if _row_name(path) == name),
         weights=sum(math.prod(layer.kernel) for layer in own),
         multiply_adds=sum(layer.multiply_adds for layer in own),
+        activations=pooled + sum(layer.activations for layer in own),
     )
 
 
@@ -224,7 +275,7 @@ def _leaves(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
     ]
 
 
-def _cells(row: Row, has_paper: bool) -> list[str]:
+def _cells(row: Row, has_filters: bool, has_paper: bool) -> list[str]:
     number = lambda value: f"{value:,}" if value else ""  # noqa: E731
     output = "x".join(map(str, row.output)) + (" ≠" if row.output_disagrees else "")
     name = row.name if row.kind in ("inception", row.name) else f"{row.kind} ({row.name})"
@@ -233,7 +284,7 @@ def _cells(row: Row, has_paper: bool) -> list[str]:
         row.patch,
         output,
         str(row.depth) + (" ≠" if row.depth_disagrees else ""),
-        *map(number, row.filters),
+        *(map(number, row.filters) if has_filters else ()),
     ]
     cells += [number(row.params), number(row.multiply_adds)]
     if has_paper:

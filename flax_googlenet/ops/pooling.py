@@ -131,35 +131,41 @@ def _gradient_by_position(window: int, stride: int, padding: Padding, x, y, grad
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-def grid_windows(size: int, outputs: int = 4) -> list[tuple[int, int]]:
+def grid_windows(size: int, outputs: int = 4, *, adaptive: bool = False) -> list[tuple[int, int]]:
     """Start and end of each averaging window of an auxiliary head, along one axis.
 
     The paper averages 5x5 windows at stride 3 of a 14x14 map, which gives 4x4. For
     another map the same picture is kept, so that the head's weights do not depend on
     the input size: `outputs` windows, each 5/14 of the map wide (rounded up), spread
-    evenly from edge to edge.
+    evenly from edge to edge. Adaptive windows are PyTorch's: from floor(i * size /
+    outputs) to ceil((i + 1) * size / outputs).
 
     >>> grid_windows(14)
     [(0, 5), (3, 8), (6, 11), (9, 14)]
     >>> grid_windows(3)
     [(0, 2), (0, 2), (1, 3), (1, 3)]
+    >>> grid_windows(14, adaptive=True)
+    [(0, 4), (3, 7), (7, 11), (10, 14)]
     """
+    if adaptive:
+        return [(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)]
     window = -(-5 * size // 14)
     starts = [(2 * i * (size - window) + outputs - 1) // (2 * (outputs - 1)) for i in range(outputs)]
     return [(start, start + window) for start in starts]
 
 
-def average_pool_grid(x: jax.Array, outputs: int = 4) -> jax.Array:
+def average_pool_grid(x: jax.Array, outputs: int = 4, *, adaptive: bool = False) -> jax.Array:
     """Average [batch, height, width, channels] over the windows of `grid_windows`.
 
     Returns:
       [batch, outputs, outputs, channels]. At 14x14 this is the paper's "average
-      pooling layer with 5x5 filter size and stride 3".
+      pooling layer with 5x5 filter size and stride 3", unless `adaptive`.
     """
 
     def weights(size: int) -> jax.Array:
         matrix = np.zeros((outputs, size))
-        for row, (start, end) in zip(matrix, grid_windows(size, outputs), strict=True):
+        windows = grid_windows(size, outputs, adaptive=adaptive)
+        for row, (start, end) in zip(matrix, windows, strict=True):
             row[start:end] = 1 / (end - start)
         return jnp.asarray(matrix, x.dtype)
 

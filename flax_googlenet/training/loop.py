@@ -203,7 +203,7 @@ class _Run:
 
     def draw_curves(self, result: Result) -> None:
         if jax.process_index() == 0:
-            name = f"{self.config.model.name} on {self.config.data.source}"
+            name = f"{self.config.model.variant} on {self.config.data.source}"
             save_curves(self.root, f"{name}: top-1 {result['top1']:.4f} after {result['step']} steps")
 
     def save(self, step: int, state: TrainState, figures: Result, result: Result) -> None:

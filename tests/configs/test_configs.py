@@ -62,6 +62,8 @@ def test_imagenet_is_the_paper_and_bvlc():
 def test_the_sample_is_the_paper_without_batch_norm_and_with_heads():
     config = resolve(load(next(path for path in CONFIGS if path.stem == "mnist_sample")).get_config())
     assert config.model.normalization == "none"
-    assert config.model.aux_heads
-    assert config.model.dimension_reduction
+    assert config.model.aux_heads == 2
+    assert config.model.reduce3x3
+    assert config.model.reduce5x5
+    assert config.model.project_pool
     assert config.data.image_size >= 56

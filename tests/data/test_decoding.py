@@ -1,6 +1,8 @@
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +82,25 @@ def test_random_boxes_spread_over_area_and_aspect(rng):
     assert area.min() < 0.1
     assert area.max() > 0.9
     assert abs(np.mean(np.log(aspect))) < 0.02  # as often wide as tall
+
+
+@pytest.mark.parametrize(("height", "width"), [(427, 640), (640, 427), (300, 301), (31, 500), (256, 256)])
+def test_antialiased_centre_crop_is_torchvisions(rng, height, width):
+    pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    crop = torchvision.transforms.Compose(
+        [torchvision.transforms.Resize(256), torchvision.transforms.CenterCrop(224)]
+    )
+    expected = np.asarray(crop(PIL.Image.fromarray(pixels)))
+    found = decoding.center_crop(pixels, 256, 224, interpolation="antialias")
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_stretching_ignores_the_aspect():
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[:, 40:] = 8
+    stretched = decoding.center_crop(image, 20, 20, stretch=True, interpolation="linear")
+    assert (stretched[:, :9] == 0).all()
+    assert (stretched[:, 11:] == 8).all()
 
 
 def test_prepare_follows_the_config():

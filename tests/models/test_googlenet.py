@@ -32,10 +32,14 @@ def apply(model: GoogLeNet, variables, x, **options):
     ("options", "plain", "with_aux"),
     [
         pytest.param({}, 6_998_552, 13_378_280, id="the table as it stands"),
-        pytest.param({"normalization": "lrn"}, 6_998_552, 13_378_280, id="lrn"),
+        pytest.param({"normalization": "none"}, 6_998_552, 13_378_280, id="without lrn"),
         pytest.param({"stem_reduce": False}, 6_994_392, 13_374_120, id="without the stem's reduction"),
         pytest.param({"normalization": "batch"}, 7_005_832, None, id="batch normalisation"),
-        pytest.param({"aux_heads": False}, 6_998_552, 6_998_552, id="without heads"),
+        pytest.param({"aux_heads": 0}, 6_998_552, 6_998_552, id="without heads"),
+        pytest.param({"aux_heads": 1}, 6_998_552, 10_189_440, id="with the upper head"),
+        pytest.param({"reduce5x5": False}, 17_075_736, None, id="without one reduction"),
+        pytest.param({"head": "fully_connected"}, 58_379_800, None, id="fully connected head"),
+        pytest.param({"third_kernel": 3}, 6_617_624, None, id="3x3 third branch"),
     ],
 )
 def test_parameter_counts(options, plain, with_aux):
@@ -82,7 +86,8 @@ def test_unusable_images_are_refused(shape):
 
 @pytest.fixture(scope="module")
 def small(small_table):
-    model = GoogLeNet(num_classes=5, table=small_table, kernel_init=jax.nn.initializers.he_normal())
+    he = jax.nn.initializers.he_normal()
+    model = GoogLeNet(num_classes=5, table=small_table, kernel_init=he, normalization="none")
     x = jax.random.normal(jax.random.key(1), (2, 64, 64, 3))
     return model, jax.jit(model.init)(jax.random.key(0), x), x
 
@@ -115,7 +120,7 @@ def test_auxiliary_gradients_reach_the_trunk(small, head):
 
 def test_bfloat16_computes_narrow_and_answers_wide(small, small_table):
     _, variables, x = small
-    narrow = GoogLeNet(num_classes=5, table=small_table, dtype=jnp.bfloat16)
+    narrow = GoogLeNet(num_classes=5, table=small_table, dtype=jnp.bfloat16, normalization="none")
     outputs, captured = apply(narrow, variables, x, all_heads=True, mutable=("intermediates",))
     assert {value.dtype for value in outputs.values()} == {jnp.dtype("float32")}
     assert captured["intermediates"]["inception_4a_output"][0].dtype == jnp.bfloat16
@@ -134,7 +139,7 @@ def test_batch_normalisation_has_statistics_and_no_bias(small_table):
 
 def test_lrn_changes_the_stem_only_where_asked(small, small_table):
     model, variables, x = small
-    with_lrn = GoogLeNet(num_classes=5, table=small_table, normalization="lrn")
+    with_lrn = GoogLeNet(num_classes=5, table=small_table)
     _, normalised = apply(with_lrn, variables, x * 100, mutable=("intermediates",))
     _, scaled = apply(model, variables, x * 100, mutable=("intermediates",))
     get = lambda captured, name: captured["intermediates"]["stem"][f"{name}_output"][0]  # noqa: E731

@@ -20,7 +20,7 @@ def weights(params) -> int:
 
 def test_worked_example_of_dimension_reduction():
     """64 filters of 5x5 on 512 channels: directly, and through 24 filters of 1x1."""
-    _, direct = shapes(Inception(1, 1, 1, 24, 64, 1, dimension_reduction=False), (1, 14, 14, 512))
+    _, direct = shapes(Inception(1, 1, 1, 0, 64, 1), (1, 14, 14, 512))
     _, reduced = shapes(Inception(1, 1, 1, 24, 64, 1), (1, 14, 14, 512))
     assert weights(direct["conv5x5"]) == 819_200
     assert weights(reduced["reduce5x5"]) + weights(reduced["conv5x5"]) == 50_688
@@ -35,8 +35,8 @@ def test_with_reductions_gives_the_tables_depth(row):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_naive_passes_the_pooled_input_on(row):
-    y, params = shapes(Inception(*row.filters, dimension_reduction=False), (1, 7, 7, 480))
     conv1x1, _, conv3x3, _, conv5x5, _ = row.filters
+    y, params = shapes(Inception(conv1x1, 0, conv3x3, 0, conv5x5, 0), (1, 7, 7, 480))
     assert y.shape == (1, 7, 7, conv1x1 + conv3x3 + conv5x5 + 480)
     assert set(params) == {"conv1x1", "conv3x3", "conv5x5"}
 

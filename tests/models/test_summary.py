@@ -1,7 +1,8 @@
 import pytest
 
-from flax_googlenet.models import GoogLeNet
-from flax_googlenet.models.summary import summarize
+from flax_googlenet.config import resolve
+from flax_googlenet.models import VGG16, GoogLeNet, build_model
+from flax_googlenet.models.summary import compare, summarize
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,41 @@ def test_markdown_lines_up(paper):
 
 
 @pytest.mark.parametrize(
+    ("variant", "params", "multiply_adds"),
+    [
+        ("paper", 6_998_552, 1_582_671_872),
+        ("bvlc", 6_998_552, 1_582_671_872),
+        ("torchvision", 6_624_904, 1_498_376_192),  # torchvision's own "_ops" say 1.498
+        ("bn", 7_005_832, 1_582_671_872),
+        ("naive", 97_526_008, 12_568_061_056),
+        ("vgg16", 138_357_544, 15_470_264_320),  # torchvision: 15.47
+    ],
+)
+def test_variants_by_name(variant, params, multiply_adds):
+    summary = summarize(build_model(resolve({"model": {"variant": variant}}).model), 224)
+    assert (summary.params, summary.multiply_adds) == (params, multiply_adds)
+    assert summary.params_with_aux - params == {"torchvision": 6_379_984, "bn": 6_379_984, "vgg16": 0}.get(
+        variant, summary.params_with_aux - params if variant == "naive" else 6_379_728
+    )
+
+
+def test_activations_are_what_layers_put_out():
+    """Of VGG-16, from the shapes that its paper prints."""
+    sides = {224: 64, 112: 128, 56: 256, 28: 512, 14: 512}
+    depths = (2, 2, 3, 3, 3)
+    maps = sum(
+        side * side * features * depth + (side // 2) ** 2 * features
+        for (side, features), depth in zip(sides.items(), depths, strict=True)
+    )
+    assert summarize(VGG16(), 224).activation_bytes == 4 * (maps + 4096 + 4096 + 1000)
+
+
+def test_comparison_is_about_a_twentieth(paper):
+    lines = compare(("paper", paper), ("vgg16", summarize(VGG16(), 224))).splitlines()
+    assert "| 1/19.8 |" in next(line for line in lines if "parameters" in line)
+
+
+@pytest.mark.parametrize(
     ("options", "params"),
     [
         ({"stem_reduce": False}, 6_994_392),
@@ -50,7 +86,7 @@ def test_variants(options, params):
 
 
 def test_naive_is_one_layer_a_module():
-    summary = summarize(GoogLeNet(dimension_reduction=False), 224)
+    summary = summarize(GoogLeNet(reduce3x3=False, reduce5x5=False, project_pool=False), 224)
     modules = [row for row in summary.rows if row.kind == "inception"]
     assert {row.depth for row in modules} == {1}
     assert all(row.output_disagrees and row.depth_disagrees for row in modules)
