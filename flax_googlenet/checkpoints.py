@@ -94,7 +94,9 @@ class Checkpoints:
                         BestN(get_metric_fn=by_top1, n=keep_best, keep_checkpoints_without_metrics=False),
                     ]
                 ),
-                best_fn=by_top1,  # has the metrics written, so that the best are known after a restart
+                best_fn=by_top1
+                if keep_best
+                else None,  # has the metrics written, so that the best are known after a restart
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
             ),
         )
@@ -175,6 +177,36 @@ class Checkpoints:
         items = [each for each in step.iterdir() if each.is_dir()]
         digests = {str(path.relative_to(step)): _sha256(path) for item in items for path in _files(item)}
         (step / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True))
+
+
+def write(workdir: str, variables: Mapping[str, Any], description: Description) -> str:
+    """Write the one checkpoint of a directory, for weights that no run of ours made.
+
+    Args:
+      workdir: gets `checkpoints/STEP`.
+      variables: "params" and "batch_stats".
+      description: of them.
+
+    Returns:
+      The checkpoint's directory.
+
+    Raises:
+      UserError: the directory cannot be made.
+    """
+    try:
+        epath.Path(workdir).expanduser().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make {workdir}: {error.strerror}; choose another --out.") from error
+    checkpoints = Checkpoints(workdir, keep_last=1, keep_best=0)
+    weights = {
+        "params": variables["params"],
+        "batch_stats": variables.get("batch_stats", {}),
+        "averaged_params": {},
+    }
+    step = np.int32(description.step)
+    checkpoints.save(description.step, weights=weights, optimizer={"step": step}, description=description)
+    checkpoints.close()
+    return checkpoints.path(description.step)
 
 
 def find(path: str) -> epath.Path:

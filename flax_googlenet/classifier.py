@@ -17,7 +17,7 @@ from flax_googlenet import checkpoints
 from flax_googlenet.config import resolve
 from flax_googlenet.data import augmentation, decoding
 from flax_googlenet.errors import UserError
-from flax_googlenet.models import build_model
+from flax_googlenet.models import Network, build_model
 
 Image = np.ndarray | str | os.PathLike
 
@@ -34,15 +34,17 @@ class Classifier:
       step: number of updates that made the weights.
       history: figures of the training so far, as in metrics.jsonl.
       checkpoint: the directory it came from.
+      origin: of weights that came from outside; see `checkpoints.Description`.
     """
 
-    model: nn.Module
+    model: Network
     variables: Mapping[str, Any]
     config: FrozenConfigDict
     class_names: tuple[str, ...]
     step: int
     history: Sequence[Mapping[str, float]]
     checkpoint: str
+    origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
         """Probabilities of the classes.
@@ -130,6 +132,7 @@ def load(path: str | os.PathLike) -> Classifier:
         step=description.step,
         history=description.history,
         checkpoint=os.fspath(path) if "://" in os.fspath(path) else str(checkpoint),
+        origin=description.origin,
     )
 
 
