@@ -94,9 +94,8 @@ class Checkpoints:
                         BestN(get_metric_fn=by_top1, n=keep_best, keep_checkpoints_without_metrics=False),
                     ]
                 ),
-                best_fn=by_top1
-                if keep_best
-                else None,  # has the metrics written, so that the best are known after a restart
+                # Has the metrics written, so that the best are known after a restart.
+                best_fn=by_top1 if keep_best else None,
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
             ),
         )

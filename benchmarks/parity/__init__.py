@@ -1,0 +1,1 @@
+"""How close our networks are to those of others: `python -m benchmarks.parity`."""

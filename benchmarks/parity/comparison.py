@@ -1,0 +1,84 @@
+"""Arrays of ours against a peer's, and networks with random weights to compare."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+import flax_googlenet
+from flax_googlenet import checkpoints
+from flax_googlenet.config import resolve, to_json_dict
+from flax_googlenet.models import Network, build_model
+
+Arrays = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Arrays of ours against a peer's.
+
+    Attributes:
+      what: was compared with what.
+      errors: of each array, by the peer's name.
+      tolerance: the largest error that is taken for rounding.
+    """
+
+    what: str
+    errors: Mapping[str, float]
+    tolerance: float = 1e-4
+
+    @property
+    def worst(self) -> str:
+        """Name of the array with the largest error."""
+        return max(self.errors, key=lambda name: self.errors[name])
+
+
+def relative_error(ours: Any, theirs: Any) -> float:
+    """Largest difference, as a share of the largest absolute value of `theirs`."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"shapes differ: {ours.shape} and {theirs.shape}")
+    return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), np.finfo(np.float32).tiny))
+
+
+def compare(what: str, ours: Arrays, theirs: Arrays, tolerance: float = 1e-4) -> Comparison:
+    """Compare arrays of the same names; that the names are the same is part of it."""
+    if ours.keys() != theirs.keys():
+        raise ValueError(f"names differ: {sorted(ours.keys() ^ theirs.keys())}")
+    return Comparison(what, {name: relative_error(ours[name], theirs[name]) for name in theirs}, tolerance)
+
+
+def channels_first(pixels: np.ndarray) -> torch.Tensor:
+    """[batch, height, width, 3] as PyTorch wants it."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def random_variables(model: Network, size: int, seed: int = 0) -> Any:
+    """He-distributed kernels; biases, scales and statistics that are nowhere 0 or 1."""
+    rng = np.random.default_rng(seed)
+
+    def draw(path: tuple[str, ...], shape: tuple[int, ...]) -> np.ndarray:
+        if path[-1] == "kernel":
+            return rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape)
+        return rng.uniform(0.5, 1.5, shape) if path[-1] in ("scale", "var") else rng.normal(0, 0.1, shape)
+
+    x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), x)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: draw(tuple(part.key for part in path), leaf.shape).astype(np.float32), shapes
+    )
+
+
+def random_checkpoint(directory: pathlib.Path, size: int, **options: Any) -> flax_googlenet.Classifier:
+    """A checkpoint with random weights, loaded."""
+    given = {"model": options, "data": {"image_size": size, "resize": size}}
+    config = resolve(given)
+    names = tuple(map(str, range(config.model.num_classes)))
+    description = checkpoints.Description(0, to_json_dict(config), names)
+    checkpoints.write(str(directory), random_variables(build_model(config.model), size), description)
+    return flax_googlenet.load(directory)

@@ -1,0 +1,117 @@
+"""Against BVLC's graph as the package onnx ships it, run by onnxruntime."""
+
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import onnxruntime
+from flax import linen as nn
+
+import flax_googlenet
+from benchmarks.parity.comparison import Comparison, channels_first, compare
+from flax_googlenet import ops
+from flax_googlenet.pretrained import import_weights
+from flax_googlenet.pretrained import onnx as names
+
+
+def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:
+    """BVLC's graph as the package onnx ships it, random weights put in for its constants."""
+    model = onnx.load(pathlib.Path(onnx.__file__).parent / "backend/test/data/light/light_inception_v1.onnx")
+    shapes = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    rng = np.random.default_rng(seed)
+    nodes, weights = [], {}
+    for node in model.graph.node:
+        if node.op_type == "ConstantOfShape":
+            weights[node.output[0]] = tuple(shapes[node.input[0]])
+        else:
+            nodes.append(node)
+    weights |= {name: array.shape for name, array in shapes.items() if name.endswith("_b_0")}
+    kept = [each for each in model.graph.initializer if each.name.startswith("OC2")]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(kept)
+    for name, shape in weights.items():
+        scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+        array = rng.normal(0, scale, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    stays = {"data_0", *(each.name for each in kept)}
+    inputs = [each for each in model.graph.input if each.name in stays]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    onnx.save(model, path)
+    return path
+
+
+def against_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
+    """Every value of BVLC's graph, run by onnxruntime, on weights that were imported from it."""
+    file = zoo_file(directory / "googlenet-9.onnx")
+    import_weights("onnx", str(file), str(directory / "bvlc"))
+    classifier = flax_googlenet.load(directory / "bvlc")
+    graph = onnx.load(file)
+    values = {each.output[0] for each in graph.graph.node if each.op_type not in ("Dropout", "Reshape")}
+    del graph.graph.output[:]
+    graph.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(values))
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    pixels = np.random.default_rng(1).uniform(-120, 130, (1, 224, 224, 3)).astype(np.float32)
+    run = session.run(sorted(values), {"data_0": channels_first(pixels).numpy()})
+    theirs = dict(zip(sorted(values), run, strict=True))
+
+    def forward(variables: Any, x: jax.Array) -> Any:
+        return classifier.model.apply(
+            variables,
+            x,
+            mutable=["intermediates"],
+            capture_intermediates=lambda module, _: isinstance(module, nn.Conv),
+        )
+
+    outputs, captured = jax.jit(forward)(classifier.variables, pixels)
+    ours = _by_value_of_the_graph(graph.graph.node, captured["intermediates"], outputs["logits"])
+    yield compare("ONNX Model Zoo's BVLC graph in onnxruntime: every value", ours, theirs)
+
+
+def _by_value_of_the_graph(nodes: Any, captured: Any, logits: jax.Array) -> dict[str, Any]:
+    """Our counterpart of each node's output, found by the weights and by the order of the rows."""
+    convolved = {names.name_of(layer[:-1], ("conv", "kernel")): array for layer, array in _calls(captured)}
+    of_stem = captured["stem"]
+    rows = iter(("pool1", "pool2", "pool3", "pool4"))
+    normalized = iter(("pool1", "conv2"))
+    modules = iter(sorted(name for name in captured if re.fullmatch("inception_.._output", name)))
+    found: dict[str, Any] = {}  # channels last
+    for node in nodes:
+        output, x = node.output[0], found.get(node.input[0])
+        if node.op_type == "Conv":
+            found[output] = convolved[node.input[1]]
+        elif node.op_type == "Relu":
+            found[output] = jax.nn.relu(jnp.asarray(x))
+        elif node.op_type == "LRN":
+            found[output] = of_stem[f"{next(normalized)}_output"][0]
+        elif node.op_type == "MaxPool":
+            strides = next(list(each.ints) for each in node.attribute if each.name == "strides")
+            if strides == [1, 1]:
+                found[output] = ops.max_pool(jnp.asarray(x), 3, 1, ((1, 1), (1, 1)))
+            elif (row := next(rows)) == "pool1":  # its row is what LRN makes of it
+                found[output] = ops.max_pool(jnp.asarray(x), 3, 2, ((0, 0), (0, 0)))
+            else:
+                found[output] = {**of_stem, **captured}[f"{row}_output"][0]
+        elif node.op_type == "Concat":
+            found[output] = captured[next(modules)][0]
+        elif node.op_type == "AveragePool":
+            found[output] = captured["avg_pool_output"][0][:, None, None]
+        elif node.op_type == "Gemm":
+            found[output] = logits
+        elif node.op_type == "Softmax":
+            found[output] = jax.nn.softmax(logits)
+    return {name: np.moveaxis(array, -1, 1) for name, array in found.items()}
+
+
+def _calls(captured: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
+    for name, value in captured.items():
+        if isinstance(value, Mapping):
+            yield from _calls(value, (*prefix, name))
+        elif name == "__call__":
+            yield prefix, value[0]

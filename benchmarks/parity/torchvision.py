@@ -1,0 +1,199 @@
+"""Against torchvision's GoogLeNet: outputs, gradients, statistics, and files on disk."""
+
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import PIL.Image
+import torch
+import torchvision
+from flax import linen as nn
+from sklearn.datasets import load_sample_images
+
+import flax_googlenet
+from benchmarks.parity.comparison import Arrays, Comparison, channels_first, compare
+from flax_googlenet.config import resolve
+from flax_googlenet.models import AuxiliaryClassifier, Inception, Network, build_model
+from flax_googlenet.models.inception import Convolution
+from flax_googlenet.pretrained import import_weights, layout
+from flax_googlenet.pretrained import torchvision as names
+from flax_googlenet.training.losses import head_losses
+
+
+def torchvision_model(seed: int = 0, **options: Any) -> Any:
+    """Torchvision's network with random weights and random batch-norm statistics.
+
+    He's variances, so that what the image is still matters after 22 layers.
+    """
+    torch.manual_seed(seed)
+    options = {"aux_logits": True, "init_weights": False, "transform_input": True, **options}
+    model = torchvision.models.googlenet(weights=None, **options)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+        elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    for name, statistics in model.named_buffers():
+        if name.endswith("running_mean"):
+            statistics.normal_(0, 0.1)
+        elif name.endswith("running_var"):
+            statistics.uniform_(0.5, 1.5)
+    return model
+
+
+def variables_of(model: torch.nn.Module, ours: Network) -> Any:
+    """Torchvision's weights in our places."""
+    tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    x = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    shapes = jax.eval_shape(ours.init, jax.random.key(0), x)
+    return layout.convert(tensors, shapes, names.name_of, "torchvision")
+
+
+def torchvision_outputs(model: Any, x: torch.Tensor) -> tuple[dict[str, Any], Arrays]:
+    """The three heads, and the output of every module that has a counterpart here."""
+    outputs: dict[str, Any] = {}
+
+    def record(name: str) -> Any:
+        return lambda _, __, output: outputs.update({name: output.detach().clone()})
+
+    kinds = ("BasicConv2d", "Inception", "InceptionAux", "MaxPool2d")
+    hooks = [
+        module.register_forward_hook(record(name))
+        for name, module in model.named_modules()
+        if type(module).__name__ in kinds and not name.endswith("branch4.0")
+    ]
+    if model.training:
+        logits, aux2, aux1 = model(x)
+    else:  # outside of training it does not ask the auxiliary heads
+        logits = model(x)
+        aux1, aux2 = model.aux1(outputs["inception4a"]), model.aux2(outputs["inception4d"])
+    for hook in hooks:
+        hook.remove()
+    return {"logits": logits, "aux_4a": aux1, "aux_4d": aux2}, outputs
+
+
+def our_outputs(captured: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Intermediates by torchvision's names, channels first."""
+    found: dict[str, Any] = {}
+    for name, value in captured.items():
+        if isinstance(value, Mapping):
+            found.update(our_outputs(value, (*prefix, name)))
+        elif name == "__call__":
+            found[names.layer_name(prefix)] = np.moveaxis(np.asarray(value[0]), -1, 1)
+        elif name.startswith("pool"):
+            found[name.replace("pool", "maxpool").removesuffix("_output")] = np.moveaxis(value[0], -1, 1)
+    return found
+
+
+def capture(module: nn.Module, method: str) -> bool:
+    """Which modules' outputs are compared."""
+    return method == "__call__" and isinstance(module, Convolution | Inception | AuxiliaryClassifier)
+
+
+def against_torchvision(batch: int = 2, size: int = 224) -> Iterator[Comparison]:
+    """Evaluation and training: every module, the three heads, gradients, running statistics."""
+    peer = torchvision_model(dropout=0.0, dropout_aux=0.0, transform_input=False)
+    options = {"variant": "torchvision", "dropout": 0.0, "aux_dropout": 0.0}
+    model = build_model(resolve({"model": options}).model)
+    variables = variables_of(peer, model)
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(-2, 2, (batch, size, size, 3)).astype(np.float32)
+    labels = rng.integers(0, 1000, batch).astype(np.int32)
+
+    def evaluate(variables: Any, x: jax.Array) -> Any:
+        return model.apply(
+            variables, x, all_heads=True, mutable=["intermediates"], capture_intermediates=capture
+        )
+
+    heads, captured = jax.jit(evaluate)(variables, pixels)
+    with torch.no_grad():
+        their_heads, their_outputs = torchvision_outputs(peer.eval(), channels_first(pixels))
+    yield compare("torchvision, evaluation: the three heads", heads, their_heads)
+    yield compare(
+        "torchvision, evaluation: every module", our_outputs(captured["intermediates"]), their_outputs
+    )
+    # Batch normalisation over few values magnifies rounding, and every ReLU near 0 that it
+    # turns over changes a gradient: what float32 leaves of them says nothing. So, float64,
+    # which Flax promotes by itself.
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield from _training_against_torchvision(peer.double().train(), model, variables, pixels, labels)
+
+
+def _training_against_torchvision(
+    peer: Any, model: Network, variables: Any, pixels: np.ndarray, labels: np.ndarray
+) -> Iterator[Comparison]:
+    model = model.clone(dtype=jnp.float64)
+    variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
+    pixels = pixels.astype(np.float64)
+
+    def loss_of(params: Any) -> tuple[jax.Array, Any]:
+        outputs, updated = model.apply(
+            {**variables, "params": params},
+            jnp.asarray(pixels),
+            train=True,
+            mutable=["intermediates", "batch_stats"],
+            capture_intermediates=capture,
+        )
+        loss, _ = head_losses(outputs, jnp.asarray(labels), aux_weight=0.3, label_smoothing=0.0)
+        return loss, (outputs, updated)
+
+    gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
+    (loss, (heads, updated)), gradient = jax.device_get(gradient_of(variables["params"]))
+    their_heads, their_outputs = torchvision_outputs(peer, channels_first(pixels))
+    target = torch.from_numpy(labels).long()
+    losses = {name: torch.nn.functional.cross_entropy(each, target) for name, each in their_heads.items()}
+    their_loss = losses["logits"] + 0.3 * (losses["aux_4a"] + losses["aux_4d"])
+    their_loss.backward()
+    theirs = {"loss": their_loss.detach(), **{name: each.detach() for name, each in their_heads.items()}}
+    yield compare("torchvision, training: loss and the three heads", {"loss": loss, **heads}, theirs)
+    outputs = our_outputs(updated["intermediates"])
+    yield compare("torchvision, training: every module", outputs, their_outputs)
+    yield compare(
+        "torchvision, training: gradients of the loss",
+        layout.to_tensors({"params": gradient}, names.name_of),
+        {name: each.grad for name, each in peer.named_parameters()},
+    )
+    before, after = (
+        layout.to_tensors({"batch_stats": each["batch_stats"]}, names.name_of)
+        for each in (variables, updated)
+    )
+    yield compare(
+        "torchvision, training: running mean and variance",
+        {name: _as_pytorch_runs(name, before[name], after[name], outputs) for name in after},
+        {name: each for name, each in peer.named_buffers() if "running" in name},
+    )
+
+
+def _as_pytorch_runs(name: str, before: np.ndarray, after: np.ndarray, outputs: Arrays) -> np.ndarray:
+    """Flax averages the variance of n values; PyTorch the unbiased estimate, n / (n - 1) of it."""
+    if not name.endswith("running_var"):
+        return after
+    count = outputs[name.removesuffix(".bn.running_var")][:, 0].size
+    return 0.9 * before + (after - 0.9 * before) * count / (count - 1)
+
+
+def of_a_photograph(directory: pathlib.Path) -> Iterator[Comparison]:
+    """The whole way, decoding, resizing and cropping included, on two photographs."""
+    peer = torchvision_model().eval()
+    torch.save(peer.state_dict(), directory / "photograph.pth")
+    import_weights("torchvision", str(directory / "photograph.pth"), str(directory / "photograph"))
+    files = [pathlib.Path(each) for each in load_sample_images().filenames]
+    found = flax_googlenet.load(directory / "photograph").predict(files)
+    ours = {file.name: row for file, row in zip(files, found, strict=True)}
+    transform = torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1.transforms()
+
+    def tensor(file: pathlib.Path) -> torch.Tensor:
+        return torch.from_numpy(np.array(PIL.Image.open(file))).permute(2, 0, 1)
+
+    # torchvision itself resizes in two ways. Ours is Pillow's; the other is off by a few
+    # values of pixels, which costs what the last row says.
+    for kind, decode, tolerance in (("a Pillow image", PIL.Image.open, 1e-4), ("a tensor", tensor, 0.05)):
+        theirs = {}
+        for file in files:
+            with torch.no_grad():
+                theirs[file.name] = torch.softmax(peer(transform(decode(file))[None])[0], dim=0)
+        yield compare(f"predict on a file: torchvision on {kind}", ours, theirs, tolerance)
