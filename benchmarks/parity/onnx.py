@@ -43,6 +43,7 @@ def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:
     inputs = [each for each in model.graph.input if each.name in stays]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
+    model.ir_version = 4  # the first in which weights are no inputs
     onnx.save(model, path)
     return path
 

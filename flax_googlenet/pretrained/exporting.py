@@ -18,8 +18,8 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 # Keys of `model` that a state dict of torchvision's model does not depend on.
 _FREE_FOR_TORCHVISION = frozenset(
-    {"variant", "num_classes", "aux_heads", "aux_pooling", "dropout", "aux_dropout", "dtype"}
-    | {"initializer", "initial_bias", "lrn_divides_alpha", "batch_norm_epsilon"}
+    {"variant", "num_classes", "aux_heads", "dropout", "aux_dropout", "dtype"}
+    | {"initializer", "initial_bias", "lrn_divides_alpha"}
 )
 
 
@@ -48,7 +48,8 @@ def export(classifier: Classifier, file_format: str, out: str) -> pathlib.Path:
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}; choose another --out.") from error
     finally:
-        half_written.unlink(missing_ok=True)
+        if half_written.exists():
+            half_written.unlink()
     return path
 
 
@@ -73,13 +74,15 @@ def write_torchvision(path: pathlib.Path, classifier: Classifier) -> None:
     Without auxiliary heads, into one that was made with aux_logits=False.
     """
     theirs = resolve({"model": {"variant": "torchvision"}}).model
-    for key, value in classifier.config.model.items():
-        if key not in _FREE_FOR_TORCHVISION and value != theirs[key]:
+    ours = classifier.config.model
+    free = _FREE_FOR_TORCHVISION | (set() if ours.aux_heads else {"aux_pooling"})
+    for key, value in ours.items():
+        if key not in free and value != theirs[key]:
             raise UserError(
                 f"{classifier.checkpoint} is no network of torchvision's: its {key} is {value}, "
                 f"torchvision's {theirs[key]}; export it as onnx, stablehlo or safetensors."
             )
-    if classifier.config.model.aux_heads == 1:
+    if ours.aux_heads == 1:
         raise UserError(
             f"{classifier.checkpoint} has one auxiliary head and torchvision's network two or none; "
             "export it as onnx, stablehlo or safetensors."

@@ -69,9 +69,15 @@ def account(tensors: Tensors, variables: Any, naming: Naming) -> tuple[list[str]
       variables: the network's, or their shapes.
       naming: their name for each of ours.
     """
-    wanted = [naming(*split(path)) for path, _ in leaves(variables)]
+    wanted = [naming(*split(path)) for path in sorted((path for path, _ in leaves(variables)), key=_depth)]
     unused = tensors.keys() - set(wanted)
     return [name for name in wanted if name not in tensors], [name for name in tensors if name in unused]
+
+
+def _depth(path: Path) -> tuple[int, Path]:
+    """Orders arrays from the images to the classes, so that what is named first tells most."""
+    stages = ("stem", "inception", "fc", "head", "aux")
+    return next((i for i, stage in enumerate(stages) if path[1].startswith(stage)), 0), path[1:]
 
 
 def convert(tensors: Tensors, variables: Any, naming: Naming, file: str) -> Any:

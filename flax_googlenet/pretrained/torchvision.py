@@ -72,14 +72,12 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     torch = _import_torch(f"{path} is read")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if "unsupported global" in str(error).lower():  # a class or function that is no tensor's
             raise UserError(
                 f"{path} holds code besides weights, which was not run; save the weights alone: "
                 "torch.save(model.state_dict(), FILE)."
             ) from error
-        raise UserError(f"{path} is not a file of PyTorch; it is broken or another kind.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read; it is truncated or no file of PyTorch.") from error
     if not isinstance(loaded, Mapping) or not all(isinstance(each, torch.Tensor) for each in loaded.values()):
         raise UserError(f"{path} holds no state dict; save one: torch.save(model.state_dict(), FILE).")
