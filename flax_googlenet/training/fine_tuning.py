@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding
 
@@ -80,7 +79,8 @@ def read_start(init_from: str, params: Any, batch_stats: Any) -> Start:
     fresh = _modules_absent(there, here)
     dropped = _modules_absent(here, there)
     resized = set()
-    for path in sorted(there.keys() | here.keys()):
+    trunk_first = lambda path: (path[0] != "params", path[1] in AUX_HEADS, path)  # noqa: E731
+    for path in sorted(there.keys() | here.keys(), key=trunk_first):
         a, b = (arrays[path].shape if path in arrays else None for arrays in (there, here))
         layer, name = "/".join(path[1:-1]), "/".join(path[1:])
         if a == b or path[1] in fresh + dropped:
