@@ -233,8 +233,8 @@ def photos(tmp_path_factory) -> pathlib.Path:
     for name, photo in zip(("temple", "flower"), load_sample_images().images, strict=True):
         (root / name).mkdir()
         for index in range(40):
-            y, x = rng.integers(0, photo.shape[0] - 160), rng.integers(0, photo.shape[1] - 160)
-            crop = cv2.resize(photo[y : y + 160, x : x + 160, ::-1], (48, 48), interpolation=cv2.INTER_AREA)
+            y, x = rng.integers(0, photo.shape[0] - 224), rng.integers(0, photo.shape[1] - 224)
+            crop = cv2.resize(photo[y : y + 224, x : x + 224, ::-1], (64, 64), interpolation=cv2.INTER_AREA)
             cv2.imwrite(str(root / name / f"{index}.png"), crop)
     return root
 
@@ -244,7 +244,7 @@ def origin(tmp_path_factory) -> pathlib.Path:
     """A network with batch normalisation and one auxiliary head that has learned nothing yet."""
     config = resolve(
         {
-            "model": {"variant": "bn", "num_classes": 10, "aux_heads": 1},
+            "model": {"variant": "bn", "num_classes": 10, "aux_heads": 1, "initializer": "he"},
             "data": {"image_size": 32, "resize": 32},
         }
     )
@@ -262,11 +262,11 @@ def arguments(origin, photos, workdir) -> list[str]:
         "--config.data.train_crop=center",
         "--config.batch_size=16",
         "--config.evaluation.batch_size=16",
-        "--config.duration=24 steps",
+        "--config.duration=72 steps",
         "--config.log_every=1 step",
-        "--config.evaluation.every=12 steps",
-        "--config.checkpoint.every=12 steps",
-        "--config.optimizer.learning_rate=0.01",
+        "--config.evaluation.every=36 steps",
+        "--config.checkpoint.every=36 steps",
+        "--config.optimizer.learning_rate=0.02",
         "--config.schedule.warmup=0 steps",
     ]
 
@@ -287,7 +287,7 @@ def weights_of(path: pathlib.Path) -> dict[str, np.ndarray]:
 def test_fine_tuning_tells_two_photographs_apart(origin, fine_tuned):
     workdir, process = fine_tuned
     result = json.loads(process.stdout.splitlines()[-1])
-    assert (result["step"], result["top1"]) == (24, 1.0)
+    assert (result["step"], result["top1"]) == (72, 1.0)
     assert "evaluated 16 images" in process.stderr, "a fifth of each class"
     assert f"{OTHER_CLASSES}head, aux_4d/head" in process.stderr
     assert process.stderr.count("init_from") == 1
@@ -315,7 +315,7 @@ def test_it_resumes_exactly_without_what_it_began_with(launch, origin, photos, f
     workdir, process = fine_tuned
     moved, halfway = tmp_path / "origin", tmp_path / "run"
     shutil.copytree(workdir, halfway)
-    shutil.rmtree(halfway / "checkpoints/24")
+    shutil.rmtree(halfway / "checkpoints/72")
     shutil.move(origin, moved)
     try:
         again = launch("train", *arguments(origin, photos, workdir))
@@ -325,7 +325,7 @@ def test_it_resumes_exactly_without_what_it_began_with(launch, origin, photos, f
     assert "is complete" in again.stderr
     assert again.stdout.splitlines()[-1] == process.stdout.splitlines()[-1]
     assert resumed.returncode == 0, resumed.stderr
-    assert "resuming at step 12" in resumed.stderr
+    assert "resuming at step 36" in resumed.stderr
     assert "init_from" not in resumed.stderr
     found, expected = weights_of(halfway), weights_of(workdir)
     for name, value in expected.items():

@@ -136,22 +136,19 @@ def test_frozen_parameters_and_statistics_stay_as_they_are(small_table, options)
             assert (value.tobytes() == before.tobytes()) == frozen, name
 
 
-def test_what_is_frozen_takes_no_part_in_the_gradient(small_table):
+def test_what_is_frozen_takes_no_part_in_the_gradient(one_device, small_table):
     """Squares of the norms of two complementary halves add up to the whole's."""
-    half = ("stem/*", "aux_*")
-    rest = ("inception_*", "head/*")
-    norms = [
-        run(small_table, optimizer={"freeze": freeze})[0][0][1]["gradient_norm"]
-        for freeze in (half, rest, ())
-    ]
-    assert min(norms) > 0
-    np.testing.assert_allclose(norms[0] ** 2 + norms[1] ** 2, norms[2] ** 2, rtol=1e-4)
+    halves = ("stem/*", "aux_*"), ("inception_*", "head/*")
+    traces = [one_device[0], *(run(small_table, optimizer={"freeze": half})[0] for half in halves)]
+    whole, a, b = (trace[0][1]["gradient_norm"] for trace in traces)
+    assert min(a, b) > 0
+    np.testing.assert_allclose(a**2 + b**2, whole**2, rtol=1e-4)
 
 
 def test_frozen_layers_cost_no_backward_pass(small_table):
     def flops(**optimizer) -> float:
         config = resolve({"model": {"num_classes": 4}, "data": {"image_size": 32}, "optimizer": optimizer})
-        model = GoogLeNet(num_classes=4, table=small_table)
+        model = GoogLeNet(num_classes=4, table=small_table, aux_heads=0)
         built = build_optimizer(config.optimizer, lambda _: 0.1)
         step = make_train_step(config, model, built, lambda _: 0.1, data_mesh(jax.devices()[:1]), 0)
         state = jax.eval_shape(lambda: initial_state(config, model, built))
@@ -161,7 +158,9 @@ def test_frozen_layers_cost_no_backward_pass(small_table):
         }
         return step.lower(state, batch).compile().cost_analysis()["flops"]
 
-    assert flops(freeze=("stem/*", "inception_3*")) < 0.7 * flops()
+    whole = flops()
+    assert flops(freeze=("stem/*",)) < 0.9 * whole
+    assert flops(freeze=("stem/*", "inception_*")) < 0.5 * whole
 
 
 @pytest.mark.parametrize(
