@@ -307,6 +307,28 @@ def load_weights(checkpoint: epath.Path, like: Mapping[str, Any]) -> dict[str, A
     return {"params": weights["averaged_params"] or weights["params"], "batch_stats": weights["batch_stats"]}
 
 
+def read_weights(checkpoint: epath.Path) -> dict[str, Any]:
+    """The variables as `load_weights` gives them, of whatever network, as arrays of the host.
+
+    Args:
+      checkpoint: a directory of `find`.
+
+    Raises:
+      UserError: a file is damaged.
+    """
+    verify_digests(checkpoint)
+    with _reader() as reader:
+        weights = reader.restore(checkpoint, args=ocp.args.Composite(weights=ocp.args.StandardRestore()))[
+            "weights"
+        ]
+    chosen = {
+        "params": weights.get("averaged_params") or weights["params"],
+        "batch_stats": weights.get("batch_stats") or {},
+    }
+    on_host: dict[str, Any] = jax.tree.map(np.asarray, chosen)
+    return on_host
+
+
 def _recorded_shapes(checkpoint: epath.Path) -> Shapes:
     with _reader() as reader:
         return _shapes(reader.metadata(checkpoint).item_metadata["weights"].tree)

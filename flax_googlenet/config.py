@@ -6,6 +6,7 @@ freezes the result. The resolved config is what a checkpoint records.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from flax_googlenet.variants import VARIANTS, VGG16_KEYS
 # Durations are strings with their unit: "500 steps", "1 epoch", "1.5e6 examples".
 DEFAULTS: dict[str, Any] = {
     "seed": 0,  # of the initial weights, dropout, shuffling and crops
+    "init_from": "",  # a run or checkpoint whose weights, network and preprocessing it starts with
     "batch_size": 32,  # over all devices and hosts
     "duration": "60 epochs",
     "log_every": "50 steps",
@@ -45,7 +47,9 @@ DEFAULTS: dict[str, Any] = {
     },
     "data": {
         "source": "image_folder",  # image_folder | mnist_sample
-        "path": "",  # of an image folder: holds train/CLASS/*.jpg and val/CLASS/*.jpg
+        "path": "",  # of an image folder: train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg
+        "val_share": 0.2,  # of each class of a folder that is CLASS/*.jpg: what is held out ...
+        "split_seed": 0,  # ... and which images those are
         "image_size": 224,
         "resize": 256,  # shorter side in pixels before the centre crop
         "stretch": False,  # make both sides `resize` pixels long, whatever the aspect
@@ -67,6 +71,9 @@ DEFAULTS: dict[str, Any] = {
         "weight_decay": 2e-4,  # added to the gradient, kernels only
         "clip_norm": 0.0,  # of the whole gradient; 0: off
         "accumulate": 1,  # parts that a batch is computed in, one after the other
+        # Patterns of parameters' names, such as "stem/*"; * stands for anything, "/" too.
+        "freeze": (),  # what stays as it is
+        "rates": (),  # pairs ("head/*", 10.0): the first that matches multiplies the rate
     },
     "schedule": {
         "name": "polynomial",  # polynomial | step | cosine | constant
@@ -119,13 +126,15 @@ _CHOICES: dict[str, tuple[str | int, ...]] = {
     "averaging.kind": ("none", "ema", "polyak"),
 }
 
-_AT_LEAST_ONE = (
-    "batch_size",
-    "data.prefetch",
-    "optimizer.accumulate",
-    "evaluation.batch_size",
-    "checkpoint.keep_last",
-)
+_AT_LEAST = {
+    "batch_size": 1,
+    "model.num_classes": 0,
+    "data.split_seed": 0,
+    "data.prefetch": 1,
+    "optimizer.accumulate": 1,
+    "evaluation.batch_size": 1,
+    "checkpoint.keep_last": 1,
+}
 
 
 def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -> FrozenConfigDict:
@@ -165,9 +174,13 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
     flat = flatten(resolved)
     for key in _CHOICES:
         _check_choice(key, flat[key])
-    for key in _AT_LEAST_ONE:
-        if flat[key] < 1:
-            raise UserError(f"config.{key} is {flat[key]}; it must be at least 1.")
+    for key, least in _AT_LEAST.items():
+        if flat[key] < least:
+            raise UserError(f"config.{key} is {flat[key]}; it must be at least {least}.")
+    if not 0 < flat["data.val_share"] < 1:
+        raise UserError(
+            f"config.data.val_share is {flat['data.val_share']}; it must be between 0 and 1, such as 0.2."
+        )
     if variant == "vgg16":
         _check_keys_of_vgg16(resolved["model"])
     return FrozenConfigDict(resolved)
@@ -215,6 +228,10 @@ def _nearest_key(prefix: str, key: str, defaults: Mapping[str, Any]) -> str:
 
 
 def _convert(key: str, value: Any, default: Any) -> Any:
+    if key == "optimizer.freeze":
+        return _patterns(value)
+    if key == "optimizer.rates":
+        return _pairs(value)
     kind = type(default)
     if kind is tuple and isinstance(value, list | tuple) and len(value) == len(default):
         return tuple(float(each) for each in value)
@@ -227,6 +244,35 @@ def _convert(key: str, value: Any, default: Any) -> Any:
     return value
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    """Patterns of parameters' names; a single one needs no brackets."""
+    patterns = (value,) if isinstance(value, str) else value
+    if not isinstance(patterns, list | tuple) or not all(isinstance(each, str) and each for each in patterns):
+        raise UserError(
+            f"config.optimizer.freeze is {value!r}; it must be patterns of parameters' names, "
+            'such as ("stem/*", "inception_3*").'
+        )
+    return tuple(patterns)
+
+
+def _pairs(value: Any) -> tuple[tuple[str, float], ...]:
+    """Pairs of a pattern and a factor, which is positive."""
+
+    def is_pair(each: Any) -> bool:
+        if not isinstance(each, list | tuple) or len(each) != 2:
+            return False
+        pattern, factor = each
+        is_number = isinstance(factor, int | float) and not isinstance(factor, bool)
+        return isinstance(pattern, str) and bool(pattern) and is_number and 0 < factor < math.inf
+
+    if not isinstance(value, list | tuple) or not all(map(is_pair, value)):
+        raise UserError(
+            f"config.optimizer.rates is {value!r}; it must be pairs of a pattern of parameters' names and "
+            'a factor above 0, such as (("head/*", 10.0),).'
+        )
+    return tuple((pattern, float(factor)) for pattern, factor in value)
+
+
 _KINDS = {
     int: "a whole number",
     float: "a number",
@@ -234,6 +280,18 @@ _KINDS = {
     bool: "true or false",
     tuple: "three numbers",
 }
+
+
+def with_num_classes(config: FrozenConfigDict, num_classes: int) -> FrozenConfigDict:
+    """The config with the number of classes filled in, where it is 0.
+
+    >>> with_num_classes(resolve({"model": {"num_classes": 0}}), 37).model.num_classes
+    37
+    """
+    if config.model.num_classes:
+        return config
+    plain = config.to_dict()
+    return FrozenConfigDict({**plain, "model": {**plain["model"], "num_classes": num_classes}})
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -52,20 +52,34 @@ def run(
 _given: dict[str, Any] = {}  # what the file of --config sets
 
 
-def config() -> FrozenConfigDict:
+def config(workdir: str = "") -> FrozenConfigDict:
     """The resolved config of `--config` and its overrides.
 
-    Defaults are filled in after the overrides, so that another variant brings its own.
+    Defaults are filled in after the overrides, so that another variant brings its own;
+    and where the experiment starts from a checkpoint, after what it takes over from that.
+
+    Args:
+      workdir: of the run, which inherits from its own checkpoint once it has one.
     """
-    return override(_given)
+    changed = _overridden(_given)
+    init_from = str(changed.get("init_from", ""))
+    if not init_from:
+        return resolve(changed)
+    from flax_googlenet.training import fine_tuning  # seconds of imports that others do without
+
+    return resolve(changed, fine_tuning.inherited(init_from, workdir))
 
 
 def override(base: Mapping[str, Any]) -> FrozenConfigDict:
     """A config with the overrides of the command line, resolved."""
+    return resolve(_overridden(base))
+
+
+def _overridden(base: Mapping[str, Any]) -> ConfigDict:
     sections: dict[str, Any] = {key: {} for key, default in DEFAULTS.items() if isinstance(default, dict)}
-    changed = ConfigDict({**sections, **base})
+    changed = ConfigDict({**sections, **base}, type_safe=False)  # `resolve` looks at the types
     changed.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
-    return resolve(changed)
+    return changed
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

@@ -2,6 +2,8 @@
 
   python -m launch.train
   python -m launch.train --config=configs/imagenet.py --workdir=DIR --config.data.path=DIR
+  python -m launch.train --config=configs/fine_tune.py --workdir=DIR --config.data.path=DIR \
+      --config.init_from=CHECKPOINT
 
 The workdir gets checkpoints, metrics.jsonl, TensorBoard events and curves.png. The same
 command again resumes from the last checkpoint, or says that the run is complete.
@@ -20,7 +22,7 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/mnist_sample", "Directory of the
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
-    return train(command.config(), _WORKDIR.value)
+    return train(command.config(_WORKDIR.value), _WORKDIR.value)
 
 
 if __name__ == "__main__":

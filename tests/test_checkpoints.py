@@ -58,6 +58,15 @@ def test_weights_alone_prefer_the_average(tmp_path, averaged):
     jax.tree.map(np.testing.assert_array_equal, found["params"], expected)
 
 
+@pytest.mark.parametrize(("devices", "averaged"), [(1, False), (8, True)])
+def test_weights_are_read_without_knowing_their_shapes(tmp_path, devices, averaged):
+    weights, _ = save(tmp_path, devices=devices, averaged=averaged)
+    found = checkpoints.read_weights(checkpoints.find(str(tmp_path)))
+    expected = weights["averaged_params"] if averaged else weights["params"]
+    jax.tree.map(np.testing.assert_array_equal, found, {"params": expected, "batch_stats": {}})
+    assert {type(leaf) for leaf in jax.tree.leaves(found)} == {np.ndarray}
+
+
 def test_the_last_and_the_best_are_kept_across_a_restart(tmp_path):
     top1 = {1: 0.1, 2: 0.9, 3: 0.3, 4: 0.4, 5: 0.5, 6: 0.2}
     save(tmp_path, (1, 2, 3), top1)

@@ -1,9 +1,17 @@
 import json
 
 import pytest
-from ml_collections import ConfigDict
+from absl import flags
+from ml_collections import ConfigDict, config_flags
 
-from flax_googlenet.config import DEFAULTS, first_difference, flatten, resolve, to_json_dict
+from flax_googlenet.config import (
+    DEFAULTS,
+    first_difference,
+    flatten,
+    resolve,
+    to_json_dict,
+    with_num_classes,
+)
 from flax_googlenet.errors import UserError
 
 
@@ -25,6 +33,23 @@ def test_defaults_fill_in_and_freeze():
         pytest.param({"batch_size": "many"}, "must be a whole number", id="type"),
         pytest.param({"batch_size": True}, "must be a whole number", id="bool is no number"),
         pytest.param({"batch_size": 0}, "at least 1", id="zero"),
+        pytest.param(
+            {"model": {"num_classes": -1}}, "num_classes is -1; it must be at least 0", id="classes"
+        ),
+        pytest.param({"data": {"val_share": 1.0}}, r"val_share is 1.0; .* between 0 and 1", id="share"),
+        pytest.param({"data": {"split_seed": -1}}, "at least 0", id="split seed"),
+        pytest.param({"optimizer": {"freeze": 3}}, r'such as \("stem/\*", "inception_3\*"\)', id="freeze"),
+        pytest.param({"optimizer": {"freeze": ("stem/*", 1)}}, "must be patterns", id="freeze a number"),
+        pytest.param({"optimizer": {"freeze": ("",)}}, "must be patterns", id="freeze nothing"),
+        pytest.param(
+            {"optimizer": {"rates": ("head/*", 10.0)}},
+            r'rates is \(\'head/\*\', 10.0\); .* such as \(\("head/\*", 10.0\),\)',
+            id="no pair",
+        ),
+        pytest.param({"optimizer": {"rates": "head/*"}}, "must be pairs", id="pattern without a rate"),
+        pytest.param({"optimizer": {"rates": (("head/*", "10"),)}}, "must be pairs", id="rate as a string"),
+        pytest.param({"optimizer": {"rates": (("head/*", 0),)}}, "factor above 0", id="rate 0"),
+        pytest.param({"optimizer": {"rates": (("head/*", True),)}}, "must be pairs", id="rate true"),
         pytest.param({"model": 3}, "is a section", id="section as value"),
         pytest.param({"data": {"mean": (1.0,)}}, "three numbers", id="tuple too short"),
         pytest.param({"model": {"normalization": "bach"}}, r'did you mean "batch"', id="choice"),
@@ -57,12 +82,50 @@ def test_inherited_values_come_before_the_row_and_after_what_is_given():
     assert (other.model.third_kernel, other.model.dropout, other.model.aux_heads) == (5, 0.4, 2)
 
 
+PATTERNS = {"freeze": ("stem/*",), "rates": (("*head/*", 10.0), ("inception_5*", 2.0))}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "freeze", "rates"),
+    [
+        pytest.param(["freeze=stem/*"], ("stem/*",), (), id="one, bare"),
+        pytest.param(["freeze=('stem/*', 'inception_3*')"], ("stem/*", "inception_3*"), (), id="tuple"),
+        pytest.param(['freeze=["stem/*"]'], ("stem/*",), (), id="list"),
+        pytest.param(["freeze=()"], (), (), id="none"),
+        pytest.param(["rates=(('head/*', 10),)"], (), (("head/*", 10.0),), id="pair"),
+        pytest.param(['rates=[["a*", 2], ["b*", 0.5]]'], (), (("a*", 2.0), ("b*", 0.5)), id="lists"),
+    ],
+)
+def test_patterns_come_from_the_command_line(arguments, freeze, rates):
+    argv = ["train", *(f"--config.optimizer.{each}" for each in arguments)]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_dict(
+        "config", ConfigDict(resolve({}).to_dict()), flag_values=values, sys_argv=argv
+    )
+    values(argv)
+    optimizer = resolve(values.config).optimizer
+    assert (optimizer.freeze, optimizer.rates) == (freeze, rates)
+
+
+def test_a_single_pattern_needs_no_brackets():
+    assert resolve({"optimizer": {"freeze": "stem/*"}}).optimizer.freeze == ("stem/*",)
+
+
+def test_classes_are_filled_in_where_they_are_left_open():
+    assert with_num_classes(resolve({"model": {"num_classes": 0}}), 7) == resolve(
+        {"model": {"num_classes": 7}}
+    )
+    assert with_num_classes(resolve({}), 7) == resolve({})
+
+
 def test_survives_json():
-    config = resolve({"data": {"mean": [1, 2, 3], "path": 7}})
+    config = resolve({"data": {"mean": [1, 2, 3], "path": 7}, "optimizer": PATTERNS})
     again = resolve(json.loads(json.dumps(to_json_dict(config))))
     assert again == config
     assert again.data.mean == (1.0, 2.0, 3.0)
     assert again.data.path == "7"
+    assert again.optimizer.rates == PATTERNS["rates"]
+    assert first_difference(again, config) is None
 
 
 def test_difference_ignores_what_changes_no_result():

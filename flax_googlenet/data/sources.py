@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -86,27 +87,41 @@ def _mnist_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 class ImageFolder:
-    """Image files in one directory a class, below `path/train` and `path/val`.
+    """Image files in one directory a class, below `path/train` and `path/val`, or below `path`.
+
+    In the latter case `val_share` of each class, drawn by `split_seed`, is "val" and the
+    rest "train": at least one image each. Which they are depends on the seed and on the
+    names of the class and of its images.
 
     Classes are numbered in the order of their directories' names, as torchvision
     does; for ImageNet's synsets that is the usual order of the classes.
     """
 
-    def __init__(self, path: str, split: str) -> None:
-        root = pathlib.Path(path).expanduser() / split
-        if not path or not root.is_dir():
+    def __init__(self, path: str, split: str, *, val_share: float = 0.2, split_seed: int = 0) -> None:
+        root = pathlib.Path(path).expanduser()
+        is_split = any((root / each).is_dir() for each in ("train", "val"))
+        if not path or not root.is_dir() or not (is_split or _class_directories(root)):
+            raise UserError(
+                f"There is no directory {root / split}, and none of a class in {root}; point "
+                "config.data.path at one that holds train/CLASS/IMAGE and val/CLASS/IMAGE, or CLASS/IMAGE."
+            )
+        if is_split:
+            root = root / split
+        if not root.is_dir():
             raise UserError(
                 f"There is no directory {root}; point config.data.path at one that holds "
                 "train/CLASS/IMAGE and val/CLASS/IMAGE."
             )
-        classes = sorted(each.name for each in root.iterdir() if each.is_dir())
-        self.class_names = tuple(classes)
+        classes = _class_directories(root)
+        self.class_names = tuple(each.name for each in classes)
         self._files: list[tuple[pathlib.Path, int]] = []
-        for label, name in enumerate(classes):
-            images = [each for each in (root / name).iterdir() if each.suffix.lower() in IMAGE_SUFFIXES]
+        for label, directory in enumerate(classes):
+            images = sorted(each for each in directory.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES)
             if not images:
-                raise UserError(f"There are no images in {root / name}; remove the directory or fill it.")
-            self._files += [(image, label) for image in sorted(images)]
+                raise UserError(f"There are no images in {directory}; remove the directory or fill it.")
+            if not is_split:
+                images = _split(images, val_share, split_seed)[split]
+            self._files += [(image, label) for image in images]
         if not self._files:
             raise UserError(f"There are no class directories in {root}; expected {root}/CLASS/IMAGE.")
 
@@ -118,10 +133,33 @@ class ImageFolder:
         return Example(path.read_bytes(), label, str(path))
 
 
+def _class_directories(root: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(each for each in root.iterdir() if each.is_dir())
+
+
+def _split(images: list[pathlib.Path], val_share: float, seed: int) -> dict[str, list[pathlib.Path]]:
+    """Deal out the images of one class, given in the order of their names."""
+    if len(images) < 2:
+        raise UserError(
+            f"There is only one image in {images[0].parent}, and both splits need one; "
+            "add images or remove the directory."
+        )
+    # The class is part of the seed, so that the split does not change when one is added.
+    draw = np.random.RandomState([seed, zlib.crc32(images[0].parent.name.encode())])
+    count = min(max(round(val_share * len(images)), 1), len(images) - 1)
+    held_out = set(draw.permutation(len(images))[:count].tolist())
+    return {
+        "val": [image for index, image in enumerate(images) if index in held_out],
+        "train": [image for index, image in enumerate(images) if index not in held_out],
+    }
+
+
 def open_source(data: FrozenConfigDict, split: str) -> Source:
     """The split "train" or "val" of the data set that `config.data` names."""
     openers: dict[str, Callable[[], Source]] = {
-        "image_folder": lambda: ImageFolder(data.path, split),
+        "image_folder": lambda: ImageFolder(
+            data.path, split, val_share=data.val_share, split_seed=data.split_seed
+        ),
         "mnist_sample": lambda: MnistSample(split),
     }
     return openers[data.source]()

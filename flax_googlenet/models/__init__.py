@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet.errors import UserError
 from flax_googlenet.models.googlenet import GoogLeNet
 from flax_googlenet.models.inception import AuxiliaryClassifier, Inception
 from flax_googlenet.models.vgg import VGG16
@@ -17,7 +18,16 @@ _INITIALIZERS = {"xavier": nn.initializers.xavier_uniform, "he": nn.initializers
 
 
 def build_model(model: FrozenConfigDict) -> Network:
-    """The network that the section `model` of a resolved config describes."""
+    """The network that the section `model` of a resolved config describes.
+
+    Raises:
+      UserError: its number of classes is that of a data set that nobody has looked at.
+    """
+    if not model.num_classes:
+        raise UserError(
+            "config.model.num_classes is 0, as many as the data set has, but no data set is read here; "
+            "set it to the number."
+        )
     is_vgg16 = model.variant == "vgg16"
     options = {key: value for key, value in model.items() if not is_vgg16 or key in VGG16_KEYS}
     del options["variant"]  # what it stands for is in the other keys

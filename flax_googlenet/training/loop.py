@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.checkpoints import Checkpoints, Description, describe, find_latest
-from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict
+from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict, with_num_classes
 from flax_googlenet.data import TrainBatches, check_classes, open_source, to_devices
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator
@@ -23,8 +23,10 @@ from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, spli
 from flax_googlenet.training.clock import Clock
 from flax_googlenet.training.curves import save_curves
 from flax_googlenet.training.durations import to_steps
+from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
+from flax_googlenet.training.parameter_groups import check_patterns
 from flax_googlenet.training.reporting import Reporter, read_metrics
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import Metrics, make_train_step
@@ -54,13 +56,14 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     root = pathlib.Path(workdir).expanduser().absolute()
     latest = find_latest(str(root))
-    if latest is not None:
-        recorded = describe(latest)
+    recorded = describe(latest) if latest is not None else None
+    if recorded is not None:
+        config = with_num_classes(config, recorded.config["model"]["num_classes"])
         _check_same_experiment(config, recorded, root)
         if recorded.result:
             print(f"The run in {root} is complete.", file=sys.stderr)
             return {**recorded.result, "checkpoint": str(latest)}
-    return _Run(config, root, mesh).go()
+    return _Run(config, root, mesh, recorded).go()
 
 
 def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root: pathlib.Path) -> None:
@@ -86,11 +89,14 @@ def _open_checkpoints(config: FrozenConfigDict, root: pathlib.Path) -> Checkpoin
 
 
 class _Run:
-    """One process's share of a run."""
+    """One process's share of a run; `recorded` is what its last checkpoint says, if it has one."""
 
-    def __init__(self, config: FrozenConfigDict, root: pathlib.Path, mesh: Mesh) -> None:
-        self.config, self.root, self.mesh = config, root, mesh
+    def __init__(
+        self, config: FrozenConfigDict, root: pathlib.Path, mesh: Mesh, recorded: Description | None
+    ) -> None:
         self.source = open_source(config.data, "train")
+        config = with_num_classes(config, len(self.source.class_names))
+        self.config, self.root, self.mesh = config, root, mesh
         validation = open_source(config.data, "val")
         for source in (self.source, validation):
             check_classes(source, config.model.num_classes)
@@ -104,12 +110,19 @@ class _Run:
         model = build_model(config.model)
         schedule = build_schedule(config, total_steps=self.total_steps, epoch_size=len(self.source))
         optimizer = build_optimizer(config.optimizer, schedule)
-        start = self.steps(config.averaging.start)
-        self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start=start)
+        averaging_start = self.steps(config.averaging.start)
+        self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start)
         self.evaluator = Evaluator(config, model, validation, mesh)
         self.make_state = jax.jit(
             lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh)
         )
+        like = jax.eval_shape(self.make_state)
+        check_patterns(config.optimizer, like.params)
+        self.origin = recorded.origin if recorded else {}
+        self.start: Start | None = None
+        if config.init_from and not recorded:
+            self.start = read_start(config.init_from, like.params, like.batch_stats)
+            self.origin = self.start.origin
         # Only now that nothing is wrong with what was asked does anything touch the disk.
         self.checkpoints = _open_checkpoints(config, root)
         self.clock = Clock()
@@ -119,10 +132,11 @@ class _Run:
 
     def restore_or_start(self) -> tuple[int, TrainState]:
         latest = self.checkpoints.latest_step
-        if latest is None:
-            return 0, self.make_state()
-        like = jax.eval_shape(self.make_state)
         everywhere = replicate(self.mesh)
+        if latest is None:
+            state = self.make_state()
+            return 0, with_weights(state, self.start, everywhere) if self.start else state
+        like = jax.eval_shape(self.make_state)
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), like)
         weights, rest = self.checkpoints.restore(latest, weights=like.weights(), optimizer=like.optimizer())
         return latest, TrainState(**weights, **rest)
@@ -138,6 +152,9 @@ class _Run:
             devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
             verb = f"resuming at step {first} of" if first else "training for"
             reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
+            if self.start:
+                reporter.say(self.start.summary)
+                self.start = None  # which is a copy of all weights
             if is_first_host:
                 (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
             batches = TrainBatches(self.source, config.data, config.seed, config.batch_size)
@@ -212,7 +229,12 @@ class _Run:
             weights=state.weights(),
             optimizer=state.optimizer(),
             description=Description(
-                step, to_json_dict(self.config), self.source.class_names, read_metrics(self.root), result
+                step,
+                to_json_dict(self.config),
+                self.source.class_names,
+                read_metrics(self.root),
+                result,
+                self.origin,
             ),
             metrics=figures,
         )

@@ -9,6 +9,7 @@ import optax
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.training.durations import to_steps
+from flax_googlenet.training.parameter_groups import frozen_mask, scale_by_factor
 
 Schedule = Callable[[Any], Any]
 
@@ -67,16 +68,32 @@ def build_optimizer(optimizer: FrozenConfigDict, schedule: Schedule) -> optax.Gr
     g <- clip(g);  g <- g + weight_decay * p (kernels only);  v <- momentum * v + g;
     p <- p - rate * v, or p - rate * (momentum * v + g) with Nesterov.
 
+    Where `optimizer.rates` has a factor for a parameter, its rate is multiplied by it.
+    What `optimizer.freeze` matches gets no update and has no state, and its gradient
+    does not count in the clipping.
+
     Args:
       optimizer: the section `optimizer` of a resolved config.
       schedule: learning rate by step.
     """
     clip = optax.clip_by_global_norm(optimizer.clip_norm) if optimizer.clip_norm else optax.identity()
-    return optax.chain(
+    links = [
         clip,
         optax.add_decayed_weights(optimizer.weight_decay, mask=kernels_only),
         optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
-    )
+    ]
+    # Neither of these is there unless asked for: checkpoints without them keep their form.
+    if optimizer.rates:
+        links.append(optax.stateless(lambda updates, _: scale_by_factor(updates, optimizer.rates)))
+    trained = optax.chain(*links)
+    if not optimizer.freeze:
+        return trained
+
+    def groups(params: Any) -> Any:
+        frozen = frozen_mask(params, optimizer.freeze)
+        return jax.tree.map(lambda is_frozen: "frozen" if is_frozen else "trained", frozen)
+
+    return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, groups)
 
 
 def kernels_only(params: Any) -> Any:

@@ -14,6 +14,11 @@ from flax_googlenet.data import augmentation
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.losses import head_losses
 from flax_googlenet.training.optimizer import Schedule
+from flax_googlenet.training.parameter_groups import (
+    freeze_normalization,
+    keep_frozen,
+    stop_gradient_where_frozen,
+)
 from flax_googlenet.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -40,9 +45,12 @@ def make_train_step(
       A function of the state, which it consumes, and a batch of "image" (uint8) and
       "label", split over `mesh`. It returns the next state and scalars: "loss",
       "loss_HEAD" for each head, "gradient_norm" before clipping, and "learning_rate".
+      What `config.optimizer.freeze` matches stays as it is to the bit, the running
+      statistics of frozen normalisations too.
     """
     root_key = jax.random.key(config.seed)
     parts = config.optimizer.accumulate
+    freeze = config.optimizer.freeze
 
     def loss_and_gradient(params, batch_stats, batch, key):
         mirror_key, dropout_key = jax.random.split(key)
@@ -51,13 +59,14 @@ def make_train_step(
             images = augmentation.random_mirror(mirror_key, images)
 
         def loss_of(params):
-            outputs, updated = model.apply(
-                {"params": params, "batch_stats": batch_stats},
-                images,
-                train=True,
-                rngs={"dropout": dropout_key},
-                mutable=["batch_stats"],
-            )
+            with nn.intercept_methods(freeze_normalization(freeze)):
+                outputs, updated = model.apply(
+                    {"params": stop_gradient_where_frozen(params, freeze), "batch_stats": batch_stats},
+                    images,
+                    train=True,
+                    rngs={"dropout": dropout_key},
+                    mutable=["batch_stats"],
+                )
             loss, by_head = head_losses(
                 outputs,
                 batch["label"],
@@ -97,6 +106,8 @@ def make_train_step(
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = average(config.averaging, state.averaged_params, params, state.step - averaging_start)
+        params = keep_frozen(state.params, params, freeze)
+        averaged = keep_frozen(state.averaged_params, averaged, freeze)
         metrics["gradient_norm"] = optax.tree.norm(gradient)
         metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
         return TrainState(state.step + 1, params, batch_stats, opt_state, averaged), metrics

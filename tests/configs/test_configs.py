@@ -5,11 +5,12 @@ import pathlib
 import jax
 import pytest
 
-from flax_googlenet.config import resolve
+from flax_googlenet.config import resolve, with_num_classes
 from flax_googlenet.models import build_model
 from flax_googlenet.models.summary import summarize
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
+from flax_googlenet.training.parameter_groups import check_patterns, factor, is_frozen
 from flax_googlenet.training.state import initial_state
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
@@ -37,14 +38,16 @@ def test_is_a_lab_note_that_imports_ml_collections_only(path):
 
 
 def test_builds(path):
-    config = resolve(load(path).get_config())
+    # A config that leaves the number of classes to its data set gets one here.
+    config = with_num_classes(resolve(load(path).get_config()), 37)
     model = build_model(config.model)
     assert summarize(model, config.data.image_size).params > 0
     total = to_steps(config.duration, batch_size=config.batch_size, epoch_size=4000)
     schedule = build_schedule(config, total_steps=total, epoch_size=4000)
     optimizer = build_optimizer(config.optimizer, schedule)
     state = jax.eval_shape(lambda: initial_state(config, model, optimizer))
-    assert state.params["head"]["kernel"].shape[-1] == config.model.num_classes
+    assert state.params["head"]["kernel"].shape[-1] == config.model.num_classes > 0
+    check_patterns(config.optimizer, state.params)
     assert 0 <= float(schedule(total - 1)) < float(schedule(total // 2))
 
 
@@ -67,3 +70,20 @@ def test_the_sample_is_the_paper_without_batch_norm_and_with_heads():
     assert config.model.reduce5x5
     assert config.model.project_pool
     assert config.data.image_size >= 56
+
+
+def test_fine_tuning_is_slow_at_the_bottom_and_fast_at_the_top():
+    config = resolve(load(next(path for path in CONFIGS if path.stem == "fine_tune")).get_config())
+    assert config.model.num_classes == 0
+    frozen = {name: is_frozen(f"{name}/conv/kernel", config.optimizer.freeze) for name in NAMES}
+    assert frozen == {"stem/conv1": True, "inception_3b/conv1x1": True, "inception_4a/conv1x1": False}
+    assert [
+        factor(f"{head}/kernel", config.optimizer.rates) for head in ("head", "aux_4d/head", "aux_4d/fc")
+    ] == [
+        10.0,
+        10.0,
+        1.0,
+    ]
+
+
+NAMES = ("stem/conv1", "inception_3b/conv1x1", "inception_4a/conv1x1")

@@ -29,12 +29,16 @@ def error_of(process, status: int = 1) -> str:
         ("train", ["--config.batch_size=many"], 2, "config.batch_size"),
         ("train", ["workdir=x"], 1, "is not a flag"),
         ("train", ["--config=configs/imagenet.py", "--config.data.path=/nowhere"], 1, "/nowhere/train"),
+        ("train", ["--config.init_from={empty}"], 1, "There is no checkpoint in {empty}"),
+        ("train", ["--config.optimizer.freeze=3"], 1, "config.optimizer.freeze is (3,)"),
+        ("train", [*TINY, "--config.optimizer.freeze=sten/*"], 1, '"sten/*", which matches no parameter'),
         ("evaluate", [], 2, "--checkpoint"),
         ("evaluate", ["--checkpoint={empty}"], 1, "There is no checkpoint in {empty}"),
         ("evaluate", ["--checkpoint=x", "--config.model.dropout=0.1"], 1, "part of what the checkpoint is"),
         ("predict", ["--checkpoint={empty}", "x.png"], 1, "There is no checkpoint in {empty}"),
         ("predict", ["--checkpoint={empty}"], 1, "no image to classify"),
         ("summary", ["--out=/nowhere/table.md"], 1, "/nowhere/table.md"),
+        ("summary", ["--config=configs/fine_tune.py"], 1, "config.model.num_classes is 0"),
     ],
 )
 def test_is_one_sentence(launch, tmp_path, name, arguments, status, words):
@@ -70,6 +74,15 @@ def test_another_experiments_workdir_is_left_alone(launch, trained):
         in message
     )
     assert contents(trained) == before
+
+
+def test_weights_of_another_network(launch, trained, tmp_path):
+    workdir = tmp_path / "run"
+    start = (*TINY, f"--workdir={workdir}", f"--config.init_from={trained}")
+    process = launch("train", *start, "--config.model.variant=torchvision")
+    difference = "inception_3a/conv5x5/conv/kernel is (5, 5, 16, 32) there and (3, 3, 16, 32) here"
+    assert f"{trained} is of another network: {difference}." in error_of(process)
+    assert not workdir.exists()
 
 
 def test_a_file_that_is_no_image(launch, trained, tmp_path):

@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from flax_googlenet.checkpoints import Checkpoints, Description
 from flax_googlenet.config import resolve
-from flax_googlenet.training.optimizer import build_optimizer, build_schedule
+from flax_googlenet.training.optimizer import build_optimizer, build_schedule, kernels_only
 
 TOTAL, WARMUP, BASE = 100, 10, 0.5
 
@@ -61,9 +62,15 @@ def test_the_rate_scales_with_the_batch():
     assert build_schedule(config, total_steps=10, epoch_size=1000)(0) == pytest.approx(0.08)
 
 
+FACTORS = {"kernel": 3.0, "bias": 0.5, "scale": 1.0}
+RATES = (("*/kernel", 3.0), ("layer/[kb]*", 0.5))  # the first to match counts
+
+
+@pytest.mark.parametrize("rates", [(), RATES], ids=["one rate", "rates"])
+@pytest.mark.parametrize("freeze", [(), ("frozen/*",)], ids=["", "freeze"])
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("clip", [0.0, 0.1])
-def test_updates_are_the_formula(rng, nesterov, clip):
+def test_updates_are_the_formula(rng, nesterov, clip, freeze, rates):
     momentum, decay, rate = 0.9, 0.1, 0.25
     options = resolve(
         {
@@ -72,26 +79,63 @@ def test_updates_are_the_formula(rng, nesterov, clip):
                 "nesterov": nesterov,
                 "weight_decay": decay,
                 "clip_norm": clip,
+                "freeze": freeze,
+                "rates": rates,
             }
         }
     ).optimizer
     optimizer = build_optimizer(options, lambda _: rate)
     start = {"kernel": rng.normal(size=(3, 2)), "bias": rng.normal(size=2), "scale": rng.normal(size=2)}
     params = {"layer": jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), start)}
+    if freeze:
+        params["frozen"] = {"kernel": jnp.ones(5)}
     state = optimizer.init(params)
     expected = {name: value.copy() for name, value in start.items()}
     velocity = {name: np.zeros_like(value) for name, value in start.items()}
     for _ in range(3):
         gradient = {name: rng.normal(size=value.shape) for name, value in start.items()}
         norm = math.sqrt(sum(np.square(g).sum() for g in gradient.values()))
-        updates, state = optimizer.update(
-            {"layer": jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), gradient)}, state, params
-        )
+        gradients = {"layer": jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), gradient)}
+        if freeze:  # which must count for nothing, in the clipping either
+            gradients["frozen"] = {"kernel": jnp.full(5, 100.0)}
+        updates, state = optimizer.update(gradients, state, params)
         params = optax.apply_updates(params, updates)
         for name, g in gradient.items():
             g = g * min(1, clip / norm) if clip else g
             g = g + decay * expected[name] if name == "kernel" else g  # coupled, kernels only
             velocity[name] = momentum * velocity[name] + g
-            expected[name] -= rate * (momentum * velocity[name] + g if nesterov else velocity[name])
+            factor = FACTORS[name] if rates else 1.0
+            expected[name] -= rate * factor * (momentum * velocity[name] + g if nesterov else velocity[name])
+    if freeze:
+        np.testing.assert_array_equal(params["frozen"]["kernel"], np.ones(5))
+        assert sum(leaf.size for leaf in jax.tree.leaves(state)) == 6 + 2 + 2 + 1, "no state but the count"
     for name, value in expected.items():
         np.testing.assert_allclose(params["layer"][name], value, rtol=1e-5, atol=1e-6)
+
+
+PARAMS = {"stem": {"kernel": jnp.ones((2, 2))}, "head": {"kernel": jnp.ones(3), "bias": jnp.ones(1)}}
+
+
+def test_without_groups_the_state_has_the_form_it_always_had():
+    state = build_optimizer(resolve({}).optimizer, lambda _: 0.1).init(PARAMS)
+    plain = optax.chain(
+        optax.identity(), optax.add_decayed_weights(1.0, mask=kernels_only), optax.sgd(lambda _: 1.0, 0.9)
+    ).init(PARAMS)
+    assert jax.tree.structure(state) == jax.tree.structure(plain)
+
+
+@pytest.mark.parametrize(
+    "groups", [{"freeze": "stem/*"}, {"rates": RATES}, {"freeze": "stem/*", "rates": RATES}]
+)
+def test_the_state_of_groups_survives_a_checkpoint(tmp_path, groups):
+    optimizer = build_optimizer(resolve({"optimizer": groups}).optimizer, lambda _: 0.1)
+    gradients = jax.tree.map(lambda x: x * 0.5, PARAMS)
+    _, state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    weights = {"params": PARAMS}
+    saved = Checkpoints(str(tmp_path), keep_last=1, keep_best=0)
+    saved.save(1, weights=weights, optimizer={"opt_state": state}, description=Description(1, {}, ()))
+    saved.wait()
+    _, found = saved.restore(1, weights=weights, optimizer={"opt_state": state})
+    saved.close()
+    assert jax.tree.structure(found["opt_state"]) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, found["opt_state"], state)

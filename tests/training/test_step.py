@@ -108,6 +108,61 @@ def test_averaged_weights_are_kept_beside(small_table):
     )
 
 
+FREEZE = ("stem/*", "inception_3a/*", "aux_4a/conv/norm/scale")
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2}, {"devices": 8}], ids=str)
+def test_frozen_parameters_and_statistics_stay_as_they_are(small_table, options):
+    devices = options.get("devices", 1)
+    optimizer = {"accumulate": options.get("accumulate", 1), "freeze": FREEZE}
+    trace, state = run(
+        small_table,
+        normalization="batch",
+        devices=devices,
+        optimizer=optimizer,
+        averaging={"kind": "ema"},
+    )
+    first = trace[0][0]
+    for found, start in (
+        (state.params, first.params),
+        (state.averaged_params, first.params),
+        (state.batch_stats, first.batch_stats),
+    ):
+        pairs = zip(jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(start), strict=True)
+        for (path, value), before in pairs:
+            name = "/".join(part.key for part in path)
+            # A norm whose bias is trained is no frozen one: its statistics go on.
+            frozen = name.startswith(("stem/", "inception_3a/")) or name == "aux_4a/conv/norm/scale"
+            assert (value.tobytes() == before.tobytes()) == frozen, name
+
+
+def test_what_is_frozen_takes_no_part_in_the_gradient(one_device, small_table):
+    """Squares of the norms of two complementary halves add up to the whole's."""
+    halves = ("stem/*", "aux_*"), ("inception_*", "head/*")
+    traces = [one_device[0], *(run(small_table, optimizer={"freeze": half})[0] for half in halves)]
+    whole, a, b = (trace[0][1]["gradient_norm"] for trace in traces)
+    assert min(a, b) > 0
+    np.testing.assert_allclose(a**2 + b**2, whole**2, rtol=1e-4)
+
+
+def test_frozen_layers_cost_no_backward_pass(small_table):
+    def flops(**optimizer) -> float:
+        config = resolve({"model": {"num_classes": 4}, "data": {"image_size": 32}, "optimizer": optimizer})
+        model = GoogLeNet(num_classes=4, table=small_table, aux_heads=0)
+        built = build_optimizer(config.optimizer, lambda _: 0.1)
+        step = make_train_step(config, model, built, lambda _: 0.1, data_mesh(jax.devices()[:1]), 0)
+        state = jax.eval_shape(lambda: initial_state(config, model, built))
+        batch = {
+            "image": jax.ShapeDtypeStruct((32, 32, 32, 3), jnp.uint8),
+            "label": jax.ShapeDtypeStruct((32,), jnp.int32),
+        }
+        return step.lower(state, batch).compile().cost_analysis()["flops"]
+
+    whole = flops()
+    assert flops(freeze=("stem/*",)) < 0.9 * whole
+    assert flops(freeze=("stem/*", "inception_*")) < 0.5 * whole
+
+
 @pytest.mark.parametrize(
     ("kind", "closed_form"),
     [

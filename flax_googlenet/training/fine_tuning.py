@@ -1,0 +1,138 @@
+"""Starting from the weights, the network and the preprocessing of another run."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import NamedSharding
+
+from flax_googlenet import checkpoints
+from flax_googlenet.errors import UserError
+from flax_googlenet.models.googlenet import AUXILIARY_HEADS
+from flax_googlenet.training.state import TrainState
+
+AUX_HEADS = tuple(AUXILIARY_HEADS.values())
+LAST_LAYERS = ("head", *(f"{head}/head" for head in AUX_HEADS))
+
+# What a run does not take over from the network, and what it does from the data.
+_OWN_MODEL_KEYS = frozenset({"num_classes", "dtype", "initializer", "initial_bias"})
+_INHERITED_DATA_KEYS = frozenset(
+    {"image_size", "resize", "stretch", "interpolation", "mean", "std", "channel_order"}
+)
+
+
+def inherited(init_from: str, workdir: str = "") -> dict[str, Any]:
+    """What a config takes over from the checkpoint that its run starts from, for `config.resolve`.
+
+    Args:
+      init_from: a run's workdir or a checkpoint, as `checkpoints.find` takes it.
+      workdir: of the run itself. Once it has a checkpoint it inherits from that, and the
+        one it began with may be gone.
+
+    Raises:
+      UserError: there is no checkpoint.
+    """
+    own = checkpoints.find_latest(workdir) if workdir else None
+    config = checkpoints.describe(own or checkpoints.find(init_from)).config
+    return {
+        "model": {key: value for key, value in config["model"].items() if key not in _OWN_MODEL_KEYS},
+        "data": {key: value for key, value in config["data"].items() if key in _INHERITED_DATA_KEYS},
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The weights that a run starts with.
+
+    Attributes:
+      params, batch_stats: nested as the network's own, arrays of the host; without those
+        that start fresh.
+      origin: what the run's checkpoints say of where its weights come from.
+      summary: what was loaded and what was not, in a line.
+    """
+
+    params: Mapping[str, Any]
+    batch_stats: Mapping[str, Any]
+    origin: Mapping[str, str]
+    summary: str
+
+
+def read_start(init_from: str, params: Any, batch_stats: Any) -> Start:
+    """Read a checkpoint's weights for a network that may differ from it in its heads.
+
+    Last layers for another number of classes start fresh, as do auxiliary heads that the
+    checkpoint does not have; those that the network does not have are dropped.
+
+    Args:
+      init_from: a run's workdir or a checkpoint, as `checkpoints.find` takes it.
+      params, batch_stats: shapes of the network's own.
+
+    Raises:
+      UserError: there is no checkpoint, a file of it is damaged, or it is of another network.
+    """
+    checkpoint = checkpoints.find(init_from)
+    described = checkpoints.describe(checkpoint)
+    weights = checkpoints.read_weights(checkpoint)
+    there, here = flatten_dict(weights), flatten_dict({"params": params, "batch_stats": batch_stats})
+    fresh = _modules_absent(there, here)
+    dropped = _modules_absent(here, there)
+    resized = set()
+    trunk_first = lambda path: (path[0] != "params", path[1] in AUX_HEADS, path)  # noqa: E731
+    for path in sorted(there.keys() | here.keys(), key=trunk_first):
+        a, b = (arrays[path].shape if path in arrays else None for arrays in (there, here))
+        layer, name = "/".join(path[1:-1]), "/".join(path[1:])
+        if a == b or path[1] in fresh + dropped:
+            continue
+        if layer not in LAST_LAYERS or a is None or b is None or a[:-1] != b[:-1]:
+            raise UserError(
+                f"{init_from} is of another network: {name} is {'missing' if a is None else a} there "
+                f"and {'missing' if b is None else b} here."
+            )
+        resized.add(layer)
+    loaded = {
+        path: array for path, array in there.items() if path in here and "/".join(path[1:-1]) not in resized
+    }
+    parts = (
+        f"init_from {init_from}: loaded {len(loaded)} arrays",
+        _listed("fresh because of another number of classes", sorted(resized, key=LAST_LAYERS.index)),
+        _listed(f"fresh because {init_from} has none", fresh),
+        _listed("dropped because the network has none", dropped),
+    )
+    nested = unflatten_dict(loaded)
+    return Start(
+        nested.get("params", {}),
+        nested.get("batch_stats", {}),
+        {**described.origin, "init_from": init_from, "init_from_step": str(described.step)},
+        "; ".join(filter(None, parts)),
+    )
+
+
+def with_weights(state: TrainState, start: Start, everywhere: NamedSharding) -> TrainState:
+    """A fresh state with the weights of a start in place of its own, the averaged ones too."""
+
+    def load(fresh: Any, loaded: Mapping[str, Any]) -> Any:
+        # Never the host's own memory: the step, which donates, must find each array by itself.
+        placed = jax.device_put(loaded, everywhere, may_alias=False)
+        return unflatten_dict({**flatten_dict(fresh), **flatten_dict(placed)})
+
+    return dataclasses.replace(
+        state,
+        params=load(state.params, start.params),
+        batch_stats=load(state.batch_stats, start.batch_stats),
+        averaged_params=load(state.averaged_params, start.params) if state.averaged_params else {},
+    )
+
+
+def _modules_absent(there: Mapping[tuple[str, ...], Any], here: Mapping[tuple[str, ...], Any]) -> list[str]:
+    """Auxiliary heads of one network of which the other has not a single array."""
+    return [
+        head
+        for head in AUX_HEADS
+        if any(path[1] == head for path in here) and not any(path[1] == head for path in there)
+    ]
+
+
+def _listed(why: str, names: list[str]) -> str:
+    return f"{why}: {', '.join(names)}" if names else ""
