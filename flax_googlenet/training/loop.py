@@ -58,6 +58,11 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
     latest = find_latest(str(root))
     recorded = describe(latest) if latest is not None else None
     if recorded is not None:
+        if not recorded.step:
+            raise UserError(
+                f"{root} holds imported weights, not a run; choose another --workdir and start from them: "
+                f"--config.init_from={root}."
+            )
         config = with_num_classes(config, recorded.config["model"]["num_classes"])
         _check_same_experiment(config, recorded, root)
         if recorded.result:
