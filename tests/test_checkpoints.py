@@ -8,6 +8,7 @@ import pytest
 
 from flax_googlenet import checkpoints
 from flax_googlenet.checkpoints import Checkpoints, Description
+from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.sharding import data_mesh, replicate
 
@@ -48,6 +49,22 @@ def test_restores_exactly_on_any_devices(tmp_path, saved_on, restored_on):
     opened.close()
     jax.tree.map(np.testing.assert_array_equal, found, (weights, optimizer))
     assert found[0]["params"]["head"]["kernel"].sharding == like[0]["params"]["head"]["kernel"].sharding
+
+
+@pytest.mark.parametrize(("reduces", "has_heads"), [(True, True), (False, False)])
+def test_the_first_format_is_read(tmp_path, reduces, has_heads):
+    """Its configs named the network and the two forms of the module, and heads were a bool."""
+    save(tmp_path)
+    file = tmp_path / "checkpoints/1/description/metadata"
+    model = {"name": "googlenet", "num_classes": 10, "normalization": "none", "stem_reduce": True}
+    model |= {"dimension_reduction": reduces, "aux_heads": has_heads}
+    fields = json.loads(file.read_text())
+    del fields["origin"]
+    file.write_text(json.dumps({**fields, "format": 1, "config": {"model": model}}))
+    described = resolve(checkpoints.describe(checkpoints.find(str(tmp_path))).config).model
+    assert (described.reduce3x3, described.reduce5x5, described.project_pool) == (reduces,) * 3
+    assert described.aux_heads == (2 if has_heads else 0)
+    assert (described.variant, described.num_classes, described.normalization) == ("paper", 10, "none")
 
 
 @pytest.mark.parametrize("averaged", [False, True])

@@ -160,13 +160,20 @@ def test_predict_is_what_load_predicts(launch, trained, tmp_path):
 
 def test_summary_prints_the_papers_table(launch, tmp_path):
     process = launch("summary", "--config=configs/imagenet.py")
-    expected = {"params": 6998552, "params_with_aux": 13378280, "multiply_adds": 1582671872}
-    assert result_of(process) == expected
+    figures = {"params": 6998552, "params_with_aux": 13378280, "multiply_adds": 1582671872}
+    assert result_of(process) == {**figures, "activation_bytes": 18582624}
     assert "inception_5b" in process.stderr
     out = tmp_path / "table.md"
     process = launch("summary", "--config.model.stem_reduce=false", f"--out={out}")
     assert result_of(process)["params"] == 6_994_392
     assert "| inception_5b" in out.read_text()
+
+
+def test_summary_compares(launch):
+    process = launch("summary", "--config=configs/imagenet.py:variant=paper", "--compare=vgg16")
+    compared = result_of(process)["compare"]
+    assert (compared["variant"], compared["params"], compared["params_ratio"]) == ("vgg16", 138357544, 0.0506)
+    assert "| 1/19.8 |" in process.stderr
 
 
 def test_an_image_folder_trains_from_random_crops(launch, tmp_path):

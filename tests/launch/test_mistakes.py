@@ -38,6 +38,10 @@ def error_of(process, status: int = 1) -> str:
         ("predict", ["--checkpoint={empty}", "x.png"], 1, "There is no checkpoint in {empty}"),
         ("predict", ["--checkpoint={empty}"], 1, "no image to classify"),
         ("summary", ["--out=/nowhere/table.md"], 1, "/nowhere/table.md"),
+        ("summary", ["--config=configs/imagenet.py:varient=bn"], 1, 'did you mean "variant"?'),
+        ("summary", ["--config=configs/imagenet.py:variant=bvcl"], 1, 'did you mean "bvlc"?'),
+        ("summary", ["--config=configs/mnist_sample.py:x=1"], 1, 'takes no argument "x"; leave out ":x=1"'),
+        ("summary", ["--compare=vgg"], 1, 'did you mean "vgg16"?'),
         ("summary", ["--config=configs/fine_tune.py"], 1, "config.model.num_classes is 0"),
     ],
 )
