@@ -46,6 +46,13 @@ class Classifier:
     checkpoint: str
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """How the weights expect their images, and where they come from."""
+        data = self.config.data
+        keys = ("image_size", "resize", "stretch", "interpolation", "mean", "std", "channel_order")
+        return {**{key: data[key] for key in keys}, **self.origin}
+
     def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
         """Probabilities of the classes.
 

@@ -10,11 +10,13 @@ with its preprocessing, class names and licence in it: evaluate, predict, export
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
+import flax_googlenet
 from flax_googlenet.errors import UserError
 from flax_googlenet.pretrained import SOURCES, import_weights
 from launch import command
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         allow_missing=_ALLOW_MISSING.value,
         allow_unused=_ALLOW_UNUSED.value,
     )
+    for key, value in flax_googlenet.load(imported.checkpoint).metadata.items():
+        print(f"{key}: {value}", file=sys.stderr)
     return {
         "params": imported.params,
         "checkpoint": imported.checkpoint,

@@ -111,10 +111,7 @@ def import_weights(
     if missing:
         variables = jax.device_get(jax.jit(init)())  # slow: the network is compiled for it
     variables = layout.convert(found.tensors, variables, found.naming, str(file))
-    origin = {"source": source, "file": file.name, "sha256": download.sha256(file), **found.origin}
-    published = PUBLISHED.get(source)
-    if published and origin["sha256"].startswith(published.sha256):
-        origin |= {"address": published.address, "licence": published.licence}
+    origin = found.origin or _origin(source, file)
     checkpoint = checkpoints.write(
         out, variables, checkpoints.Description(0, to_json_dict(config), names, origin=origin)
     )
@@ -124,6 +121,14 @@ def import_weights(
         if path_[0] == "params" and not path_[1].startswith("aux_")
     )
     return Imported(checkpoint, params, tuple(missing), tuple(unused))
+
+
+def _origin(source: str, file: pathlib.Path) -> dict[str, str]:
+    origin = {"source": source, "file": file.name, "sha256": download.sha256(file)}
+    published = PUBLISHED.get(source)
+    if published and origin["sha256"].startswith(published.sha256):
+        return {**origin, "address": published.address, "licence": published.licence}
+    return {**origin, "licence": "not known: this is not the published file"}
 
 
 def _locate(source: str, path: str | None) -> pathlib.Path:

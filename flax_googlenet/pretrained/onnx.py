@@ -97,23 +97,36 @@ def read(path: pathlib.Path) -> Graph:
             raise
         raise UserError(f"{path} cannot be read; it is truncated or no ONNX file.") from error
     nodes = model.graph.node
-    counts = collections.Counter(node.op_type for node in nodes)
-    for kind, count in _NODES.items():
-        if counts[kind] != count:
-            raise UserError(
-                f"{path} is not BVLC's GoogLeNet: its graph has {counts[kind]} nodes of kind {kind}, "
-                f"BVLC's {count}."
-            )
     of_layers = {
         name: array for node in nodes for name, array in _weights(node, tensors) if name != node.output[0]
     }
-    structure: dict[str, Any] = {"pool_rounding": _pool_rounding(path, nodes)}
+    structure: dict[str, Any] = {}
     bias = of_layers.get("loss3/classifier_b_0")
     if bias is not None:
         structure["num_classes"] = int(bias.size)
     structure["aux_heads"] = sum(f"{head}/classifier_b_0" in of_layers for head in _HEADS.values())
-    _check_normalization(path, nodes)
+    _check_nodes(path, nodes, structure["aux_heads"])
+    structure["pool_rounding"] = _pool_rounding(path, nodes)
     return Graph(of_layers, structure)
+
+
+def _check_nodes(path: pathlib.Path, nodes: Any, aux_heads: int) -> None:
+    counts = collections.Counter(node.op_type for node in nodes)
+    of_heads = {"Conv": 1, "Relu": 2}
+    for kind, count in _NODES.items():
+        expected = count + aux_heads * of_heads.get(kind, 0)
+        if counts[kind] != expected:
+            raise UserError(
+                f"{path} is not BVLC's GoogLeNet: its graph has {counts[kind]} nodes of kind {kind}, "
+                f"BVLC's {expected}."
+            )
+    for node in nodes:
+        if node.op_type == "LRN":
+            attributes = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0, **_attributes(node)}
+            if any(not np.isclose(attributes[key], value) for key, value in _LRN.items()):
+                raise UserError(
+                    f"{path} is not BVLC's GoogLeNet: its LRN {node.output[0]} has {attributes}, not {_LRN}."
+                )
 
 
 def _weights(node: Any, tensors: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
@@ -138,16 +151,6 @@ def _pool_rounding(path: pathlib.Path, nodes: Any) -> str:
     if len(set(found.values())) != 1:
         raise UserError(f"{path} is not BVLC's GoogLeNet: its poolings round differently ({found}).")
     return next(iter(found.values()))
-
-
-def _check_normalization(path: pathlib.Path, nodes: Any) -> None:
-    for node in nodes:
-        if node.op_type == "LRN":
-            attributes = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0, **_attributes(node)}
-            if any(not np.isclose(attributes[key], value) for key, value in _LRN.items()):
-                raise UserError(
-                    f"{path} is not BVLC's GoogLeNet: its LRN {node.output[0]} has {attributes}, not {_LRN}."
-                )
 
 
 def _attributes(node: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from benchmarks.parity.onnx import zoo_file
 from benchmarks.parity.torchvision import torchvision_model
 from flax_googlenet.errors import UserError
 from flax_googlenet.pretrained import import_weights, layout
+from flax_googlenet.pretrained import onnx as names
 
 LIGHT = pathlib.Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -70,6 +71,8 @@ def test_result_is_an_ordinary_checkpoint(folder, imported):
     assert (classifier.config.data.interpolation, classifier.config.data.resize) == ("antialias", 256)
     assert classifier.origin["source"] == "torchvision"
     assert len(classifier.origin["sha256"]) == 64
+    assert classifier.metadata["licence"] == "not known: this is not the published file"
+    assert classifier.metadata["mean"] == (127.5, 127.5, 127.5)
     heads = classifier.predict_heads([np.zeros((30, 40, 3), np.uint8)])
     assert {name: row.shape for name, row in heads.items()} == dict.fromkeys(
         ("logits", "aux_4a", "aux_4d"), (1, 12)
@@ -115,6 +118,56 @@ def test_imagenets_names_go_with_a_thousand_classes(folder, zoo):
     assert (classifier.config.model.variant, classifier.config.model.pool_rounding) == ("bvlc", "floor")
     assert (classifier.config.model.aux_heads, classifier.config.data.channel_order) == (0, "bgr")
     assert (classifier.config.data.mean, classifier.config.data.stretch) == ((123.0, 117.0, 104.0), True)
+
+
+def test_heads_of_a_training_graph_come_along(folder, zoo, rng):
+    """BVLC's training network as a graph: the published one has no heads."""
+    model = onnx.load(zoo)
+    of_row = {"loss1": ("inception_4a", 512), "loss2": ("inception_4d", 528)}
+    weights = {}
+    for head, (row, depth) in of_row.items():
+        (concat,) = [
+            node.output[0]
+            for node in model.graph.node
+            if node.op_type == "Concat" and any(row in each for each in _sources(model, node))
+        ]
+        shapes = {"conv": (128, depth, 1, 1), "fc": (1024, 2048), "classifier": (1000, 1024)}
+        for layer, shape in shapes.items():
+            weights[f"{head}/{layer}_w_0"] = rng.normal(size=shape).astype(np.float32)
+            weights[f"{head}/{layer}_b_0"] = rng.normal(size=shape[:1]).astype(np.float32)
+        node = onnx.helper.make_node
+        pooled = {"kernel_shape": [5, 5], "strides": [3, 3], "ceil_mode": 1}
+        model.graph.node.extend(
+            [
+                node("AveragePool", [concat], [f"{head}/ave_pool"], **pooled),
+                node("Conv", [f"{head}/ave_pool", f"{head}/conv_w_0", f"{head}/conv_b_0"], [f"{head}/conv"]),
+                node("Relu", [f"{head}/conv"], [f"{head}/relu_conv"]),
+                node("Flatten", [f"{head}/relu_conv"], [f"{head}/flat"]),
+                node("Gemm", [f"{head}/flat", f"{head}/fc_w_0", f"{head}/fc_b_0"], [f"{head}/fc"], transB=1),
+                node("Relu", [f"{head}/fc"], [f"{head}/relu_fc"]),
+                node(
+                    "Gemm",
+                    [f"{head}/relu_fc", f"{head}/classifier_w_0", f"{head}/classifier_b_0"],
+                    [f"{head}/classifier"],
+                    transB=1,
+                ),
+            ]
+        )
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(*each[::-1]) for each in weights.items())
+    onnx.save(model, folder / "heads.onnx")
+    import_weights("onnx", str(folder / "heads.onnx"), str(folder / "heads"))
+    classifier = flax_googlenet.load(folder / "heads")
+    assert classifier.config.model.aux_heads == 2
+    again = layout.to_tensors(classifier.variables, names.name_of)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+def _sources(model, concat) -> list[str]:
+    """Names of the weights whose outputs a node concatenates."""
+    by_output = {node.output[0]: node for node in model.graph.node}
+    relus = [by_output[each] for each in concat.input]
+    return [by_output[relu.input[0]].input[1] for relu in relus]
 
 
 @pytest.mark.parametrize("opset", [8, 12, 13, 17])
