@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         allow_missing=_ALLOW_MISSING.value,
         allow_unused=_ALLOW_UNUSED.value,
     )
+    if _SOURCE.value == "torchvision" and _TRANSFORM_INPUT.value:
+        print("taken for a model with transform_input; if not: --transform_input=false", file=sys.stderr)
     for key, value in flax_googlenet.load(imported.checkpoint).metadata.items():
         print(f"{key}: {value}", file=sys.stderr)
     return {

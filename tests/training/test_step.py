@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,8 @@ import optax
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.models import GoogLeNet
+from flax_googlenet.models import VGG16, GoogLeNet
+from flax_googlenet.models.vgg import CONFIGURATION_D
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
 from flax_googlenet.training.optimizer import build_optimizer
 from flax_googlenet.training.state import initial_state
@@ -14,10 +17,12 @@ from flax_googlenet.training.step import average, make_train_step
 STEPS = 2
 
 
-def run(small_table, rng_seed=0, devices=1, dropout=0.4, normalization="none", start=0, **sections):
+def run(
+    small_table, rng_seed=0, devices=1, dropout=0.4, normalization="none", start=0, model=None, **sections
+):
     """States and metrics of two steps on the same sixteen images."""
     config = resolve({"batch_size": 16, "data": {"image_size": 32}, "model": {"num_classes": 4}, **sections})
-    model = GoogLeNet(
+    model = model or GoogLeNet(
         num_classes=4,
         table=small_table,
         dropout=dropout,
@@ -95,6 +100,18 @@ def test_accumulation_is_the_whole_batch(small_table, parts):
         whole_state.params,
         split_state.params,
     )
+
+
+def test_vgg_takes_the_same_step():
+    rows = tuple(
+        dataclasses.replace(row, filters=tuple(n // 32 for n in row.filters)) for row in CONFIGURATION_D
+    )
+    trace, state = run(None, model=VGG16(num_classes=4, table=rows), devices=2)
+    (before, metrics), _ = trace
+    assert set(metrics) == {"loss", "loss_logits", "gradient_norm", "learning_rate"}
+    for name in ("conv1_1", "fc6", "head"):
+        layer = lambda params, name=name: params[name].get("conv", params[name])["kernel"]  # noqa: E731
+        assert not np.array_equal(layer(before.params), layer(state.params)), name
 
 
 def test_averaged_weights_are_kept_beside(small_table):
