@@ -51,7 +51,7 @@ class Classifier:
         """How the weights expect their images, and where they come from."""
         data = self.config.data
         keys = ("image_size", "resize", "stretch", "interpolation", "mean", "std", "channel_order")
-        return {**{key: data[key] for key in keys}, **self.origin}
+        return {**{key: data[key] for key in keys}, "source": "a run of flax_googlenet", **self.origin}
 
     def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
         """Probabilities of the classes.

@@ -67,11 +67,11 @@ difference, as a share of the largest value in the peer's array. Written by
 
 {conditions}
 
-Evaluation and round trips are in float32. Training is compared in float64: batch normalisation over few
-values magnifies rounding, and every ReLU near 0 that it turns over changes a gradient, so that what float32
-leaves of them says nothing. Running variances are compared after undoing that PyTorch divides by n - 1 and
-Flax by n. A tolerance of 0 means bit for bit. The last row is no fault of either: torchvision resizes
-tensors in another way than Pillow images, which is the way taken here.
+In float32, unless said. Batch normalisation over few values magnifies rounding, and every ReLU near 0 that
+it turns over changes a gradient, so that what float32 leaves of the gradients says nothing: they are compared
+in float64. Running variances are compared after undoing that PyTorch divides by n - 1 and Flax by n. A
+tolerance of 0 means bit for bit. The last row is no fault of either: torchvision resizes tensors in another
+way than Pillow images, which is the way taken here.
 """
 
 

@@ -1,5 +1,6 @@
 """Against torchvision's GoogLeNet: outputs, gradients, statistics, and files on disk."""
 
+import copy
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -104,18 +105,22 @@ def against_torchvision(batch: int = 2, size: int = 224) -> Iterator[Comparison]
     pixels = rng.uniform(-2, 2, (batch, size, size, 3)).astype(np.float32)
     labels = rng.integers(0, 1000, batch).astype(np.int32)
 
-    def evaluate(variables: Any, x: jax.Array) -> Any:
+    def forward(variables: Any, x: jax.Array, train: bool) -> Any:
+        mutable = ["intermediates", "batch_stats"]
         return model.apply(
-            variables, x, all_heads=True, mutable=["intermediates"], capture_intermediates=capture
+            variables, x, train=train, all_heads=True, mutable=mutable, capture_intermediates=capture
         )
 
-    heads, captured = jax.jit(evaluate)(variables, pixels)
-    with torch.no_grad():
-        their_heads, their_outputs = torchvision_outputs(peer.eval(), channels_first(pixels))
-    yield compare("torchvision, evaluation: the three heads", heads, their_heads)
-    yield compare(
-        "torchvision, evaluation: every module", our_outputs(captured["intermediates"]), their_outputs
-    )
+    for train, mode in ((False, "evaluation"), (True, "training")):
+        heads, captured = jax.jit(forward, static_argnums=2)(variables, pixels, train)
+        with torch.no_grad():
+            their_heads, theirs = torchvision_outputs(
+                copy.deepcopy(peer).train(train), channels_first(pixels)
+            )
+        ours = our_outputs(captured["intermediates"])
+        yield compare(f"torchvision, {mode}: the three heads", heads, their_heads)
+        # Statistics of two images magnify rounding from module to module.
+        yield compare(f"torchvision, {mode}: every module", ours, theirs, 1e-3 if train else 1e-4)
     # Batch normalisation over few values magnifies rounding, and every ReLU near 0 that it
     # turns over changes a gradient: what float32 leaves of them says nothing. So, float64,
     # which Flax promotes by itself.
@@ -149,11 +154,13 @@ def _training_against_torchvision(
     their_loss = losses["logits"] + 0.3 * (losses["aux_4a"] + losses["aux_4d"])
     their_loss.backward()
     theirs = {"loss": their_loss.detach(), **{name: each.detach() for name, each in their_heads.items()}}
-    yield compare("torchvision, training: loss and the three heads", {"loss": loss, **heads}, theirs)
-    outputs = our_outputs(updated["intermediates"])
-    yield compare("torchvision, training: every module", outputs, their_outputs)
     yield compare(
-        "torchvision, training: gradients of the loss",
+        "torchvision, training in float64: loss and the three heads", {"loss": loss, **heads}, theirs
+    )
+    outputs = our_outputs(updated["intermediates"])
+    yield compare("torchvision, training in float64: every module", outputs, their_outputs)
+    yield compare(
+        "torchvision, training in float64: gradients of the loss",
         layout.to_tensors({"params": gradient}, names.name_of),
         {name: each.grad for name, each in peer.named_parameters()},
     )
@@ -162,7 +169,7 @@ def _training_against_torchvision(
         for each in (variables, updated)
     )
     yield compare(
-        "torchvision, training: running mean and variance",
+        "torchvision, training in float64: running mean and variance",
         {name: _as_pytorch_runs(name, before[name], after[name], outputs) for name in after},
         {name: each for name, each in peer.named_buffers() if "running" in name},
     )
