@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data import decoding
+from flax_googlenet.data import crops, decoding
 from flax_googlenet.data.sources import Source
 
 Batch = dict[str, np.ndarray]
@@ -52,13 +52,10 @@ def crop_uniforms(seed: int, epoch: int, index: int) -> np.ndarray:
     return (raw_random(seed, _CROP, epoch, index, 40) >> np.uint64(11)) * 2.0**-53
 
 
-def read(
-    source: Source, index: int, data: FrozenConfigDict, uniforms: np.ndarray | None = None
-) -> tuple[np.ndarray, int]:
-    """Pixels of an example as `decoding.prepare` crops them, and its label."""
+def read(source: Source, index: int) -> tuple[np.ndarray, int]:
+    """Pixels of an example, decoded, and its label."""
     example = source[index]
-    pixels = decoding.decode(example.encoded, example.name)
-    return decoding.prepare(pixels, data, uniforms), example.label
+    return decoding.decode(example.encoded, example.name), example.label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,15 +78,15 @@ class TrainBatches:
         for position in range(first + start, first + stop):
             epoch, place = divmod(position, len(self.source))
             index = int(permutation(self.seed, epoch, len(self.source))[place])
-            image, label = read(self.source, index, self.data, crop_uniforms(self.seed, epoch, index))
-            images.append(image)
+            pixels, label = read(self.source, index)
+            images.append(decoding.prepare(pixels, self.data, crop_uniforms(self.seed, epoch, index)))
             labels.append(label)
         return {"image": np.stack(images), "label": np.asarray(labels, np.int32)}
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationBatches:
-    """Every example once, in order, centre-cropped; the last batch is padded.
+    """Every example once, in order, as `crops.prepare` gives it; the last batch is padded.
 
     "mask", bool [batch], is false for the padding.
     """
@@ -97,6 +94,7 @@ class EvaluationBatches:
     source: Source
     data: FrozenConfigDict
     batch_size: int
+    crops: int = 1
 
     @property
     def steps(self) -> int:
@@ -105,17 +103,17 @@ class EvaluationBatches:
 
     def rows(self, step: int, start: int, stop: int) -> Batch:
         """Rows `start` to `stop` of batch `step`."""
-        count, size = stop - start, self.data.image_size
-        batch = {
-            "image": np.zeros((count, size, size, 3), np.uint8),
-            "label": np.zeros(count, np.int32),
-            "mask": np.zeros(count, bool),
-        }
+        count = stop - start
+        batch: Batch = {"label": np.zeros(count, np.int32), "mask": np.zeros(count, bool)}
+        for name, shape in crops.shapes(self.data, self.crops).items():
+            batch[name] = np.zeros((count, *shape), np.uint8)
         for row in range(count):
             index = step * self.batch_size + start + row
             if index >= len(self.source):
                 break
-            batch["image"][row], batch["label"][row] = read(self.source, index, self.data)
+            pixels, batch["label"][row] = read(self.source, index)
+            for name, array in crops.prepare(pixels, self.data, self.crops).items():
+                batch[name][row] = array
             batch["mask"][row] = True
         return batch
 

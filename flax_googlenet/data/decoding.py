@@ -57,27 +57,35 @@ def resize(image: np.ndarray, height: int, width: int, interpolation: str = "are
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if by_area else cv2.INTER_LINEAR)
 
 
-def center_crop(
-    image: np.ndarray, shorter_side: int, size: int, *, stretch: bool = False, interpolation: str = "area"
+def scale(
+    image: np.ndarray, shorter_side: int, *, stretch: bool = False, interpolation: str = "area"
 ) -> np.ndarray:
-    """Scale the shorter side to `shorter_side` and cut `size` x `size` from the centre.
-
-    Lengths and edges are rounded as torchvision rounds them.
+    """Scale the shorter side to `shorter_side`, and the longer with it, rounded down as torchvision does.
 
     Args:
       image: uint8 [height, width, 3].
-      shorter_side: in pixels; `size`, if that is more.
-      size: of the crop.
+      shorter_side: in pixels.
       stretch: scale both sides to `shorter_side`.
       interpolation: see `resize`.
     """
     height, width = image.shape[:2]
-    target, shortest = max(shorter_side, size), min(height, width)
-    if not stretch:
-        height, width = target * height // shortest, target * width // shortest
+    shortest = min(height, width)
+    if stretch:
+        height = width = shorter_side
     else:
-        height = width = target
-    scaled = resize(image, height, width, interpolation)
+        height, width = shorter_side * height // shortest, shorter_side * width // shortest
+    return resize(image, height, width, interpolation)
+
+
+def center_crop(
+    image: np.ndarray, shorter_side: int, size: int, *, stretch: bool = False, interpolation: str = "area"
+) -> np.ndarray:
+    """Scale the shorter side to `shorter_side`, or `size` if that is more, and cut the centre.
+
+    The edges are rounded as torchvision rounds them.
+    """
+    scaled = scale(image, max(shorter_side, size), stretch=stretch, interpolation=interpolation)
+    height, width = scaled.shape[:2]
     top, left = round((height - size) / 2), round((width - size) / 2)
     return scaled[top : top + size, left : left + size]
 

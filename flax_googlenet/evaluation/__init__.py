@@ -1,5 +1,5 @@
 """Evaluation: exact metrics over a whole split."""
 
-from flax_googlenet.evaluation.evaluate import Evaluator
+from flax_googlenet.evaluation.evaluate import Evaluator, Member
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "Member"]

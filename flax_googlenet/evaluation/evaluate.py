@@ -1,54 +1,147 @@
-"""Exact evaluation: every example once, on any number of devices."""
+"""Exact evaluation: every example once, on any number of devices, from one or many crops and networks."""
 
+import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-from flax import linen as nn
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data import EvaluationBatches, Source, augmentation, to_devices
+from flax_googlenet.data import EvaluationBatches, Source, augmentation, crops, to_devices
+from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
+from flax_googlenet.models import Network
 from flax_googlenet.sharding import replicate, split_batch
+
+# What the host does to an image; networks of an ensemble have it in common.
+_HOST_KEYS = ("image_size", "resize", "stretch", "interpolation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A network of an ensemble, and the section `data` of its config."""
+
+    model: Network
+    data: FrozenConfigDict
 
 
 class Evaluator:
-    """Evaluates one network on one source; compiles once, whatever the weights."""
+    """Evaluates networks on one source; compiles once, whatever the weights."""
 
-    def __init__(self, config: FrozenConfigDict, model: nn.Module, source: Source, mesh: Mesh) -> None:
-        """Compile for batches of `config.evaluation.batch_size`, rounded up to the devices."""
+    def __init__(
+        self,
+        members: Sequence[Member],
+        source: Source,
+        mesh: Mesh,
+        *,
+        batch_size: int,
+        number_of_crops: int = 1,
+        all_heads: bool = False,
+        detailed: bool = False,
+    ) -> None:
+        """Compile for batches of `batch_size`, rounded up to the devices.
+
+        Args:
+          members: one network, or an ensemble whose probabilities are averaged.
+          source: of the images.
+          mesh: devices to run on.
+          batch_size: images at once, each of them as many crops.
+          number_of_crops: 1, 10 or 144, averaged as probabilities.
+          all_heads: figures of the auxiliary heads too.
+          detailed: what a report wants besides, see `__call__`.
+
+        Raises:
+          UserError: the networks expect their images to be resized and cropped differently.
+        """
+        data = members[0].data
+        for member in members[1:]:
+            for key in _HOST_KEYS:
+                if member.data[key] != data[key]:
+                    raise UserError(
+                        "The networks of an ensemble see the same crops, but their config.data."
+                        f"{key} are {data[key]} and {member.data[key]}; evaluate them one by one."
+                    )
         devices = mesh.shape["data"]
-        batch_size = -(-min(config.evaluation.batch_size, len(source)) // devices) * devices
-        self._batches = EvaluationBatches(source, config.data, batch_size)
+        batch_size = -(-min(batch_size, len(source)) // devices) * devices
+        self._batches = EvaluationBatches(source, data, batch_size, number_of_crops)
         self._split = split_batch(mesh)
+        heads = members[0].model.head_names if all_heads else ("logits",)
 
-        def step(variables: Mapping[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-            images = augmentation.normalize(batch["image"], config.data)
-            outputs: Any = model.apply(variables, images)
-            return metrics.sums(outputs["logits"], batch["label"], batch["mask"])
+        def logits_of(member: Member, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+            normalized = augmentation.normalize(images, member.data)
+            outputs: Any = member.model.apply(variables, normalized, all_heads=all_heads)
+            return {head: outputs[head] for head in heads}
+
+        def logits_of_crops(member: Member, variables: Any, cut: jax.Array) -> dict[str, jax.Array]:
+            one = functools.partial(logits_of, member, variables)
+            if number_of_crops == 1:
+                return jax.tree.map(lambda logits: logits[None], one(cut[0]))
+            return jax.lax.map(one, cut)  # one after the other: they need not fit into memory at once
+
+        def step(all_variables: Sequence[Any], batch: dict[str, jax.Array]) -> dict[str, Any]:
+            cut = crops.cut(batch, data.image_size, number_of_crops)
+            found = [
+                logits_of_crops(member, variables, cut)
+                for member, variables in zip(members, all_variables, strict=True)
+            ]
+            sums: dict[str, Any] = {}
+            for head in heads:
+                logits = average_probabilities(jnp.concatenate([each[head] for each in found]))
+                suffix = "" if head == "logits" else f"_{head}"
+                own_sums = metrics.sums(logits, batch["label"], batch["mask"])
+                if suffix:
+                    del own_sums["num_examples"]
+                elif detailed:
+                    own_sums |= metrics.details(logits, batch["label"], batch["mask"])
+                sums |= {name + suffix: value for name, value in own_sums.items()}
+            return sums
 
         self._everywhere = replicate(mesh)
         self._step = jax.jit(
             step, in_shardings=(self._everywhere, self._split), out_shardings=self._everywhere
         )
 
-    def __call__(self, variables: Mapping[str, Any]) -> dict[str, float | int]:
+    def __call__(self, all_variables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Evaluate weights.
 
         Args:
-          variables: "params" and "batch_stats" of the network.
+          all_variables: "params" and "batch_stats" of each network.
 
         Returns:
           "top1" and "top5" as shares, "loss" as the mean cross-entropy in nats, and
-          "num_examples".
+          "num_examples"; of an auxiliary head "top1_HEAD" and so on. If detailed also "ece",
+          the expected calibration error; "class_accuracy" and "class_examples", lists by
+          class; and, of few classes, "confusion", rows of counts by true class.
         """
-        variables = jax.device_put(variables, self._everywhere)  # wherever they were loaded to
+        all_variables = jax.device_put(tuple(all_variables), self._everywhere)  # wherever they were loaded to
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
-        found = jax.device_get([self._step(variables, batch) for batch in batches])
-        # fsum: the sum over batches is exact, so their order cannot matter.
-        total = {name: math.fsum(float(each[name]) for each in found) for name in found[0]}
+        found = jax.device_get([self._step(all_variables, batch) for batch in batches])
+        total = {name: _exact_sum([each[name] for each in found]) for name in found[0]}
         count = int(total.pop("num_examples"))
         assert count == len(self._batches.source), "an example was lost or counted twice"
-        return {**{name: value / count for name, value in total.items()}, "num_examples": count}
+        scalars = {name: float(value) / count for name, value in total.items() if np.ndim(value) == 0}
+        return {**scalars, "num_examples": count, **metrics.summarize_details(total)}
+
+
+def average_probabilities(logits: jax.Array) -> jax.Array:
+    """Logarithm of the mean of the probabilities; of one set, its logits as they are.
+
+    log(1/n * sum_i softmax(logits_i)), over the first axis.
+    """
+    if logits.shape[0] == 1:
+        return logits[0]
+    count = jnp.log(jnp.asarray(logits.shape[0], logits.dtype))
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - count
+
+
+def _exact_sum(values: Sequence[np.ndarray]) -> Any:
+    """Sum over batches, of which the order cannot matter: counts are whole, and fsum is exact."""
+    if np.ndim(values[0]) == 0:
+        return math.fsum(map(float, values))
+    stacked = np.stack([np.asarray(each, np.float64) for each in values])
+    return np.apply_along_axis(math.fsum, 0, stacked)

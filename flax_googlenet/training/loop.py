@@ -17,7 +17,7 @@ from flax_googlenet.checkpoints import Checkpoints, Description, describe, find_
 from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict, with_num_classes
 from flax_googlenet.data import TrainBatches, check_classes, open_source, to_devices
 from flax_googlenet.errors import UserError
-from flax_googlenet.evaluation import Evaluator
+from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.clock import Clock
@@ -117,7 +117,9 @@ class _Run:
         optimizer = build_optimizer(config.optimizer, schedule)
         averaging_start = self.steps(config.averaging.start)
         self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start)
-        self.evaluator = Evaluator(config, model, validation, mesh)
+        self.evaluator = Evaluator(
+            [Member(model, config.data)], validation, mesh, batch_size=config.evaluation.batch_size
+        )
         self.make_state = jax.jit(
             lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh)
         )
@@ -198,7 +200,7 @@ class _Run:
                     reporter.say(warning)
                 pending = []
             self.clock.stop()
-            figures = self.evaluator(state.evaluation_variables()) if evaluates else {}
+            figures = self.evaluator([state.evaluation_variables()]) if evaluates else {}
             if evaluates:
                 reporter.evaluation(step, figures)
                 check_finite("validation loss", [figures["loss"]], step, self.last_good)

@@ -1,11 +1,15 @@
+import functools
+
 import cv2
 import jax
 import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data import Example
-from flax_googlenet.evaluation import Evaluator
+from flax_googlenet.data import Example, augmentation, crops, decoding
+from flax_googlenet.errors import UserError
+from flax_googlenet.evaluation import Evaluator, Member
+from flax_googlenet.evaluation.evaluate import average_probabilities
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.sharding import data_mesh
 
@@ -40,17 +44,15 @@ def expected(network):
     return evaluate(network, devices=1, batch_size=1)
 
 
-def evaluate(network, devices: int, batch_size: int):
-    config = resolve(
-        {
-            "model": {"num_classes": 4},
-            "data": {"image_size": 32, "resize": 32},
-            "evaluation": {"batch_size": batch_size},
-        }
-    )
-    model, variables = network
-    variables = jax.device_put(variables, jax.devices()[0])  # as `load` leaves them
-    return Evaluator(config, model, Noise(COUNT), data_mesh(jax.devices()[:devices]))(variables)
+DATA = resolve({"data": {"image_size": 32, "resize": 40}}).data
+
+
+def evaluate(network, devices: int, batch_size: int, others=(), **options):
+    mesh = data_mesh(jax.devices()[:devices])
+    members = [Member(network[0], DATA), *(Member(model, data) for model, _, data in others)]
+    evaluator = Evaluator(members, Noise(COUNT), mesh, batch_size=batch_size, **options)
+    here = jax.devices()[0]  # as `load` leaves them
+    return evaluator([jax.device_put(each, here) for each in (network[1], *(each[1] for each in others))])
 
 
 @pytest.mark.parametrize("devices", [1, 2, 8])
@@ -66,3 +68,67 @@ def test_is_the_mean_over_examples(expected):
     assert 0 < expected["top1"] < 1
     assert expected["top5"] == 1.0, "there are four classes"
     assert expected["top1"] * COUNT == pytest.approx(round(expected["top1"] * COUNT))
+
+
+def by_hand(network, number_of_crops: int, image: np.ndarray) -> np.ndarray:
+    """Mean probabilities of an image's crops, one forward pass each."""
+    model, variables = network
+    batch = {name: each[None] for name, each in crops.prepare(image, DATA, number_of_crops).items()}
+    total = 0
+    for crop in crops.cut(jax.tree.map(np.asarray, batch), 32, number_of_crops):
+        logits = np.asarray(forward(model, variables, augmentation.normalize(crop, DATA)), np.float64)
+        total = total + np.exp(logits) / np.exp(logits).sum()
+    return total[0] / number_of_crops
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def forward(model, variables, x):
+    return model.apply(variables, x)["logits"]
+
+
+@pytest.mark.parametrize("number_of_crops", [1, 10, 144])
+def test_probabilities_are_averaged_over_crops(network, number_of_crops):
+    source = Noise(COUNT)
+    images = [decoding.decode(each.encoded, "") for each in source]
+    probabilities = np.stack([by_hand(network, number_of_crops, image) for image in images])
+    labels = np.array([each.label for each in source])
+    for devices in (1, 8):
+        found = evaluate(network, devices, batch_size=8, number_of_crops=number_of_crops)
+        assert found["num_examples"] == COUNT
+        assert found["top1"] == pytest.approx((probabilities.argmax(1) == labels).mean())
+        loss = -np.log(probabilities[np.arange(COUNT), labels]).mean()
+        np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
+
+
+def test_an_ensemble_averages_its_members(network):
+    model, variables = network
+    other = jax.tree.map(lambda leaf: leaf * 1.1, variables)
+    bgr = resolve({"data": {"image_size": 32, "resize": 40, "channel_order": "bgr"}}).data
+    same = evaluate(network, 2, 8, others=[(model, variables, DATA)])
+    np.testing.assert_allclose(same["loss"], evaluate(network, 2, 8)["loss"], rtol=1e-6)
+    found = evaluate(network, 2, 8, others=[(model, other, bgr)])
+    source = Noise(COUNT)
+    images = np.stack([decoding.prepare(decoding.decode(each.encoded, ""), DATA) for each in source])
+    labels = np.array([each.label for each in source])
+    mean = (
+        jax.nn.softmax(forward(model, variables, augmentation.normalize(images, DATA)))
+        + jax.nn.softmax(forward(model, other, augmentation.normalize(images, bgr)))
+    ) / 2
+    np.testing.assert_allclose(found["loss"], -np.log(mean[np.arange(COUNT), labels]).mean(), rtol=1e-5)
+
+
+def test_members_that_need_other_crops_are_refused(network):
+    stretched = resolve({"data": {"image_size": 32, "resize": 40, "stretch": True}}).data
+    with pytest.raises(UserError, match=r"their config\.data\.stretch are False and True"):
+        evaluate(network, 1, 8, others=[(*network, stretched)])
+
+
+def test_auxiliary_heads_on_request(network):
+    found = evaluate(network, 1, 8, all_heads=True)
+    assert {"top1_aux_4a", "loss_aux_4a", "top5_aux_4d"} <= set(found)
+    assert found["loss"] == evaluate(network, 1, 8)["loss"]
+
+
+def test_average_of_one_is_itself(rng):
+    logits = rng.normal(size=(1, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(average_probabilities(logits), logits[0])

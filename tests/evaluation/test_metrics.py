@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flax_googlenet.evaluation.metrics import sums
+from flax_googlenet.evaluation.metrics import BINS, MAX_CONFUSION, details, summarize_details, sums
 
 
 def ranked(logits: list[float], label: int) -> int:
@@ -45,3 +45,38 @@ def test_padding_that_is_no_number_does_not_spread():
     found = sums(logits, jnp.asarray([0, 0]), jnp.asarray([True, False]))
     assert np.isfinite(found["loss"])
     assert found["top1"] == found["num_examples"] == 1
+
+
+def test_details_are_those_of_a_loop(rng):
+    classes, count = 4, 300
+    logits = rng.normal(0, 2, (count, classes)).astype(np.float32)
+    labels, mask = rng.integers(0, classes, count), rng.random(count) < 0.8
+    batches = [
+        details(*(jnp.asarray(each[part]) for each in (logits, labels, mask)))
+        for part in (slice(0, 100), slice(100, 300))
+    ]
+    found = summarize_details({name: np.asarray(batches[0][name] + batches[1][name]) for name in batches[0]})
+    probabilities = np.exp(logits.astype(np.float64))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    ece, confusion = 0.0, np.zeros((classes, classes), int)
+    for low in range(BINS):
+        confidence = probabilities.max(1)
+        chosen = mask & (confidence > low / BINS) & (confidence <= (low + 1) / BINS)
+        if chosen.any():
+            accuracy = (probabilities.argmax(1) == labels)[chosen].mean()
+            ece += chosen.sum() / mask.sum() * abs(accuracy - confidence[chosen].mean())
+    for label, row, counted in zip(labels, probabilities, mask, strict=True):
+        confusion[label, row.argmax()] += counted
+    assert found["ece"] == pytest.approx(ece, rel=1e-4)
+    assert found["confusion"] == confusion.tolist()
+    assert found["class_examples"] == confusion.sum(1).tolist()
+    np.testing.assert_allclose(found["class_accuracy"], confusion.diagonal() / confusion.sum(1), rtol=1e-6)
+
+
+def test_many_classes_have_no_confusion_and_absent_ones_no_accuracy():
+    classes = MAX_CONFUSION + 1
+    found = details(jnp.zeros((2, classes)), jnp.asarray([1, 1]), jnp.asarray([True, True]))
+    assert "confusion" not in found
+    accuracy = summarize_details({name: np.asarray(each) for name, each in found.items()})["class_accuracy"]
+    assert accuracy == [0.0] * classes
+    assert summarize_details({}) == {}

@@ -158,6 +158,29 @@ def test_predict_is_what_load_predicts(launch, trained, tmp_path):
         assert best["probability"] == pytest.approx(row[best["label"]], rel=1e-3)
 
 
+def test_evaluate_averages_over_crops_and_checkpoints(launch, trained, tmp_path):
+    checkpoints_of_run = [trained / "checkpoints/40", trained / "checkpoints/32"]
+    assert all(each.is_dir() for each in checkpoints_of_run)
+    process = launch(
+        "evaluate",
+        f"--checkpoint={','.join(map(str, checkpoints_of_run))}",
+        "--crops=10",
+        "--aux_heads",
+        f"--out={tmp_path / 'report'}",
+        "--config.data.resize=36",
+    )
+    result = result_of(process)
+    assert (result["models"], result["crops"], result["num_examples"]) == (2, 10, 1000)
+    assert {"ece", "top1_aux_4a", "loss_aux_4d"} <= set(result)
+    assert "confusion" not in result
+    written = json.loads((tmp_path / "report/results.json").read_text())
+    assert {name: written[name] for name in result} == result
+    assert sum(map(sum, written["confusion"])) == sum(each["examples"] for each in written["classes"]) == 1000
+    correct = sum(each["accuracy"] * each["examples"] for each in written["classes"])
+    assert correct == pytest.approx(result["top1"] * 1000)
+    assert (tmp_path / "report/confusion.png").stat().st_size > 10_000
+
+
 def test_summary_prints_the_papers_table(launch, tmp_path):
     process = launch("summary", "--config=configs/imagenet.py")
     figures = {"params": 6998552, "params_with_aux": 13378280, "multiply_adds": 1582671872}

@@ -35,6 +35,7 @@ def error_of(process, status: int = 1) -> str:
         ("evaluate", [], 2, "--checkpoint"),
         ("evaluate", ["--checkpoint={empty}"], 1, "There is no checkpoint in {empty}"),
         ("evaluate", ["--checkpoint=x", "--config.model.dropout=0.1"], 1, "part of what the checkpoint is"),
+        ("evaluate", ["--checkpoint=x", "--crops=7"], 2, "10|144"),
         ("predict", ["--checkpoint={empty}", "x.png"], 1, "There is no checkpoint in {empty}"),
         ("predict", ["--checkpoint={empty}"], 1, "no image to classify"),
         ("summary", ["--out=/nowhere/table.md"], 1, "/nowhere/table.md"),

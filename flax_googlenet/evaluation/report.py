@@ -1,0 +1,53 @@
+"""An evaluation's figures as files: results.json, and a picture of which class is taken for which."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+RESULTS_FILE, CONFUSION_FILE = "results.json", "confusion.png"
+
+
+def save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
+    """Write results.json, and confusion.png where classes are few.
+
+    Args:
+      directory: made if it is not there.
+      figures: of a detailed `Evaluator`, and whatever else belongs to the result.
+      class_names: in the order of the logits.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    by_class = [
+        {"label": label, "name": name, "accuracy": accuracy, "examples": examples}
+        for label, (name, accuracy, examples) in enumerate(
+            zip(class_names, figures["class_accuracy"], figures["class_examples"], strict=True)
+        )
+    ]
+    kept = {name: value for name, value in figures.items() if not name.startswith("class_")}
+    (directory / RESULTS_FILE).write_text(json.dumps({**kept, "classes": by_class}, indent=1) + "\n")
+    if "confusion" in figures:
+        draw_confusion(figures["confusion"], class_names).savefig(directory / CONFUSION_FILE)
+
+
+def draw_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
+    """Counts by true class (rows) and predicted class (columns), shaded by share of the row."""
+    counts = np.asarray(confusion)
+    side = 2 + 0.42 * len(counts)
+    figure = Figure(figsize=(side, side), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=color)
+    places = range(len(counts))
+    axes.set_xticks(places, class_names, rotation=90, fontsize=8)
+    axes.set_yticks(places, class_names, fontsize=8)
+    axes.set(xlabel="predicted", ylabel="true")
+    return figure
