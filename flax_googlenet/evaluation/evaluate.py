@@ -1,7 +1,6 @@
 """Exact evaluation: every example once, on any number of devices, from one or many crops and networks."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +19,9 @@ from flax_googlenet.sharding import replicate, split_batch
 
 # What the host does to an image; networks of an ensemble have it in common.
 _HOST_KEYS = ("image_size", "resize", "stretch", "interpolation")
+
+# Crops of an image in one forward pass; the others follow, and need not fit into memory with them.
+CROPS_AT_ONCE = {1: 1, 10: 10, 144: 12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +46,13 @@ class Evaluator:
         all_heads: bool = False,
         detailed: bool = False,
     ) -> None:
-        """Compile for batches of `batch_size`, rounded up to the devices.
+        """Compile for one size of batch, rounded up to the devices.
 
         Args:
           members: one network, or an ensemble whose probabilities are averaged.
           source: of the images.
           mesh: devices to run on.
-          batch_size: images at once, each of them as many crops.
+          batch_size: crops in a forward pass.
           number_of_crops: 1, 10 or 144, averaged as probabilities.
           all_heads: figures of the auxiliary heads too.
           detailed: what a report wants besides, see `__call__`.
@@ -67,8 +69,9 @@ class Evaluator:
                         f"{key} are {data[key]} and {member.data[key]}; evaluate them one by one."
                     )
         devices = mesh.shape["data"]
-        batch_size = -(-min(batch_size, len(source)) // devices) * devices
-        self._batches = EvaluationBatches(source, data, batch_size, number_of_crops)
+        at_once = CROPS_AT_ONCE[number_of_crops]
+        images = -(-min(batch_size // at_once or 1, len(source)) // devices) * devices
+        self._batches = EvaluationBatches(source, data, images, number_of_crops)
         self._split = split_batch(mesh)
         heads = members[0].model.head_names if all_heads else ("logits",)
 
@@ -78,10 +81,16 @@ class Evaluator:
             return {head: outputs[head] for head in heads}
 
         def logits_of_crops(member: Member, variables: Any, cut: jax.Array) -> dict[str, jax.Array]:
-            one = functools.partial(logits_of, member, variables)
-            if number_of_crops == 1:
-                return jax.tree.map(lambda logits: logits[None], one(cut[0]))
-            return jax.lax.map(one, cut)  # one after the other: they need not fit into memory at once
+            def of_some(some: jax.Array) -> dict[str, jax.Array]:
+                # The images stay in front, so that each device keeps its own.
+                images = jnp.moveaxis(some, 0, 1).reshape(-1, *some.shape[2:])
+                logits = logits_of(member, variables, images)
+                return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, at_once, x.shape[-1]), 1, 0), logits)
+
+            if number_of_crops == at_once:
+                return of_some(cut)
+            parts = jax.lax.map(of_some, cut.reshape(-1, at_once, *cut.shape[1:]))
+            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
 
         def step(all_variables: Sequence[Any], batch: dict[str, jax.Array]) -> dict[str, Any]:
             cut = crops.cut(batch, data.image_size, number_of_crops)
