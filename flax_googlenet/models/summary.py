@@ -15,7 +15,7 @@ from flax_googlenet.models.inception import Inception
 
 PAPER_IMAGE_SIZE = 224
 _DISAGREEMENT = (
-    "≠ marks where the paper's figure is not that of its own filter counts; its K is 1024 and leaves biases "
+    "≠ marks where the paper's figure is not what these filters come to; its K is 1024 and leaves biases "
     "out, its M is 10^6."
 )
 _FILTER_COLUMNS = {
