@@ -1,5 +1,6 @@
 import os
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -297,6 +298,14 @@ def test_what_is_asked_for_must_be_there(pth, tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
     with pytest.raises(UserError, match=r"was not written by launch\.export"):
         import_weights("safetensors", str(tmp_path / "a.safetensors"), str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx"])
+def test_an_extra_that_is_not_installed_is_named(pth, zoo, tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
+    source, file = {"torch": ("torchvision", pth), "onnx": ("onnx", zoo)}[package]
+    with pytest.raises(UserError, match=rf'pip install "flax-googlenet\[{package}\]"'):
+        import_weights(source, str(file), str(tmp_path / "out"))
 
 
 def test_a_taken_directory_is_left_alone(folder, pth, imported):
