@@ -174,7 +174,7 @@ class Checkpoints:
             return
         step = next(each for each in self.directory.iterdir() if each.name.split(".")[0] == str(self._saving))
         items = [each for each in step.iterdir() if each.is_dir()]
-        digests = {str(path.relative_to(step)): _sha256(path) for item in items for path in _files(item)}
+        digests = {str(path.relative_to(step)): sha256(path) for item in items for path in _files(item)}
         (step / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True))
 
 
@@ -386,7 +386,7 @@ def verify_digests(checkpoint: epath.Path) -> None:
         ) from error
     for name, digest in digests.items():
         path = checkpoint / name
-        if not path.exists() or _sha256(path) != digest:
+        if not path.exists() or sha256(path) != digest:
             raise UserError(
                 f"{path} is damaged: it is not the file that was saved; use another checkpoint, or delete "
                 f"{checkpoint} to go on from the one before."
@@ -400,9 +400,10 @@ def _files(directory: epath.Path) -> list[epath.Path]:
     return found
 
 
-def _sha256(path: epath.Path) -> str:
+def sha256(path: epath.PathLike) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with epath.Path(path).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from flax import linen as nn
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
-from flax_googlenet.config import resolve
+from flax_googlenet.config import PREPROCESSING, resolve
 from flax_googlenet.data import augmentation, decoding
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import Network, build_model
@@ -49,9 +49,7 @@ class Classifier:
     @property
     def metadata(self) -> dict[str, Any]:
         """How the weights expect their images, and where they come from."""
-        data = self.config.data
-        keys = ("image_size", "resize", "stretch", "interpolation", "mean", "std", "channel_order")
-        return {**{key: data[key] for key in keys}, "source": "a run of flax_googlenet", **self.origin}
+        return metadata(self.config, self.origin)
 
     def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
         """Probabilities of the classes.
@@ -76,6 +74,12 @@ class Classifier:
         """As `predict`, for each head: "logits", and "aux_4a" and "aux_4d" where the network has them."""
         return self._predict(images, batch_size, all_heads=True)
 
+    def logits(self, variables: Any, images: jax.Array, *, all_heads: bool = False) -> dict[str, jax.Array]:
+        """Logits of each head for uint8 images of the network's size; for use under `jax.jit`."""
+        normalized = augmentation.normalize(images, self.config.data)
+        outputs: Any = self.model.apply(variables, normalized, all_heads=all_heads)
+        return dict(outputs)
+
     def _predict(self, images, batch_size: int, *, all_heads: bool) -> dict[str, np.ndarray]:
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise TypeError("predict takes a sequence of images; put the one image into a list.")
@@ -97,8 +101,7 @@ class Classifier:
     @functools.cached_property
     def _forward(self):
         def forward(variables, images, all_heads):
-            normalized = augmentation.normalize(images, self.config.data)
-            outputs: Any = self.model.apply(variables, normalized, all_heads=all_heads)
+            outputs = self.logits(variables, images, all_heads=all_heads)
             return {head: jax.nn.softmax(logits) for head, logits in outputs.items()}
 
         return jax.jit(forward, static_argnums=2)
@@ -114,6 +117,17 @@ def _pixels(image: Image) -> np.ndarray:
     except OSError as error:
         raise UserError(f"{image} cannot be read: {error.strerror}; check the path.") from error
     return decoding.decode(encoded, str(image))
+
+
+def metadata(config: FrozenConfigDict, origin: Mapping[str, str]) -> dict[str, Any]:
+    """How weights expect their images, and where they come from.
+
+    Args:
+      config: of the run, or of the import.
+      origin: see `checkpoints.Description`.
+    """
+    preprocessing = {key: config.data[key] for key in PREPROCESSING}
+    return {**preprocessing, "source": "a run of flax_googlenet", **origin}
 
 
 def load(path: str | os.PathLike) -> Classifier:

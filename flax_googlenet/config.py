@@ -106,6 +106,10 @@ OPERATIONAL_KEYS = frozenset(
     }
 )
 
+# Of `data`, what weights expect of their images: what the host does, and the device after it.
+HOST_PREPROCESSING = ("image_size", "resize", "stretch", "interpolation")
+PREPROCESSING = (*HOST_PREPROCESSING, "mean", "std", "channel_order")
+
 _CHOICES: dict[str, tuple[str | int, ...]] = {
     "model.variant": tuple(VARIANTS),
     "model.normalization": ("none", "lrn", "batch"),
@@ -162,13 +166,11 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
     flax_googlenet.errors.UserError: The config has no key "optimiser"; did you mean "optimizer"?
     """
     given = config.to_dict() if isinstance(config, ConfigDict) else config
-    from_origin = _merge(DEFAULTS, inherited or {}, prefix="")["model"]["variant"]
-    variant = _merge({**DEFAULTS, "model": {**DEFAULTS["model"], "variant": from_origin}}, given, prefix="")[
-        "model"
-    ]["variant"]
+    from_origin = _merge(DEFAULTS, inherited or {}, prefix="")
+    variant = _merge(from_origin, given, prefix="")["model"]["variant"]
     _check_choice("model.variant", variant)
     resolved = _merge(DEFAULTS, VARIANTS[variant], prefix="")
-    if inherited and variant == from_origin:
+    if inherited and variant == from_origin["model"]["variant"]:
         resolved = _merge(resolved, inherited, prefix="")
     resolved = _merge(resolved, given, prefix="")
     flat = flatten(resolved)

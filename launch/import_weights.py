@@ -16,7 +16,6 @@ from typing import Any
 
 from absl import flags
 
-import flax_googlenet
 from flax_googlenet.errors import UserError
 from flax_googlenet.pretrained import SOURCES, import_weights
 from launch import command
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     )
     if _SOURCE.value == "torchvision" and _TRANSFORM_INPUT.value:
         print("taken for a model with transform_input; if not: --transform_input=false", file=sys.stderr)
-    for key, value in flax_googlenet.load(imported.checkpoint).metadata.items():
+    for key, value in imported.metadata.items():
         print(f"{key}: {value}", file=sys.stderr)
     return {
         "params": imported.params,

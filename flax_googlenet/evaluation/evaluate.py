@@ -11,14 +11,12 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet.config import HOST_PREPROCESSING
 from flax_googlenet.data import EvaluationBatches, Source, augmentation, crops, to_devices
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
 from flax_googlenet.sharding import replicate, split_batch
-
-# What the host does to an image; networks of an ensemble have it in common.
-_HOST_KEYS = ("image_size", "resize", "stretch", "interpolation")
 
 # Crops of an image in one forward pass; the others follow, and need not fit into memory with them.
 CROPS_AT_ONCE = {1: 1, 10: 10, 144: 12}
@@ -62,7 +60,7 @@ class Evaluator:
         """
         data = members[0].data
         for member in members[1:]:
-            for key in _HOST_KEYS:
+            for key in HOST_PREPROCESSING:
                 if member.data[key] != data[key]:
                     raise UserError(
                         "The networks of an ensemble see the same crops, but their config.data."

@@ -215,23 +215,17 @@ def compare(one: tuple[str, Summary], other: tuple[str, Summary]) -> str:
     Args:
       one, other: name and summary.
     """
+    integer, mebibytes = "{:,}".format, lambda value: f"{value / 2**20:.1f} MiB"
     rows = [["", one[0], other[0], "ratio"]]
-    for what, cell in {
-        "params": lambda value: f"{value:,}",
-        "multiply_adds": lambda value: f"{value:,}",
-        "activation_bytes": lambda value: f"{value / 2**20:.1f} MiB",
-    }.items():
-        a, b = (getattr(each, what) for _, each in (one, other))
+    for figure, name, cell in (
+        ("params", "parameters", integer),
+        ("multiply_adds", "multiply-adds an image", integer),
+        ("activation_bytes", "activations an image, float32", mebibytes),
+    ):
+        a, b = (getattr(each, figure) for _, each in (one, other))
         ratio = f"1/{b / a:.1f}" if a <= b else f"{a / b:.1f}"
-        rows.append([_COMPARED[what], cell(a), cell(b), ratio])
+        rows.append([name, cell(a), cell(b), ratio])
     return "\n".join(_table(rows))
-
-
-_COMPARED = {
-    "params": "parameters",
-    "multiply_adds": "multiply-adds an image",
-    "activation_bytes": "activations an image, float32",
-}
 
 
 def _row_name(path: tuple[str, ...]) -> str:

@@ -1,13 +1,13 @@
 """A published file of weights, fetched once into a cache and held to its digest."""
 
 import dataclasses
-import hashlib
 import pathlib
 import sys
 
 import pooch
 import requests
 
+from flax_googlenet.checkpoints import sha256
 from flax_googlenet.errors import UserError
 
 
@@ -67,9 +67,3 @@ def check_digest(path: pathlib.Path, published: Published) -> None:
             f"{path} is not the file that {published.address} was: its SHA-256 begins with "
             f"{found[: len(published.sha256)]}, not {published.sha256}; nothing was taken from it."
         )
-
-
-def sha256(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from flax_googlenet.classifier import Classifier
 from flax_googlenet.config import resolve, to_json_dict
-from flax_googlenet.data import augmentation
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.pretrained import layout, onnx_graph, safetensors, torchvision
 
@@ -120,9 +119,8 @@ def inference(classifier: Classifier) -> Callable[[jax.Array], dict[str, jax.Arr
     """The function that `write_stablehlo` writes."""
 
     def forward(images: jax.Array) -> dict[str, jax.Array]:
-        normalized = augmentation.normalize(images, classifier.config.data)
-        outputs: Any = classifier.model.apply(classifier.variables, normalized)
-        return {"logits": outputs["logits"], "probabilities": jax.nn.softmax(outputs["logits"])}
+        logits = classifier.logits(classifier.variables, images)["logits"]
+        return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
 
     return forward
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flax_googlenet import checkpoints
+from flax_googlenet.classifier import metadata
 from flax_googlenet.config import DEFAULTS, resolve, to_json_dict
 from flax_googlenet.data.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError, did_you_mean
@@ -43,12 +44,14 @@ class Imported:
       params: number of parameters at inference.
       missing: tensors that the file lacked; they are as freshly initialised.
       unused: tensors of the file that have no place in the network.
+      metadata: see `classifier.metadata`.
     """
 
     checkpoint: str
     params: int
     missing: tuple[str, ...]
     unused: tuple[str, ...]
+    metadata: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +123,11 @@ def import_weights(
         for path_, leaf in layout.leaves(variables)
         if path_[0] == "params" and not path_[1].startswith("aux_")
     )
-    return Imported(checkpoint, params, tuple(missing), tuple(unused))
+    return Imported(checkpoint, params, tuple(missing), tuple(unused), metadata(config, origin))
 
 
 def _origin(source: str, file: pathlib.Path) -> dict[str, str]:
-    origin = {"source": source, "file": file.name, "sha256": download.sha256(file)}
+    origin = {"source": source, "file": file.name, "sha256": checkpoints.sha256(file)}
     published = PUBLISHED.get(source)
     if published and origin["sha256"].startswith(published.sha256):
         return {**origin, "address": published.address, "licence": published.licence}
@@ -158,13 +161,13 @@ def _read_onnx(file: pathlib.Path) -> _File:
 
 
 def _read_safetensors(file: pathlib.Path) -> _File:
-    tensors, metadata = safetensors.read(file)
-    if "config" not in metadata:
+    tensors, described = safetensors.read(file)
+    if "config" not in described:
         raise UserError(
             f"{file} was not written by launch.export; for torchvision's weights use --source=torchvision."
         )
     return _File(
-        tensors, safetensors.name_of, metadata["config"], metadata["class_names"], metadata["origin"]
+        tensors, safetensors.name_of, described["config"], described["class_names"], described["origin"]
     )
 
 

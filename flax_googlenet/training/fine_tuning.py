@@ -9,6 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding
 
 from flax_googlenet import checkpoints
+from flax_googlenet.config import PREPROCESSING
 from flax_googlenet.errors import UserError
 from flax_googlenet.models.googlenet import AUXILIARY_HEADS
 from flax_googlenet.training.state import TrainState
@@ -16,11 +17,8 @@ from flax_googlenet.training.state import TrainState
 AUX_HEADS = tuple(AUXILIARY_HEADS.values())
 LAST_LAYERS = ("head", *(f"{head}/head" for head in AUX_HEADS))
 
-# What a run does not take over from the network, and what it does from the data.
+# What a run does not take over from the network.
 _OWN_MODEL_KEYS = frozenset({"num_classes", "dtype", "initializer", "initial_bias"})
-_INHERITED_DATA_KEYS = frozenset(
-    {"image_size", "resize", "stretch", "interpolation", "mean", "std", "channel_order"}
-)
 
 
 def inherited(init_from: str, workdir: str = "") -> dict[str, Any]:
@@ -38,7 +36,7 @@ def inherited(init_from: str, workdir: str = "") -> dict[str, Any]:
     config = checkpoints.describe(own or checkpoints.find(init_from)).config
     return {
         "model": {key: value for key, value in config["model"].items() if key not in _OWN_MODEL_KEYS},
-        "data": {key: value for key, value in config["data"].items() if key in _INHERITED_DATA_KEYS},
+        "data": {key: value for key, value in config["data"].items() if key in PREPROCESSING},
     }
 
 

@@ -123,12 +123,12 @@ class _Run:
         self.make_state = jax.jit(
             lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh)
         )
-        like = jax.eval_shape(self.make_state)
-        check_patterns(config.optimizer, like.params)
+        self.like = jax.eval_shape(self.make_state)
+        check_patterns(config.optimizer, self.like.params)
         self.origin = recorded.origin if recorded else {}
         self.start: Start | None = None
         if config.init_from and not recorded:
-            self.start = read_start(config.init_from, like.params, like.batch_stats)
+            self.start = read_start(config.init_from, self.like.params, self.like.batch_stats)
             self.origin = self.start.origin
         # Only now that nothing is wrong with what was asked does anything touch the disk.
         self.checkpoints = _open_checkpoints(config, root)
@@ -143,8 +143,7 @@ class _Run:
         if latest is None:
             state = self.make_state()
             return 0, with_weights(state, self.start, everywhere) if self.start else state
-        like = jax.eval_shape(self.make_state)
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), like)
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), self.like)
         weights, rest = self.checkpoints.restore(latest, weights=like.weights(), optimizer=like.optimizer())
         return latest, TrainState(**weights, **rest)
 
