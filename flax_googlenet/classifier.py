@@ -15,7 +15,7 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING, resolve
-from flax_googlenet.data import augmentation, decoding
+from flax_googlenet.data import augmentation, decoding, preprocessing
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import Network, build_model
 
@@ -86,7 +86,7 @@ class Classifier:
         results: list[dict[str, np.ndarray]] = []
         for start in range(0, len(images), batch_size):
             pixels = [
-                decoding.prepare(_pixels(image), self.config.data)
+                preprocessing.prepare(_pixels(image), self.config.data)
                 for image in images[start : start + batch_size]
             ]
             missing = batch_size - len(pixels)  # padded: one shape, one compilation

@@ -55,10 +55,12 @@ DEFAULTS: dict[str, Any] = {
         "stretch": False,  # make both sides `resize` pixels long, whatever the aspect
         "interpolation": "area",  # area | linear (OpenCV's) | antialias (Pillow's bilinear)
         "train_crop": "random_resized",  # random_resized | center
+        "train_interpolation": "linear",  # of those crops; also nearest, cubic, or random as in the paper
         "mirror": True,  # flip a random half of the training images
         "mean": (123.675, 116.28, 103.53),  # of red, green, blue, in 0-255
         "std": (58.395, 57.12, 57.375),
         "channel_order": "rgb",  # rgb | bgr: as the network gets them
+        "on_error": "raise",  # at an image that cannot be decoded; skip: another takes its place
         "workers": 0,  # threads that decode; 0: one a core
         "prefetch": 4,  # batches decoded ahead
     },
@@ -124,6 +126,8 @@ _CHOICES: dict[str, tuple[str | int, ...]] = {
     "model.initializer": ("xavier", "he"),
     "data.train_crop": ("random_resized", "center"),
     "data.interpolation": ("area", "linear", "antialias"),
+    "data.train_interpolation": ("linear", "area", "antialias", "nearest", "cubic", "random"),
+    "data.on_error": ("raise", "skip"),
     "data.channel_order": ("rgb", "bgr"),
     "data.source": ("image_folder", "mnist_sample"),
     "schedule.name": ("polynomial", "step", "cosine", "constant"),

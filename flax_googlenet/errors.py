@@ -12,6 +12,10 @@ class UserError(Exception):
     """
 
 
+class BrokenImageError(UserError):
+    """An image that cannot be read or decoded: what `config.data.on_error` is about."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 

@@ -9,21 +9,29 @@ import dataclasses
 import functools
 import itertools
 import os
+import sys
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import numpy as np
+import tqdm
 from jax.sharding import NamedSharding
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data import crops, decoding
-from flax_googlenet.data.sources import Source
+from flax_googlenet.data import crops, decoding, preprocessing
+from flax_googlenet.data.sources import Example, Source
+from flax_googlenet.errors import BrokenImageError
 
 Batch = dict[str, np.ndarray]
 
 # Streams of the random generator: what its numbers are for.
-_SHUFFLE, _CROP = 0, 1
+_SHUFFLE, _CROP, _SUBSTITUTE = 0, 1, 2
+
+# Broken images in a row before something else must be wrong.
+ATTEMPTS = 10
+
+ON_DEVICE = 2  # batches that are put on the devices before they are asked for
 
 
 def raw_random(seed: int, stream: int, epoch: int, index: int, count: int) -> np.ndarray:
@@ -48,14 +56,14 @@ def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
 
 
 def crop_uniforms(seed: int, epoch: int, index: int) -> np.ndarray:
-    """The 40 numbers in [0, 1) that decide the crop of example `index` in `epoch`."""
-    return (raw_random(seed, _CROP, epoch, index, 40) >> np.uint64(11)) * 2.0**-53
+    """The numbers in [0, 1) that decide the crop of example `index` in `epoch`."""
+    raw = raw_random(seed, _CROP, epoch, index, preprocessing.UNIFORMS)
+    return (raw >> np.uint64(11)) * 2.0**-53
 
 
-def read(source: Source, index: int) -> tuple[np.ndarray, int]:
-    """Pixels of an example, decoded, and its label."""
-    example = source[index]
-    return decoding.decode(example.encoded, example.name), example.label
+def substitute(seed: int, epoch: int, index: int, attempt: int, length: int) -> int:
+    """Index of the example that takes the place of a broken one; another one at each attempt."""
+    return int(raw_random(seed, _SUBSTITUTE, epoch, index, attempt)[-1] % np.uint64(length))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +71,9 @@ class TrainBatches:
     """Endless shuffled batches of "image", uint8 [batch, size, size, 3], and "label", int32.
 
     Epochs follow each other without a gap: a batch may hold the end of one and the
-    beginning of the next, so that none drops its remainder.
+    beginning of the next, so that none drops its remainder. Where `data.on_error` is
+    "skip", there is also "bad", bool [batch]: in which rows another example took the
+    place of one that is broken.
     """
 
     source: Source
@@ -71,24 +81,42 @@ class TrainBatches:
     seed: int
     batch_size: int
 
-    def rows(self, step: int, start: int, stop: int) -> Batch:
-        """Rows `start` to `stop` of the global batch at `step`."""
-        first = step * self.batch_size
-        images, labels = [], []
-        for position in range(first + start, first + stop):
-            epoch, place = divmod(position, len(self.source))
+    def empty(self, count: int) -> Batch:
+        """Memory for so many rows."""
+        size = self.data.image_size
+        batch = {"image": np.zeros((count, size, size, 3), np.uint8), "label": np.zeros(count, np.int32)}
+        return _with_bad(batch, self.data, count)
+
+    def fill(self, batch: Batch, step: int, start: int) -> None:
+        """Write the global batch at `step`, from its row `start` on, into all rows of `batch`."""
+        first = step * self.batch_size + start
+        for row, image in enumerate(batch["image"]):
+            epoch, place = divmod(first + row, len(self.source))
             index = int(permutation(self.seed, epoch, len(self.source))[place])
-            pixels, label = read(self.source, index)
-            images.append(decoding.prepare(pixels, self.data, crop_uniforms(self.seed, epoch, index)))
-            labels.append(label)
-        return {"image": np.stack(images), "label": np.asarray(labels, np.int32)}
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    batch["label"][row] = self._read(epoch, index, image)
+                    break
+                except BrokenImageError as error:
+                    if self.data.on_error == "raise" or attempt == ATTEMPTS:
+                        raise
+                    _announce(f"{error} Another image takes its place.")
+                    batch["bad"][row] = True
+                    index = substitute(self.seed, epoch, index, attempt, len(self.source))
+
+    def _read(self, epoch: int, index: int, image: np.ndarray) -> int:
+        example = read(self.source, index)
+        uniforms = crop_uniforms(self.seed, epoch, index)
+        preprocessing.prepare_to_train(example.encoded, example.name, self.data, uniforms, image)
+        return example.label
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationBatches:
     """Every example once, in order, as `crops.prepare` gives it; the last batch is padded.
 
-    "mask", bool [batch], is false for the padding.
+    "mask", bool [batch], is false for the padding; and, where `data.on_error` is "skip",
+    for the images that are broken, which "bad" counts.
     """
 
     source: Source
@@ -101,21 +129,39 @@ class EvaluationBatches:
         """Number of batches that hold the whole source."""
         return -(-len(self.source) // self.batch_size)
 
-    def rows(self, step: int, start: int, stop: int) -> Batch:
-        """Rows `start` to `stop` of batch `step`."""
-        count = stop - start
-        batch: Batch = {"label": np.zeros(count, np.int32), "mask": np.zeros(count, bool)}
+    def empty(self, count: int) -> Batch:
+        """Memory for so many rows."""
+        batch = {"label": np.zeros(count, np.int32), "mask": np.zeros(count, bool)}
         for name, shape in crops.shapes(self.data, self.crops).items():
             batch[name] = np.zeros((count, *shape), np.uint8)
-        for row in range(count):
-            index = step * self.batch_size + start + row
-            if index >= len(self.source):
-                break
-            pixels, batch["label"][row] = read(self.source, index)
+        return _with_bad(batch, self.data, count)
+
+    def fill(self, batch: Batch, step: int, start: int) -> None:
+        """Write batch `step`, from its row `start` on, into all rows of `batch`."""
+        first = step * self.batch_size + start
+        for row in range(min(len(batch["mask"]), len(self.source) - first)):
+            try:
+                example = read(self.source, first + row)
+                pixels = decoding.decode(example.encoded, example.name)
+            except BrokenImageError as error:
+                if self.data.on_error == "raise":
+                    raise
+                _announce(f"{error} It is not evaluated.")
+                batch["bad"][row] = True
+                continue
             for name, array in crops.prepare(pixels, self.data, self.crops).items():
                 batch[name][row] = array
-            batch["mask"][row] = True
-        return batch
+            batch["label"][row], batch["mask"][row] = example.label, True
+
+
+def _with_bad(batch: Batch, data: FrozenConfigDict, count: int) -> Batch:
+    return {**batch, "bad": np.zeros(count, bool)} if data.on_error == "skip" else batch
+
+
+@functools.cache
+def _announce(sentence: str) -> None:
+    """Say it once, however many epochs come across it."""
+    tqdm.tqdm.write(f"warning: {sentence}", file=sys.stderr)
 
 
 def local_rows(sharding: NamedSharding, batch_size: int) -> tuple[int, int]:
@@ -123,6 +169,19 @@ def local_rows(sharding: NamedSharding, batch_size: int) -> tuple[int, int]:
     held = sharding.addressable_devices_indices_map((batch_size,)).values()
     slices = [index[0].indices(batch_size) for index in held if index is not None]
     return min(start for start, _, _ in slices), max(stop for _, stop, _ in slices)
+
+
+def read(source: Source, index: int) -> Example:
+    """An example of a source.
+
+    Raises:
+      BrokenImageError: its file cannot be read.
+    """
+    try:
+        return source[index]
+    except OSError as error:
+        name = error.filename or f"Example {index}"
+        raise BrokenImageError(f"{name} cannot be read: {error.strerror or error}; restore it.") from error
 
 
 def to_devices(
@@ -140,28 +199,45 @@ def to_devices(
     """
     first, last = local_rows(sharding, batches.batch_size)
     workers = batches.data.workers or os.cpu_count() or 1
-    edges = np.linspace(first, last, min(workers, last - first) + 1).astype(int).tolist()
+    edges = np.linspace(0, last - first, min(workers, last - first) + 1).astype(int).tolist()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    ahead: collections.deque[list[Future[Batch]]] = collections.deque()
+    ahead: collections.deque[tuple[Batch, list[Future[None]]]] = collections.deque()
+    ready: collections.deque[dict[str, jax.Array]] = collections.deque()
 
-    def collect() -> dict[str, jax.Array]:
-        parts = [part.result() for part in ahead.popleft()]
-        rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return {
-            name: jax.make_array_from_process_local_data(
-                sharding, array, (batches.batch_size, *array.shape[1:])
+    def submit(step: int) -> None:
+        batch = batches.empty(last - first)
+        parts = [
+            pool.submit(
+                batches.fill, {name: array[start:stop] for name, array in batch.items()}, step, first + start
             )
-            for name, array in rows.items()
-        }
+            for start, stop in itertools.pairwise(edges)
+        ]
+        ahead.append((batch, parts))
+
+    def put() -> None:
+        batch, parts = ahead.popleft()
+        for part in parts:
+            part.result()
+        ready.append(
+            {
+                name: jax.make_array_from_process_local_data(
+                    sharding, array, (batches.batch_size, *array.shape[1:])
+                )
+                for name, array in batch.items()
+            }
+        )
+
+    def next_batch() -> dict[str, jax.Array]:
+        while ahead and (not ready or (len(ready) < ON_DEVICE and all(part.done() for part in ahead[0][1]))):
+            put()
+        return ready.popleft()
 
     try:
         for step in steps:
-            ahead.append(
-                [pool.submit(batches.rows, step, start, stop) for start, stop in itertools.pairwise(edges)]
-            )
-            if len(ahead) > batches.data.prefetch:
-                yield collect()
-        while ahead:
-            yield collect()
+            submit(step)
+            if len(ahead) + len(ready) > batches.data.prefetch:
+                yield next_batch()
+        while ahead or ready:
+            yield next_batch()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data import decoding
+from flax_googlenet.data import preprocessing
 
 NUMBERS = (1, 10, 144)
 PAPER_IMAGE_SIZE = 224
@@ -49,10 +49,10 @@ def prepare(image: np.ndarray, data: FrozenConfigDict, crops: int) -> dict[str, 
       an upright image).
     """
     if crops == 1:
-        return {"image": decoding.prepare(image, data)}
+        return {"image": preprocessing.prepare(image, data)}
     found = {}
     for side in scales(data, crops):
-        scaled = decoding.scale(image, side, stretch=data.stretch, interpolation=data.interpolation)
+        scaled = preprocessing.scale(image, side, stretch=data.stretch, interpolation=data.interpolation)
         height, width = scaled.shape[:2]
         places = (0.0, 0.5, 1.0) if crops == 144 else (0.5,)
         corners = [(round((height - side) * place), round((width - side) * place)) for place in places]

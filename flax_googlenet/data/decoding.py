@@ -1,133 +1,112 @@
-"""Encoded bytes to uint8 pixels of the network's size, on the host."""
+"""Encoded bytes to uint8 pixels, on the host, whatever the format and the state of the file."""
 
-import math
+import io
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import PIL.Image
-from ml_collections import FrozenConfigDict
 
-from flax_googlenet.errors import UserError
+from flax_googlenet.data import jpeg
+from flax_googlenet.data.jpeg import Box
+from flax_googlenet.errors import BrokenImageError
 
 # Images are decoded in parallel by the caller; OpenCV's own threads would compete.
 cv2.setNumThreads(1)
+
+# Pillow's, above which it warns. The largest image of ImageNet has 61 million.
+MAX_PIXELS = 89_478_485
 
 
 def decode(encoded: bytes, name: str) -> np.ndarray:
     """Decode an image file of any common format, rotated as its EXIF data says.
 
+    Grey becomes three channels, CMYK becomes RGB, 16 bits become 8, and transparency is left out.
+
     Args:
-      encoded: the file's bytes.
+      encoded: the file's bytes; what it is called does not matter.
       name: what to call it in an error.
 
     Returns:
       uint8 [height, width, 3], red first.
 
     Raises:
-      UserError: the bytes are not an image.
+      BrokenImageError: the bytes are not an image, not all of one, or one that is refused
+        for its size before anything is allocated.
     """
-    image = None
-    if encoded:
-        try:
-            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:  # a header that promises more pixels than are sane
-            image = None
+    if (header := jpeg.read_header(encoded)) is not None:
+        _check_pixels(header.height, header.width, name)
+        image = jpeg.decode(encoded, header)
+        if image is not None:
+            return image
+    return _decode_any(encoded, name)
+
+
+def decode_box(
+    encoded: bytes, name: str, choose: Callable[[int, int], Box], *, at_least: int = 0
+) -> np.ndarray:
+    """Decode a part of an image.
+
+    Args:
+      encoded, name: as in `decode`.
+      choose: the part, from the height and width of the image.
+      at_least: pixels that either side of the result must have, where the part has them. A
+        part of a JPEG that is 2, 4 or 8 times as large is decoded at 1/2, 1/4 or 1/8 of
+        its size, each pixel being the mean of those it stands for; 0: in full.
+
+    Returns:
+      uint8 [height, width, 3], red first.
+
+    Raises:
+      BrokenImageError: as in `decode`.
+    """
+    if (header := jpeg.read_header(encoded)) is not None:
+        _check_pixels(header.height, header.width, name)
+        box = choose(header.height, header.width)
+        scale = next((each for each in jpeg.SCALES if at_least and min(box[2:]) >= each * at_least), 1)
+        if scale == 1:
+            part = jpeg.decode_box(encoded, header, box)
+            if part is not None:
+                return part
+        elif (smaller := jpeg.decode(encoded, header, scale)) is not None:
+            return cut(smaller, Box(*(each // scale for each in box)))
+    image = _decode_any(encoded, name)
+    return cut(image, choose(*image.shape[:2]))
+
+
+def cut(image: np.ndarray, box: Box) -> np.ndarray:
+    """The part of an image, without copying it."""
+    return image[box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def _decode_any(encoded: bytes, name: str) -> np.ndarray:
+    try:
+        with PIL.Image.open(io.BytesIO(encoded)) as header:
+            width, height = header.size
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise _too_large(name) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _broken(encoded, name) from error
+    _check_pixels(height, width, name)
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise _broken(encoded, name) from error
     if image is None:
-        raise UserError(f"{name} is not an image that can be decoded; remove it or replace it.")
+        raise _broken(encoded, name)
     return image
 
 
-def resize(image: np.ndarray, height: int, width: int, interpolation: str = "area") -> np.ndarray:
-    """Resize.
-
-    Args:
-      image: uint8 [height, width, 3].
-      height, width: wanted.
-      interpolation: "area", by area averaging when shrinking and linearly when growing;
-        "linear", OpenCV's, as Caffe resizes: 2x2 pixels whatever the scale;
-        "antialias", Pillow's bilinear filter, wider when shrinking, as torchvision resizes.
-    """
-    if image.shape[:2] == (height, width):
-        return image
-    if interpolation == "antialias":
-        resized = PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.BILINEAR)
-        return np.asarray(resized)
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    by_area = shrinks and interpolation == "area"
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if by_area else cv2.INTER_LINEAR)
+def _check_pixels(height: int, width: int, name: str) -> None:
+    if height * width > MAX_PIXELS:
+        raise _too_large(name)
 
 
-def scale(
-    image: np.ndarray, shorter_side: int, *, stretch: bool = False, interpolation: str = "area"
-) -> np.ndarray:
-    """Scale the shorter side to `shorter_side`, and the longer with it, rounded down as torchvision does.
-
-    Args:
-      image: uint8 [height, width, 3].
-      shorter_side: in pixels.
-      stretch: scale both sides to `shorter_side`.
-      interpolation: see `resize`.
-    """
-    height, width = image.shape[:2]
-    shortest = min(height, width)
-    if stretch:
-        height = width = shorter_side
-    else:
-        height, width = shorter_side * height // shortest, shorter_side * width // shortest
-    return resize(image, height, width, interpolation)
+def _too_large(name: str) -> BrokenImageError:
+    limit = f"{MAX_PIXELS / 1e6:.0f} million"
+    return BrokenImageError(f"{name} has more than {limit} pixels; replace it by a smaller copy.")
 
 
-def center_crop(
-    image: np.ndarray, shorter_side: int, size: int, *, stretch: bool = False, interpolation: str = "area"
-) -> np.ndarray:
-    """Scale the shorter side to `shorter_side`, or `size` if that is more, and cut the centre.
-
-    The edges are rounded as torchvision rounds them.
-    """
-    scaled = scale(image, max(shorter_side, size), stretch=stretch, interpolation=interpolation)
-    height, width = scaled.shape[:2]
-    top, left = round((height - size) / 2), round((width - size) / 2)
-    return scaled[top : top + size, left : left + size]
-
-
-def random_resized_box(height: int, width: int, uniforms: np.ndarray) -> tuple[int, int, int, int]:
-    """The paper's training crop: 8-100 % of the area, aspect ratio 3/4 to 4/3 (section 6).
-
-    Ten proposals; should none fit, the largest central crop of a permitted aspect.
-
-    Args:
-      height, width: of the image.
-      uniforms: 40 numbers in [0, 1), four a proposal.
-
-    Returns:
-      top, left, height, width of the crop.
-    """
-    for area_u, aspect_u, top_u, left_u in np.asarray(uniforms).reshape(10, 4):
-        area = height * width * (0.08 + 0.92 * area_u)
-        aspect = math.exp((2 * aspect_u - 1) * math.log(4 / 3))
-        crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < crop_width <= width and 0 < crop_height <= height:
-            top = int(top_u * (height - crop_height + 1))
-            left = int(left_u * (width - crop_width + 1))
-            return top, left, crop_height, crop_width
-    crop_width = min(width, max(1, round(height * 4 / 3)))
-    crop_height = min(height, max(1, round(width * 4 / 3)))
-    return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
-
-
-def prepare(image: np.ndarray, data: FrozenConfigDict, uniforms: np.ndarray | None = None) -> np.ndarray:
-    """Crop and resize to `config.data.image_size`.
-
-    Args:
-      image: uint8 [height, width, 3].
-      data: the section `data` of a config.
-      uniforms: 40 numbers in [0, 1) for a training image, None for evaluation.
-
-    Returns:
-      uint8 [image_size, image_size, 3].
-    """
-    size = data.image_size
-    if uniforms is None or data.train_crop == "center":
-        return center_crop(image, data.resize, size, stretch=data.stretch, interpolation=data.interpolation)
-    top, left, height, width = random_resized_box(image.shape[0], image.shape[1], uniforms)
-    return resize(image[top : top + height, left : left + width], size, size, data.interpolation)
+def _broken(encoded: bytes, name: str) -> BrokenImageError:
+    what = "is not an image that can be decoded" if encoded else "is empty"
+    return BrokenImageError(f"{name} {what}; remove it or replace it.")

@@ -106,6 +106,8 @@ class Evaluator:
                 elif detailed:
                     own_sums |= metrics.details(logits, batch["label"], batch["mask"])
                 sums |= {name + suffix: value for name, value in own_sums.items()}
+            if "bad" in batch:
+                sums["bad_images"] = batch["bad"].sum()
             return sums
 
         self._everywhere = replicate(mesh)
@@ -121,7 +123,8 @@ class Evaluator:
 
         Returns:
           "top1" and "top5" as shares, "loss" as the mean cross-entropy in nats, and
-          "num_examples"; of an auxiliary head "top1_HEAD" and so on. If detailed also "ece",
+          "num_examples"; where broken images are skipped "bad_images", which the shares leave
+          out; of an auxiliary head "top1_HEAD" and so on. If detailed also "ece",
           the expected calibration error; "class_accuracy" and "class_examples", lists by
           class; and, of few classes, "confusion", rows of counts by true class.
         """
@@ -129,10 +132,13 @@ class Evaluator:
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
         found = jax.device_get([self._step(all_variables, batch) for batch in batches])
         total = {name: _exact_sum([each[name] for each in found]) for name in found[0]}
-        count = int(total.pop("num_examples"))
-        assert count == len(self._batches.source), "an example was lost or counted twice"
+        counts = {name: int(total.pop(name)) for name in ("num_examples", "bad_images") if name in total}
+        assert sum(counts.values()) == len(self._batches.source), "an example was lost or counted twice"
+        count = counts["num_examples"]
+        if not count:
+            raise UserError("There is no image left to evaluate: each is broken; check config.data.")
         scalars = {name: float(value) / count for name, value in total.items() if np.ndim(value) == 0}
-        return {**scalars, "num_examples": count, **metrics.summarize_details(total)}
+        return {**scalars, **counts, **metrics.summarize_details(total)}
 
 
 def average_probabilities(logits: jax.Array) -> jax.Array:

@@ -46,7 +46,8 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
 
     Returns:
       "step"; "top1", "top5" and "loss" of the last evaluation; "images_per_second", of
-      training alone; and "checkpoint", the directory of the last one.
+      training alone; "checkpoint", the directory of the last one; and, where broken images
+      are skipped, "bad_images", how often another had to take the place of one.
 
     Raises:
       UserError: the config, the data or the workdir cannot be used, or the loss is no
@@ -182,9 +183,10 @@ class _Run:
             pending.append(metrics)
             reporter.advance()
 
-            reports = self.is_time(step, self.log_every)
             evaluates = self.is_time(step, self.evaluate_every)
             saves = self.is_time(step, self.save_every)
+            # Reported before it is saved, or the steps since the last report would be lost to a resumed run.
+            reports = saves or self.is_time(step, self.log_every)
             compiles = step == first + 1
             if not (reports or evaluates or saves or compiles):
                 continue
@@ -194,6 +196,8 @@ class _Run:
                 check_finite(name, [each[name] for each in fetched], step - len(fetched) + 1, self.last_good)
             if reports:
                 means = {name: float(np.mean([each[name] for each in fetched])) for name in fetched[0]}
+                if "bad_images" in means:
+                    means["bad_images"] = int(sum(each["bad_images"] for each in fetched))
                 reporter.train(step, means, self.clock.lap(), config.batch_size)
                 for warning in stuck.warnings(step, means):
                     reporter.say(warning)
@@ -222,6 +226,9 @@ class _Run:
 
     def result(self, step: int, figures: dict[str, Any]) -> Result:
         chosen = {name: figures[name] for name in ("top1", "top5", "loss")}
+        if self.config.data.on_error == "skip":
+            met = sum(each.get("train/bad_images", 0) for each in read_metrics(self.root))
+            chosen |= {"bad_images": int(met)}
         return {"step": step, **chosen, "images_per_second": round(self.clock.overall().images_per_second, 1)}
 
     def draw_curves(self, result: Result) -> None:

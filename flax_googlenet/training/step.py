@@ -44,7 +44,8 @@ def make_train_step(
     Returns:
       A function of the state, which it consumes, and a batch of "image" (uint8) and
       "label", split over `mesh`. It returns the next state and scalars: "loss",
-      "loss_HEAD" for each head, "gradient_norm" before clipping, and "learning_rate".
+      "loss_HEAD" for each head, "gradient_norm" before clipping, "learning_rate", and, where
+      broken images are skipped, "bad_images", their number.
       What `config.optimizer.freeze` matches stays as it is to the bit, the running
       statistics of frozen normalisations too.
     """
@@ -108,6 +109,8 @@ def make_train_step(
         averaged = average(config.averaging, state.averaged_params, params, state.step - averaging_start)
         params = keep_frozen(state.params, params, freeze)
         averaged = keep_frozen(state.averaged_params, averaged, freeze)
+        if "bad" in batch:
+            metrics["bad_images"] = batch["bad"].sum()
         metrics["gradient_norm"] = optax.tree.norm(gradient)
         metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
         return TrainState(state.step + 1, params, batch_stats, opt_state, averaged), metrics

@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Collection
 
 import cv2
 import jax
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from flax_googlenet.config import resolve
 from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices
 from flax_googlenet.data.batches import crop_uniforms, permutation, raw_random
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import BrokenImageError, UserError
 from flax_googlenet.sharding import data_mesh, split_batch
 
 
@@ -35,8 +36,14 @@ def data(**options):
     return resolve({"data": {"image_size": 4, "resize": 4, "train_crop": "center", **options}}).data
 
 
+def rows(batches: TrainBatches | EvaluationBatches, step: int, start: int = 0, stop: int = 8):
+    batch = batches.empty(stop - start)
+    batches.fill(batch, step, start)
+    return batch
+
+
 def labels(batches: TrainBatches, step: int) -> list[int]:
-    return batches.rows(step, 0, batches.batch_size)["label"].tolist()
+    return rows(batches, step, 0, batches.batch_size)["label"].tolist()
 
 
 def test_random_numbers_never_change():
@@ -68,9 +75,9 @@ def test_a_batch_depends_on_seed_and_step_only():
 @pytest.mark.parametrize("hosts", [1, 2, 4])
 def test_hosts_read_parts_of_the_same_batch(hosts):
     batches = TrainBatches(Numbered(10), data(), seed=3, batch_size=8)
-    whole = batches.rows(5, 0, 8)
+    whole = rows(batches, 5, 0, 8)
     share = 8 // hosts
-    parts = [batches.rows(5, host * share, (host + 1) * share) for host in range(hosts)]
+    parts = [rows(batches, 5, host * share, (host + 1) * share) for host in range(hosts)]
     for name, value in whole.items():
         np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value)
 
@@ -82,7 +89,7 @@ def test_devices_and_workers_do_not_matter(devices, workers):
     sharding = split_batch(data_mesh(jax.devices()[:devices]))
     for step, batch in zip(range(2, 6), to_devices(batches, range(2, 6), sharding), strict=True):
         assert batch["image"].sharding == sharding
-        expected = batches.rows(step, 0, 8)
+        expected = rows(batches, step, 0, 8)
         for name, value in expected.items():
             np.testing.assert_array_equal(batch[name], value)
 
@@ -92,7 +99,7 @@ def test_evaluation_sees_each_example_once_for_every_remainder(length):
     batches = EvaluationBatches(Numbered(length), data(), batch_size=8)
     found = []
     for step in range(batches.steps):
-        batch = batches.rows(step, 0, 8)
+        batch = rows(batches, step, 0, 8)
         assert batch["image"].shape == (8, 4, 4, 3)
         assert (batch["image"][..., 0].max((1, 2))[batch["mask"]] == batch["label"][batch["mask"]]).all()
         found += batch["label"][batch["mask"]].tolist()
@@ -103,6 +110,72 @@ def test_a_broken_image_reaches_the_reader_by_name():
     batches = TrainBatches(Numbered(10, broken=6), data(), seed=0, batch_size=8)
     with pytest.raises(UserError, match="image 6 is not an image"):
         list(to_devices(batches, range(3), split_batch(data_mesh(jax.devices()[:1]))))
+
+
+class Broken(Numbered):
+    """Some of its images cannot be decoded, and one cannot be read."""
+
+    def __init__(self, length: int, broken: Collection[int], unreadable: int | None = None) -> None:
+        super().__init__(length)
+        self._all_broken, self._unreadable = broken, unreadable
+
+    def __getitem__(self, index: int) -> Example:
+        if index == self._unreadable:
+            raise FileNotFoundError(2, "No such file or directory", f"image {index}")
+        if index in self._all_broken:
+            return Example(b"", index, f"image {index}")
+        return super().__getitem__(index)
+
+
+def test_a_file_that_is_gone_is_named():
+    batches = TrainBatches(Broken(10, (), unreadable=4), data(), seed=0, batch_size=10)
+    with pytest.raises(BrokenImageError, match="image 4 cannot be read: No such file or directory"):
+        rows(batches, 0, 0, 10)
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4])
+def test_another_image_takes_the_place_of_a_broken_one(hosts, capfd):
+    source = Broken(40, (3, 5, 11, 30), unreadable=7)
+    batches = TrainBatches(source, data(on_error="skip"), seed=1, batch_size=40)
+    untouched = TrainBatches(Numbered(40), data(), seed=1, batch_size=40)
+    share = 40 // hosts
+    parts = [rows(batches, 2, host * share, (host + 1) * share) for host in range(hosts)]
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    expected = rows(untouched, 2, 0, 40)
+    bad = np.isin(expected["label"], (3, 5, 7, 11, 30))
+    np.testing.assert_array_equal(found["bad"], bad)
+    np.testing.assert_array_equal(found["label"][~bad], expected["label"][~bad])
+    assert (found["image"][:, 0, 0, 0] == found["label"]).all()
+    assert not {3, 5, 7, 11, 30} & set(found["label"].tolist())
+    # A golden value: a run must go on with the same images.
+    assert found["label"][bad].tolist() == SUBSTITUTES
+    said = capfd.readouterr().err
+    for index in (3, 5, 11, 30):
+        assert said.count(f"image {index} is empty; remove it or replace it. Another image takes") <= 1
+
+
+SUBSTITUTES = [4, 31, 15, 19, 39]
+
+
+def test_what_is_broken_altogether_is_refused():
+    batches = TrainBatches(Broken(10, range(10)), data(on_error="skip"), seed=0, batch_size=8)
+    with pytest.raises(BrokenImageError, match="is empty"):
+        rows(batches, 0)
+
+
+@pytest.mark.parametrize("broken", [(), (0,), (5, 9), (10,)])
+def test_evaluation_leaves_broken_images_out_and_counts_them(broken):
+    batches = EvaluationBatches(Broken(11, broken), data(on_error="skip"), batch_size=4)
+    found = [rows(batches, step, 0, 4) for step in range(batches.steps)]
+    seen = [label for batch in found for label in batch["label"][batch["mask"]].tolist()]
+    assert seen == [index for index in range(11) if index not in broken]
+    assert sum(int(batch["bad"].sum()) for batch in found) == len(broken)
+
+
+def test_evaluation_names_broken_images():
+    batches = EvaluationBatches(Broken(11, (6,)), data(), batch_size=4)
+    with pytest.raises(BrokenImageError, match="image 6 is empty"):
+        rows(batches, 1, 0, 4)
 
 
 def test_crops_differ_by_epoch_and_example():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data import crops, decoding
+from flax_googlenet.data import crops, preprocessing
 
 DATA = resolve({}).data
 
@@ -45,7 +45,7 @@ def test_the_144_crops_cover_what_the_paper_says(height, width):
         return  # thousands of pixels wide, which `coordinates` cannot number
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            decoding,
+            preprocessing,
             "scale",
             lambda image, side, **_: coordinates(
                 side * image.shape[0] // min(image.shape[:2]), side * image.shape[1] // min(image.shape[:2])
@@ -88,7 +88,7 @@ def test_ten_are_corners_and_centre_of_the_middle_square_and_their_mirrors(rng):
 def test_one_is_the_centre_crop(rng):
     image = rng.integers(0, 256, (300, 500, 3), dtype=np.uint8)
     found = crops.prepare(image, DATA, 1)
-    np.testing.assert_array_equal(found["image"], decoding.prepare(image, DATA))
+    np.testing.assert_array_equal(found["image"], preprocessing.prepare(image, DATA))
     assert crops.cut({"image": jnp.asarray(found["image"][None])}, 224, 1).shape == (1, 1, 224, 224, 3)
 
 

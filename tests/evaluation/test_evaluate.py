@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data import Example, augmentation, crops, decoding
+from flax_googlenet.data import Example, augmentation, crops, decoding, preprocessing
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.evaluation.evaluate import average_probabilities
@@ -108,7 +108,7 @@ def test_an_ensemble_averages_its_members(network):
     np.testing.assert_allclose(same["loss"], evaluate(network, 2, 8)["loss"], rtol=1e-6)
     found = evaluate(network, 2, 8, others=[(model, other, bgr)])
     source = Noise(COUNT)
-    images = np.stack([decoding.prepare(decoding.decode(each.encoded, ""), DATA) for each in source])
+    images = np.stack([preprocessing.prepare(decoding.decode(each.encoded, ""), DATA) for each in source])
     labels = np.array([each.label for each in source])
     mean = (
         jax.nn.softmax(forward(model, variables, augmentation.normalize(images, DATA)))

@@ -1,0 +1,102 @@
+"""Image files of every kind and in every state, made from a photograph that scikit-learn ships."""
+
+import functools
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import PIL.Image
+from sklearn.datasets import load_sample_image
+
+
+@functools.cache
+def photograph(height: int = 96, width: int = 128) -> PIL.Image.Image:
+    return PIL.Image.fromarray(load_sample_image("china.jpg")).resize((width, height))
+
+
+def encode(image: PIL.Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def rotated_by_exif() -> PIL.Image.Exif:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: turn clockwise
+    return exif
+
+
+def ycck() -> bytes:
+    """The same numbers that mean CMYK, said to be YCCK in Adobe's marker."""
+    encoded = bytearray(encode(photograph().convert("CMYK"), quality=95))
+    encoded[encoded.index(b"Adobe") + 11] = 2
+    return bytes(encoded)
+
+
+def sixteen_bit(mode: str) -> bytes:
+    pixels = np.asarray(photograph().convert(mode)).astype(np.uint16) * 257
+    return cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1])[1].tobytes()
+
+
+def huge_jpeg() -> bytes:
+    """A small file that says it has 30,000 x 30,000 pixels."""
+    encoded = bytearray(encode(photograph()))
+    at = encoded.index(b"\xff\xc0") + 5
+    encoded[at : at + 4] = struct.pack(">HH", 30000, 30000)
+    return bytes(encoded)
+
+
+def huge_png() -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+# Files that are images, whatever their name says, and how far from the photograph's their pixels may be.
+DECODABLE = {
+    "jpeg": (lambda: encode(photograph(), quality=95), "RGB", 4),
+    "progressive": (lambda: encode(photograph(), quality=95, progressive=True), "RGB", 4),
+    "a tail of zeros": (lambda: encode(photograph(), quality=95) + bytes(100), "RGB", 4),
+    "png": (lambda: encode(photograph(), "PNG"), "RGB", 0),
+    "webp": (lambda: encode(photograph(), "WEBP", quality=95), "RGB", 5),
+    "tiff": (lambda: encode(photograph(), "TIFF"), "RGB", 0),
+    "bmp": (lambda: encode(photograph(), "BMP"), "RGB", 0),
+    "gif": (lambda: encode(photograph(), "GIF"), "RGB", 8),
+    "cmyk": (lambda: encode(photograph().convert("CMYK"), quality=95), "RGB", 4),
+    "grey jpeg": (lambda: encode(photograph().convert("L"), quality=95), "L", 3),
+    "grey png": (lambda: encode(photograph().convert("L"), "PNG"), "L", 1),
+    "grey, 16 bits": (lambda: sixteen_bit("L"), "L", 1),
+    "16 bits": (lambda: sixteen_bit("RGB"), "RGB", 0),
+    "alpha": (lambda: encode(photograph().convert("RGBA"), "PNG"), "RGB", 0),
+    "grey and alpha": (lambda: encode(photograph().convert("LA"), "PNG"), "L", 1),
+    "palette": (lambda: encode(photograph().convert("P"), "PNG"), "RGB", 25),
+    "upright exif": (lambda: encode(photograph(), quality=95, exif=PIL.Image.Exif()), "RGB", 4),
+}
+
+# Files that are not, or not all of one.
+BROKEN = {
+    "empty": lambda: b"",
+    "text": lambda: b"not an image",
+    "start of a jpeg": lambda: b"\xff\xd8\xff\xe0",
+    "start of a png": lambda: b"\x89PNG\r\n\x1a\n",
+    "half a jpeg": lambda: encode(photograph())[: len(encode(photograph())) // 2],
+    "a jpeg without its end": lambda: encode(photograph())[:-2],
+    "half a progressive jpeg": lambda: encode(photograph(), progressive=True)[
+        : len(encode(photograph(), progressive=True)) // 2
+    ],
+    "half a png": lambda: encode(photograph(), "PNG")[:9000],
+    "half a webp": lambda: encode(photograph(), "WEBP")[:1000],
+    "30,000 x 30,000 jpeg": huge_jpeg,
+    "30,000 x 30,000 png": huge_png,
+}
