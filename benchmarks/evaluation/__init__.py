@@ -1,0 +1,1 @@
+"""Evaluation from JPEG files, beside the forward pass alone."""

@@ -1,0 +1,157 @@
+"""The loaders that are compared: each an endless iterator of batches of training crops.
+
+All read the same folder, shuffle it, draw crops of 8-100 % of the area and an aspect of 3/4 to 4/3, resize
+them to 224x224 and give uint8; each decodes and resizes as its own users have it.
+"""
+
+import pathlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import jax
+import numpy as np
+
+from flax_googlenet.config import resolve
+from flax_googlenet.data import TrainBatches, jpeg, open_source, to_devices
+from flax_googlenet.data.batches import crop_uniforms
+from flax_googlenet.data.preprocessing import random_resized_box
+from flax_googlenet.sharding import data_mesh, split_batch
+
+SIZE = 224
+AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
+
+Batches = Iterator[Any]  # trees of arrays whose first one has as many rows as there are images
+
+
+def ours(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
+    """This project's, to arrays on the device."""
+    data = resolve({"data": {"path": str(folder), "workers": workers}}).data
+    batches = TrainBatches(open_source(data, "train"), data, seed=0, batch_size=batch_size)
+    for batch in to_devices(batches, range(10**9), split_batch(data_mesh())):
+        yield batch["image"], batch["label"]
+
+
+def ours_whole(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
+    """This project's without the package nvimgcodec: files are decoded whole."""
+    jpeg.nvimgcodec = lambda: None
+    return ours(folder, batch_size, workers)
+
+
+def tf_data(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
+    """tf.data, as flax/examples/imagenet has it: decode_and_crop_jpeg, then a bilinear resize."""
+    import tensorflow as tf
+
+    files = sorted(map(str, folder.glob("train/*/*")))
+    names = sorted({pathlib.Path(file).parent.name for file in files})
+    labels = [names.index(pathlib.Path(file).parent.name) for file in files]
+
+    def load(file: Any, label: Any) -> Any:
+        encoded = tf.io.read_file(file)
+        begin, size, _ = tf.image.sample_distorted_bounding_box(
+            tf.image.extract_jpeg_shape(encoded),
+            tf.constant([0.0, 0.0, 1.0, 1.0], shape=[1, 1, 4]),
+            min_object_covered=0.1,
+            aspect_ratio_range=ASPECT,
+            area_range=AREA,
+            max_attempts=10,
+            use_image_if_no_bounding_boxes=True,
+        )
+        window = tf.stack([begin[0], begin[1], size[0], size[1]])
+        image = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+        image = tf.image.resize(image, (SIZE, SIZE), method="bilinear")
+        return tf.cast(tf.round(image), tf.uint8), label
+
+    dataset = tf.data.Dataset.from_tensor_slices((files, labels)).repeat().shuffle(len(files))
+    dataset = dataset.map(load, num_parallel_calls=workers).batch(batch_size).prefetch(2)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = workers
+    options.threading.max_intra_op_parallelism = 1
+    return iter(dataset.with_options(options).as_numpy_iterator())
+
+
+def torchvision(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
+    """ImageFolder, RandomResizedCrop and DataLoader, in processes."""
+    import torch
+    from torchvision import datasets, transforms
+
+    transform = transforms.Compose(
+        [transforms.RandomResizedCrop(SIZE, scale=AREA, ratio=ASPECT), transforms.PILToTensor()]
+    )
+    dataset = datasets.ImageFolder(str(folder / "train"), transform)
+    # One long epoch: its workers would otherwise start anew at each end.
+    sampler = torch.utils.data.RandomSampler(dataset, replacement=True, num_samples=10**7)
+    loader = torch.utils.data.DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers)
+    return ((images.numpy(), labels.numpy()) for images, labels in loader)
+
+
+class _Load:
+    """A file to a crop with OpenCV, for processes of Grain's."""
+
+    def __init__(self, files: list[str]) -> None:
+        self.files = files
+        self.names = sorted({pathlib.Path(file).parent.name for file in files})
+
+    def __call__(self, index: int) -> tuple[np.ndarray, int]:
+        cv2.setNumThreads(1)
+        file = pathlib.Path(self.files[index])
+        image: Any = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+        uniforms = crop_uniforms(0, random.randrange(2**31), index)[:40]
+        top, left, height, width = random_resized_box(image.shape[0], image.shape[1], uniforms)
+        crop = image[top : top + height, left : left + width]
+        return cv2.resize(crop, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), self.names.index(
+            file.parent.name
+        )
+
+
+def grain(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
+    """Grain with process workers, and OpenCV."""
+    from grain import python as pygrain
+
+    files = sorted(map(str, folder.glob("train/*/*")))
+    dataset = pygrain.MapDataset.source(range(len(files))).seed(0).shuffle().repeat().map(_Load(files))
+    batched = dataset.to_iter_dataset().batch(batch_size)
+    return iter(batched.mp_prefetch(pygrain.MultiprocessingOptions(num_workers=workers)))
+
+
+def dali(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
+    """NVIDIA DALI's CPU pipeline."""
+    from nvidia.dali import fn, pipeline_def
+
+    @pipeline_def(batch_size=batch_size, num_threads=workers, device_id=None, seed=0)
+    def pipeline() -> Any:
+        encoded, labels = fn.readers.file(file_root=str(folder / "train"), random_shuffle=True)
+        crops = fn.decoders.image_random_crop(
+            encoded, device="cpu", random_area=list(AREA), random_aspect_ratio=list(ASPECT)
+        )
+        return fn.resize(crops, resize_x=SIZE, resize_y=SIZE), labels
+
+    pipe = pipeline()
+    pipe.build()
+    while True:
+        images, labels = pipe.run()
+        yield images.as_array(), labels.as_array()
+
+
+class Loader(NamedTuple):
+    """What it is called, the module that it needs, and how to make it."""
+
+    description: str
+    module: str
+    make: Callable[[pathlib.Path, int, int], Batches]
+
+
+LOADERS = {
+    "ours": Loader("ours, with nvimgcodec", "nvidia.nvimgcodec", ours),
+    "ours_whole": Loader("ours, without it", "simplejpeg", ours_whole),
+    "tf_data": Loader("tf.data, decode_and_crop_jpeg", "tensorflow", tf_data),
+    "torchvision": Loader("torchvision's ImageFolder, DataLoader with processes", "torchvision", torchvision),
+    "grain": Loader("Grain with processes, OpenCV", "grain", grain),
+    "dali": Loader("DALI, CPU pipeline", "nvidia.dali", dali),
+}
+
+
+def to_device(batch: Any) -> Any:
+    """Put a batch on the device and wait until it is there."""
+    return jax.block_until_ready(jax.device_put(batch))
