@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import crops, decoding
-from flax_googlenet.data.sources import Source
+from flax_googlenet.data.examples import Source
 
 Batch = dict[str, np.ndarray]
 
