@@ -14,6 +14,7 @@ os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import hypothesis
 import jax
+import matplotlib
 import numpy as np
 import pytest
 
@@ -29,6 +30,12 @@ hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")
 
 _COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")
+
+# Nothing is remembered in the cache of whoever runs the tests, nor taken from there, but for
+# matplotlib's list of fonts, which takes seconds to make.
+_CACHE = tempfile.TemporaryDirectory(prefix="cache-")
+os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 

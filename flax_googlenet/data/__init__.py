@@ -1,7 +1,8 @@
 """Images: sources of encoded bytes, decoding and crops on the host, augmentation on the device, batches."""
 
 from flax_googlenet.data.batches import EvaluationBatches, TrainBatches, to_devices
-from flax_googlenet.data.sources import Example, Source, check_classes, open_source
+from flax_googlenet.data.examples import Example, Source
+from flax_googlenet.data.sources import check_classes, open_source
 
 __all__ = [
     "EvaluationBatches",

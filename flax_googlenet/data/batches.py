@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import crops, decoding, preprocessing
-from flax_googlenet.data.sources import Example, Source
+from flax_googlenet.data.examples import Example, Source
 from flax_googlenet.errors import BrokenImageError
 
 Batch = dict[str, np.ndarray]

@@ -1,0 +1,132 @@
+"""Read every image of a data set and say what is wrong: broken files, copies, classes that do not agree.
+
+  python -m launch.check_data --config=FILE.py --out=REPORT
+  python -m launch.check_data --config=configs/imagenet.py --config.data.path=DIR
+
+Problems stop nothing and are no failure of the command: the result counts them, and REPORT gets
+report.json, which names them all, and class_histogram.png.
+"""
+
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tqdm
+from absl import flags
+
+from flax_googlenet.data import Source, open_source
+from flax_googlenet.data.check_report import REPORT_FILE, save_report
+from flax_googlenet.data.checking import Copy, DataCheck, Problem, check_data
+from flax_googlenet.errors import UserError
+from launch import command
+
+_OUT = flags.DEFINE_string("out", None, "Directory for report.json and class_histogram.png.")
+
+_SHOWN = 20  # of each kind of problem, on the terminal
+_SECONDS_BETWEEN_LINES = 10
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    command.refuse_arguments(arguments)
+    config = command.config()
+    sources = {split: open_source(config.data, split) for split in ("train", "val")}
+    out = pathlib.Path(_OUT.value) if _OUT.value else None
+    if out:
+        _write(lambda: out.mkdir(parents=True, exist_ok=True))  # better known before hours of reading
+    check = _check(sources, config.data.workers)
+    for line in _describe(check, config.model.num_classes):
+        print(line, file=sys.stderr)
+    result = {**check.figures(), "network_classes": config.model.num_classes}
+    if out:
+        _write(lambda: save_report(out, check, result))
+        result["report"] = str(out / REPORT_FILE)
+    return result
+
+
+def _write(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except OSError as error:
+        raise UserError(f"Cannot write to {_OUT.value}: {error.strerror}; choose another --out.") from error
+
+
+def _check(sources: Mapping[str, Source], workers: int) -> DataCheck:
+    total = sum(map(len, sources.values()))
+    with tqdm.tqdm(total=total, disable=not sys.stderr.isatty(), dynamic_ncols=True, unit=" images") as bar:
+        return check_data(sources, workers=workers, progress=_Lines(total) if bar.disable else bar.update)
+
+
+class _Lines:
+    """Progress for a file: a line now and then."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._seen = total, 0
+        self._started = self._told = time.monotonic()
+
+    def __call__(self, examples: int) -> None:
+        self._seen += examples
+        now = time.monotonic()
+        if now - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = now
+            rate = self._seen / (now - self._started)
+            left = tqdm.tqdm.format_interval((self._total - self._seen) / rate)
+            print(f"{self._seen}/{self._total} images, {rate:.1f} images/s, {left} left", file=sys.stderr)
+
+
+def _describe(check: DataCheck, network_classes: int) -> Iterator[str]:
+    for split, found in check.splits.items():
+        formats = ", ".join(f"{count} {name}" for name, count in found.formats.most_common())
+        classes = len(check.class_names[split])
+        yield f"{split}: {len(found)} images in {classes} classes; {formats or 'none that decodes'}"
+        for name, side in found.side_summary().items():
+            yield (
+                f"{split}: {name.replace('_', ' ')} {side['smallest']} to {side['largest']} pixels, "
+                f"median {side['median']:g}"
+            )
+    yield from _describe_classes(check, network_classes)
+    yield from _list("Images that cannot be decoded", [_sentence(each) for each in check.bad_images])
+    yield from _list(
+        "Images with a label of no class", [_sentence(each) for each in check.labels_out_of_range]
+    )
+    yield from _list(
+        "Images of one split that are in another too",
+        [_same(copy, first) for copy, first in check.leaks],
+    )
+    yield from _list(
+        "Images that are in a split more than once",
+        [_same(copy, first) for copy, first in check.duplicates],
+    )
+
+
+def _describe_classes(check: DataCheck, network_classes: int) -> Iterator[str]:
+    train, val = (set(check.class_names[split]) for split in ("train", "val"))
+    for split, alone in (("train", train - val), ("val", val - train)):
+        yield from _list(f"Classes that are in {split} alone", sorted(alone))
+    if network_classes and network_classes != len(check.class_names["train"]):
+        yield f"The data set has {len(check.class_names['train'])} classes and the network {network_classes}"
+
+
+def _sentence(problem: Problem) -> str:
+    return problem.reason if problem.name in problem.reason else f"{problem.name}: {problem.reason}"
+
+
+def _same(copy: Copy, first: Copy) -> str:
+    differs = f", of class {copy.class_name} and {first.class_name}"
+    return f"{copy.split}: {copy.name} is {first.split}: {first.name}" + (
+        differs if copy.class_name != first.class_name else ""
+    )
+
+
+def _list(what: str, lines: Sequence[str]) -> Iterator[str]:
+    if not lines:
+        return
+    yield f"{what}: {len(lines)}"
+    yield from (f"  {line}" for line in lines[:_SHOWN])
+    if len(lines) > _SHOWN:
+        yield f"  and {len(lines) - _SHOWN} more" + ("" if _OUT.value else "; --out=DIR lists them all")
+
+
+if __name__ == "__main__":
+    command.run(main, config_file="configs/mnist_sample.py")
