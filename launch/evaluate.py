@@ -9,6 +9,7 @@ over crops and over checkpoints, as in the paper.
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from absl import flags
 
 import flax_googlenet
 from flax_googlenet.data import check_classes, crops, open_source
+from flax_googlenet.data.imagenet import VALIDATION_IMAGES, missing_from_validation
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.evaluation.report import save_report
@@ -46,6 +48,12 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         check_classes(source, config.model.num_classes)
         if _AUX_HEADS.value and not config.model.aux_heads:
             raise UserError(f"{path} has no auxiliary heads; leave out --aux_heads.")
+    if missing_from_validation(source.class_names, len(source)):
+        print(
+            f"note: these are {len(source)} images; ImageNet's validation split has {VALIDATION_IMAGES}, and "
+            "published figures are of all of them.",
+            file=sys.stderr,
+        )
     evaluator = Evaluator(
         [Member(each.model, config.data) for each, config in zip(classifiers, configs, strict=True)],
         source,

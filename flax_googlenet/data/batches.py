@@ -40,7 +40,8 @@ def raw_random(seed: int, stream: int, epoch: int, index: int, count: int) -> np
     Raw words, because NumPy promises never to change them; it does not promise that of
     `Generator.permutation` and the like.
     """
-    return np.random.Philox(key=[seed, stream], counter=[0, 0, index, epoch]).random_raw(count)
+    key, counter = np.array([seed, stream], np.uint64), np.array([0, 0, index, epoch], np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(count)
 
 
 @functools.lru_cache(maxsize=4)
