@@ -1,0 +1,122 @@
+"""The loaders that are compared do the same work, and the measurement measures it."""
+
+import collections
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import photographs
+from benchmarks.input_pipeline.decoders import DECODERS
+from benchmarks.input_pipeline.loaders import LOADERS
+from tests.conftest import REPOSITORY, process_environment
+
+pytestmark = pytest.mark.slow
+
+# Too large for the tests' environment; the group `benchmarks` has it.
+HERE = sorted(set(LOADERS) - {"dali"})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    for index in range(24):
+        file = root / "train" / f"class_{index % 3}" / f"{index}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(photographs.jpeg(index))
+    return root
+
+
+SCRIPT = """
+import itertools, json, pathlib, sys
+import numpy as np
+from absl import flags
+from benchmarks.input_pipeline.loaders import LOADERS
+
+if __name__ == "__main__":
+    flags.FLAGS(sys.argv[:1])
+    batches = LOADERS[sys.argv[1]].make(pathlib.Path(sys.argv[2]), 16, 2)
+    found = {"labels": [], "means": []}
+    for images, labels in itertools.islice(batches, 6):
+        images = np.asarray(images)
+        assert images.dtype == np.uint8 and sorted(images.shape) == [3, 16, 224, 224], images.shape
+        found["labels"] += np.ravel(labels).tolist()
+        found["means"] += images.mean((1, 2, 3)).tolist()
+    print(json.dumps(found), flush=True)
+    import os; os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_loaders_give_random_crops_of_all_classes(name, folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    process = subprocess.run(
+        [sys.executable, script, name, folder],
+        cwd=REPOSITORY,
+        env={**process_environment(), "PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    found = json.loads(process.stdout.splitlines()[-1])
+    labels = collections.Counter(found["labels"])
+    assert set(labels) == {0, 1, 2}
+    assert max(labels.values()) < 2 * min(labels.values())
+    # The brightness of random crops of these two photographs.
+    assert 90 < np.mean(found["means"]) < 150
+    assert len(set(found["means"])) > 80
+
+
+def test_the_command_measures_and_names_what_is_missing(tmp_path):
+    out = tmp_path / "table.md"
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.input_pipeline", "--rounds=1", "--seconds=1", "--long=2"),
+            *("--loaders=ours,ours_whole,tf_data,torchvision,dali", "--batch_size=8", f"--out={out}"),
+        ],
+        cwd=REPOSITORY,
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout.splitlines()[-1])
+    measured = {"ours", "ours_whole", "tf_data", "torchvision", *DECODERS}
+    assert set(result["loaders"]) == measured
+    for row in result["loaders"].values():
+        assert row["images_per_second"] > 1
+        assert row["cpu_milliseconds"] > 0.01
+        assert row["peak_megabytes"] > 50
+    assert result["missing"] == {"dali": "the module nvidia.dali is not installed"}
+    assert result["long_run"]["images"] > 0
+    table = out.read_text()
+    assert "| DALI, CPU pipeline | not run: the module nvidia.dali is not installed |" in table
+    assert "| ours, with nvimgcodec |" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--images=/nowhere",), "There are no JPEG files in /nowhere"),
+        (("--loaders=ours,tfdata",), 'There is no loader "tfdata"; did you mean "tf_data"?'),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, words):
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.input_pipeline", *arguments],
+        cwd=REPOSITORY,
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith(f"error: {words}")
