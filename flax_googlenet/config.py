@@ -48,7 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "data": {
         "source": "image_folder",  # image_folder | tfds | mnist_sample
         "path": "",  # of an image folder: train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg
-        "dataset": "",  # of tfds, in its data_dir `path`, which has a default: imagenet2012, NAME/CONFIG:VERSION
+        "dataset": "",  # of tfds: imagenet2012, NAME/CONFIG:VERSION; `path` is its data_dir
         "train_split": "train",  # of tfds, in its notation, such as train[:90%] ...
         "val_split": "validation",  # ... and what is evaluated
         "val_share": 0.2,  # of each class of a folder that is CLASS/*.jpg: what is held out ...

@@ -37,8 +37,8 @@ def check_tars(directory: Any) -> None:
     for name in (TRAIN_TAR, VAL_TAR):
         if not (directory / name).exists():
             raise UserError(
-                f"There is no file {directory / name}; download it from image-net.org and point --manual_dir at "
-                "its directory."
+                f"There is no file {directory / name}; get it from image-net.org, and point --manual_dir at "
+                "where it is."
             )
     try:
         with (directory / VAL_TAR).open("rb") as file, tarfile.open(fileobj=file) as tar:

@@ -68,14 +68,13 @@ def prepare(
         if builder is None:
             builder = _make(dataset, data_dir, manual_dir, beam or Beam())
         elif is_random_access(builder):
-            image_and_label(builder)
             say(f"{builder.info.full_name} is complete in {builder.data_path}")
         else:
-            image_and_label(builder)
             _import_tensorflow()
             with _alone(builder.data_path.parent):
                 rewriting.convert(builder)
             builder = _found_again(dataset, data_dir)
+        image_and_label(builder)
         if shorter_side:
             version = str(builder.version)
             name, config, directory = _copy_of(builder, shorter_side)
@@ -101,41 +100,38 @@ def prepare(
     }
 
 
-def _import_tensorflow() -> Any:
+def _import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it has much to say of itself, ...
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # ... and of this even so
     try:
         import importlib_resources  # noqa: F401  TFDS imports it and does not declare it
-        import tensorflow
+        import tensorflow  # noqa: F401
     except ImportError as error:
         raise UserError(
             f'Preparing a data set needs the package {error.name}: pip install "flax-googlenet[prepare]".'
         ) from error
-    return tensorflow
 
 
 def _make(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> Any:
     """Run TFDS's builder. It writes to a directory `incomplete.*`, which it renames at the end."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import registered
-    from tensorflow_datasets.core.download import download_manager, extractor, util
-    from tensorflow_datasets.core.shuffle import DuplicatedKeysError
 
     where = {"data_dir": os.path.expanduser(data_dir)} if data_dir else {}  # noqa: PTH111
     try:
         builder = tfds.builder(dataset, file_format="array_record", **where)
     except registered.DatasetNotFoundError as error:
         name = dataset.partition("/")[0].partition(":")[0]
-        nearest = did_you_mean(name, tfds.list_builders())
+        nearest = did_you_mean(name, tfds.list_builders(with_community_datasets=False))
         raise UserError(f'TFDS has no data set "{name}"; {nearest}') from error
     except (ValueError, AssertionError, RuntimeError) as error:
         raise UserError(f"TFDS cannot make {dataset}: {_in_a_line(error)}") from error
     image_and_label(builder)
     _check_manual_files(builder, manual_dir)
-    tf = _import_tensorflow()
+    _import_tensorflow()
     options = _beam_options(beam)
     config = tfds.download.DownloadConfig(
-        manual_dir=manual_dir or None,
+        manual_dir=os.path.expanduser(manual_dir) or None,  # noqa: PTH111
         try_download_gcs=False,
         beam_runner=beam.runner or None,
         beam_options=options,
@@ -148,25 +144,32 @@ def _make(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> Any:
         try:
             with _signs_of_life(builder):
                 builder.download_and_prepare(download_config=config)
-        except (
-            *(
-                AssertionError,
-                OSError,
-                RuntimeError,
-                ValueError,
-                KeyError,
-                tarfile.TarError,
-                tf.errors.OpError,
-            ),
-            *(util.DownloadError, download_manager.NonMatchingChecksumError, extractor.ExtractError),
-            DuplicatedKeysError,
-        ) as error:
+        except _failures() as error:
             raise UserError(
                 f"{builder.info.full_name} could not be made: {type(error).__name__}: {_in_a_line(error)}"
             ) from error
     if options is not None and _never_asked_for(options):
         say(f"note: the builder of {dataset} does not use Apache Beam: TFDS ran it in this process")
     return _found_again(dataset, data_dir)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a builder raises when what it reads is not there, not whole, or not what it takes it for."""
+    import tensorflow as tf
+    from tensorflow_datasets.core.download import download_manager, extractor, util
+    from tensorflow_datasets.core.shuffle import DuplicatedKeysError
+
+    general = (
+        AssertionError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        tarfile.TarError,
+        tf.errors.OpError,
+    )
+    downloads = (util.DownloadError, download_manager.NonMatchingChecksumError, extractor.ExtractError)
+    return (*general, *downloads, DuplicatedKeysError)
 
 
 def _check_manual_files(builder: Any, manual_dir: str) -> None:
@@ -268,4 +271,4 @@ def _signs_of_life(builder: Any) -> Generator[None, None, None]:
 
 def _in_a_line(error: BaseException) -> str:
     line = " ".join(str(error).split())
-    return line if len(line) <= 400 else f"{line[:400]} ..."
+    return line if len(line) <= 400 else f"{line[:200]} ... {line[-200:]}"
