@@ -33,7 +33,8 @@ format: $(VENV)/.development  ## rewrite the code in the project's style
 constraints: $(VENV)/.development  ## pin the newest versions of everything, for every Python
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
-	  --extra demo --extra gcs --extra nvimgcodec --group lint --group test --group peers --no-header --no-annotate -o constraints.txt
+	  --extra demo --extra gcs --extra tfds --extra prepare --extra nvimgcodec \
+	  --group lint --group test --group benchmarks --no-header --no-annotate -o constraints.txt
 
 clean:
 	rm -rf .venv runs
@@ -49,5 +50,5 @@ $(VENV)/.run$(EXTRAS): $(INPUTS) | $(VENV)/bin/python
 
 $(VENV)/.development: $(INPUTS) | $(VENV)/bin/python
 	@echo "Installing into $(VENV) ..."
-	$(PIP) install --constraint constraints.txt --group lint --group test --group peers --editable '.[demo,nvimgcodec]'
+	$(PIP) install --constraint constraints.txt --group lint --group test --group peers --editable '.[demo,prepare,nvimgcodec]'
 	touch $@

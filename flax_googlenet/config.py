@@ -46,8 +46,11 @@ DEFAULTS: dict[str, Any] = {
         "initial_bias": 0.0,  # BVLC starts every bias but the last layers' at 0.2
     },
     "data": {
-        "source": "image_folder",  # image_folder | mnist_sample
+        "source": "image_folder",  # image_folder | tfds | mnist_sample
         "path": "",  # of an image folder: train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg
+        "dataset": "",  # of tfds: imagenet2012, NAME/CONFIG:VERSION; `path` is its data_dir
+        "train_split": "train",  # of tfds, in its notation, such as train[:90%] ...
+        "val_split": "validation",  # ... and what is evaluated
         "val_share": 0.2,  # of each class of a folder that is CLASS/*.jpg: what is held out ...
         "split_seed": 0,  # ... and which images those are
         "image_size": 224,
@@ -129,7 +132,7 @@ _CHOICES: dict[str, tuple[str | int, ...]] = {
     "data.train_interpolation": ("linear", "area", "antialias", "nearest", "cubic", "random"),
     "data.on_error": ("raise", "skip"),
     "data.channel_order": ("rgb", "bgr"),
-    "data.source": ("image_folder", "mnist_sample"),
+    "data.source": ("image_folder", "tfds", "mnist_sample"),
     "schedule.name": ("polynomial", "step", "cosine", "constant"),
     "averaging.kind": ("none", "ema", "polyak"),
 }

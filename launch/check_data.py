@@ -9,23 +9,21 @@ report.json, which names them all, and class_histogram.png.
 
 import pathlib
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import tqdm
 from absl import flags
 
-from flax_googlenet.data import Source, open_source
+from flax_googlenet.data import open_source
 from flax_googlenet.data.check_report import REPORT_FILE, save_report
 from flax_googlenet.data.checking import Copy, DataCheck, Problem, check_data
+from flax_googlenet.data.progress import Progress
 from flax_googlenet.errors import UserError
 from launch import command
 
 _OUT = flags.DEFINE_string("out", None, "Directory for report.json and class_histogram.png.")
 
 _SHOWN = 20  # of each kind of problem, on the terminal
-_SECONDS_BETWEEN_LINES = 10
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -35,7 +33,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     out = pathlib.Path(_OUT.value) if _OUT.value else None
     if out:
         _write(lambda: out.mkdir(parents=True, exist_ok=True))  # better known before hours of reading
-    check = _check(sources, config.data.workers)
+    with Progress("reading", sum(map(len, sources.values()))) as progress:
+        check = check_data(sources, workers=config.data.workers, progress=progress.advance)
     for line in _describe(check, config.model.num_classes):
         print(line, file=sys.stderr)
     result = {**check.figures(), "network_classes": config.model.num_classes}
@@ -50,29 +49,6 @@ def _write(action: Callable[[], None]) -> None:
         action()
     except OSError as error:
         raise UserError(f"Cannot write to {_OUT.value}: {error.strerror}; choose another --out.") from error
-
-
-def _check(sources: Mapping[str, Source], workers: int) -> DataCheck:
-    total = sum(map(len, sources.values()))
-    with tqdm.tqdm(total=total, disable=not sys.stderr.isatty(), dynamic_ncols=True, unit=" images") as bar:
-        return check_data(sources, workers=workers, progress=_Lines(total) if bar.disable else bar.update)
-
-
-class _Lines:
-    """Progress for a file: a line now and then."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._seen = total, 0
-        self._started = self._told = time.monotonic()
-
-    def __call__(self, examples: int) -> None:
-        self._seen += examples
-        now = time.monotonic()
-        if now - self._told >= _SECONDS_BETWEEN_LINES:
-            self._told = now
-            rate = self._seen / (now - self._started)
-            left = tqdm.tqdm.format_interval((self._total - self._seen) / rate)
-            print(f"{self._seen}/{self._total} images, {rate:.1f} images/s, {left} left", file=sys.stderr)
 
 
 def _describe(check: DataCheck, network_classes: int) -> Iterator[str]:

@@ -43,7 +43,7 @@ def run(
         except UserError as error:
             _fail(str(error), USER_ERROR)
         except KeyboardInterrupt:
-            _fail("Interrupted; a run that is started again goes on from its last checkpoint.", INTERRUPTED)
+            _fail("Interrupted; the same command again goes on from what is complete.", INTERRUPTED)
         print(json.dumps(result), flush=True)
 
     app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, config_file, sections.split()))

@@ -17,7 +17,7 @@ from absl import flags
 
 import flax_googlenet
 from flax_googlenet.data import check_classes, crops, open_source
-from flax_googlenet.data.imagenet import VALIDATION_IMAGES, missing_from_validation
+from flax_googlenet.data.imagenet import SPLIT_SIZES, missing_from_validation
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.evaluation.report import save_report
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"{path} has no auxiliary heads; leave out --aux_heads.")
     if missing_from_validation(source.class_names, len(source)):
         print(
-            f"note: these are {len(source)} images; ImageNet's validation split has {VALIDATION_IMAGES}, and "
-            "published figures are of all of them.",
+            f"note: these are {len(source)} images; ImageNet's validation split has "
+            f"{SPLIT_SIZES['validation']}, and published figures are of all of them.",
             file=sys.stderr,
         )
     evaluator = Evaluator(

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -119,3 +120,49 @@ def process_environment(devices: int = 1) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore",
         "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
     }
+
+
+@pytest.fixture(scope="session")
+def imagenet_tars(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """ImageNet's two tars: 8 training images of each of four classes, the first 10 of validation."""
+    from tests import imagenet_tars
+
+    directory = tmp_path_factory.mktemp("tars")
+    draw = np.random.RandomState(0)
+    small = [photograph[::4, ::4] for photograph in imagenet_tars.photographs()]
+    train = {
+        wnid: [imagenet_tars.crop(small[index % 2], draw) for _ in range(8)]
+        for index, wnid in enumerate(imagenet_tars.A_FEW_CLASSES)
+    }
+    imagenet_tars.write_tars(directory, train, [imagenet_tars.crop(small[i % 2], draw) for i in range(10)])
+    return directory
+
+
+@pytest.fixture(scope="session")
+def imagenet(
+    launch: Run, imagenet_tars: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    """TFDS's data_dir with an ImageNet that the real builder made of them, by the real command."""
+    directory = tmp_path_factory.mktemp("tfds")
+    process = launch(
+        "prepare", "--dataset=imagenet2012", f"--manual_dir={imagenet_tars}", f"--data_dir={directory}"
+    )
+    assert process.returncode == 0, process.stderr
+    return directory
+
+
+@pytest.fixture(scope="session")
+def as_tfrecord(imagenet_tars: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The same as TFRecord, TFDS's default."""
+    import tensorflow_datasets as tfds
+
+    path = tmp_path_factory.mktemp("tfrecord")
+    builder = tfds.builder("imagenet2012", data_dir=str(path), file_format="tfrecord")
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(imagenet_tars)))
+    return path
+
+
+@pytest.fixture
+def tfrecord(as_tfrecord: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of it, to be changed."""
+    return pathlib.Path(shutil.copytree(as_tfrecord, tmp_path / "tfrecord"))

@@ -9,18 +9,17 @@ import dataclasses
 import functools
 import itertools
 import os
-import sys
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import numpy as np
-import tqdm
 from jax.sharding import NamedSharding
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import crops, decoding, preprocessing
 from flax_googlenet.data.examples import Example, Source
+from flax_googlenet.data.progress import say
 from flax_googlenet.errors import BrokenImageError
 
 Batch = dict[str, np.ndarray]
@@ -162,7 +161,7 @@ def _with_bad(batch: Batch, data: FrozenConfigDict, count: int) -> Batch:
 @functools.cache
 def _announce(sentence: str) -> None:
     """Say it once, however many epochs come across it."""
-    tqdm.tqdm.write(f"warning: {sentence}", file=sys.stderr)
+    say(f"warning: {sentence}")
 
 
 def local_rows(sharding: NamedSharding, batch_size: int) -> tuple[int, int]:

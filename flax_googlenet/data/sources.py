@@ -64,8 +64,16 @@ def open_source(data: FrozenConfigDict, split: str) -> Source:
             data.path, split, val_share=data.val_share, split_seed=data.split_seed
         ),
         "mnist_sample": lambda: MnistSample(split),
+        "tfds": lambda: _tfds_source(data, split),
     }
     return openers[data.source]()
+
+
+def _tfds_source(data: FrozenConfigDict, split: str) -> Source:
+    from flax_googlenet.data.tfds_source import open_tfds  # which needs this module
+
+    key = f"{split}_split"
+    return open_tfds(data.dataset, data.path, data[key], f"config.data.{key}")
 
 
 def check_classes(source: Source, num_classes: int) -> None:

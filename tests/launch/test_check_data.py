@@ -60,7 +60,7 @@ def test_problems_are_counted_and_listed(launch, photos, tmp_path):
     assert "train: longer side 80 to 91 pixels, median 85" in lines
     assert "The data set has 2 classes and the network 1000" in lines
     assert "Images that cannot be decoded: 26" in lines
-    assert sum("is not an image" in each for each in lines) == 20
+    assert sum("is empty; remove it" in each for each in lines) == 20
     assert "  and 6 more" in lines
     first = f"train: {photos}/train/flower/03.jpg"
     assert f"  val: {photos}/val/flower/leak.jpg is {first}" in lines

@@ -1,0 +1,90 @@
+"""Every record of a prepared data set decoded, once."""
+
+import json
+from typing import Any
+
+from flax_googlenet.data import decoding
+from flax_googlenet.data.progress import Progress, in_threads, say
+from flax_googlenet.data.tfds_source import TfdsSource
+from flax_googlenet.errors import UserError
+
+# In the data set's directory: what was found, and the files that it is true of.
+RECORD_FILE = "flax_googlenet_verified.json"
+_RECORDS_A_TASK = 64
+
+
+def verify(builder: Any) -> int:
+    """Decode every record, in threads, and name those that are no images on stderr.
+
+    What is found is kept beside the data; while the files are the same it is not done again.
+
+    Args:
+      builder: of a data set on disk, as ArrayRecord.
+
+    Returns:
+      The number of bad images.
+    """
+    record = builder.data_path / RECORD_FILE
+    files = file_sizes(builder)
+    bad = _remembered(record, files)
+    if bad is None:
+        bad = _find_bad(builder)
+        try:
+            record.write_text(json.dumps({"files": files, "bad": bad}, indent=1))
+        except OSError:
+            say(f"{builder.data_path} cannot be written to: the next time will verify it again")
+    else:
+        say(f"every image of {builder.info.full_name} was decoded before; {record} says what was found")
+    for sentence in bad:
+        say(f"bad image: {sentence}")
+    return len(bad)
+
+
+def file_sizes(builder: Any) -> dict[str, int]:
+    """Bytes of each file of records, by its name."""
+    return {
+        path.name: path.stat().length
+        for split in builder.info.splits.values()
+        for path in array_record_files(split)
+        if path.exists()
+    }
+
+
+def array_record_files(split: Any) -> list[Any]:
+    """Paths of a split's files as ArrayRecord, whatever format the data set was written in."""
+    template = split.filename_template.replace(filetype_suffix="array_record")
+    paths: list[Any] = template.sharded_filepaths(split.num_shards)
+    return paths
+
+
+def _remembered(record: Any, files: dict[str, int]) -> list[str] | None:
+    try:
+        kept = json.loads(record.read_text())
+        return list(kept["bad"]) if kept["files"] == files else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _find_bad(builder: Any) -> list[str]:
+    sources = [TfdsSource(builder, split) for split in builder.info.splits]
+    ranges = [
+        (source, range(start, min(start + _RECORDS_A_TASK, len(source))))
+        for source in sources
+        for start in range(0, len(source), _RECORDS_A_TASK)
+    ]
+    what = f"decoding {builder.info.full_name}"
+    with Progress(what, sum(map(len, sources))) as progress:
+
+        def check(task: tuple[TfdsSource, range]) -> list[str]:
+            source, indices = task
+            sentences = []
+            for index in indices:
+                try:
+                    example = source.read(index)
+                    decoding.decode(example.encoded, example.name)
+                except UserError as error:
+                    sentences.append(str(error))
+            progress.advance(len(indices))
+            return sentences
+
+        return [sentence for found in in_threads(check, ranges) for sentence in found]
