@@ -2,6 +2,8 @@
 
 Command    python -m launch.train --config=configs/imagenet.py --workdir=DIR \
                --config.data.path=IMAGENET      (holds train/WNID/*.JPEG and val/WNID/*.JPEG)
+           or from what launch.prepare made, see docs/imagenet.md: --config.data.source=tfds \
+               --config.data.dataset=imagenet2012 --config.data.path=DATA_DIR
 Variants   --config=configs/imagenet.py:variant=V for paper, bvlc (the default), torchvision,
            bn, naive or vgg16; their rows are in flax_googlenet/variants.py
 Recipe     SGD, momentum 0.9, rate 0.01 for a batch of 32 and in proportion for others,
