@@ -1,10 +1,15 @@
 """RandAugment (Cubuk et al. 2019) on the device, each image with its own operations.
 
-The operations are Pillow's, which the paper's code used, and so are their ranges, as
-torchvision has them. What one image gets another computes too and throws away, as
-accelerators have it, so the operations share what they can: one resampling and one
-blending do for the five and the four of a kind.
+The operations are Pillow's, which the paper's code used, and the ranges are its too, as
+torchvision has them. What one image gets the others compute too, and throw away, as
+accelerators have it; so operations share what they can: one resampling does for five of
+them, one blending for four.
 """
+
+# Written here because no library that is kept up has it for JAX, without TensorFlow, as the
+# paper has it: that of Keras 3.15 draws operations for the whole batch, turns images in one
+# direction up to 360 degrees times its factor, leaves fewer levels the weaker it is, and takes
+# half a minute to compile; dm-pix and augmax have single operations.
 
 import math
 
