@@ -60,6 +60,16 @@ DEFAULTS: dict[str, Any] = {
         "train_crop": "random_resized",  # random_resized | center
         "train_interpolation": "linear",  # of those crops; also nearest, cubic, or random as in the paper
         "mirror": True,  # flip a random half of the training images
+        # More augmentation of training images, on the device; 0 leaves it out. The order is that
+        # of data/augmentation.py.
+        "randaugment": 0,  # operations on an image, of RandAugment's; the usual number is 2 ...
+        "randaugment_magnitude": 9.0,  # ... and how strong, of 30
+        "photometric": 0.0,  # brightness, contrast, saturation times 1 +- this; Howard's is 0.5
+        "lighting": 0.0,  # deviation of the noise in an image's colour; Krizhevsky's is 0.1
+        "mixup": 0.0,  # alpha of the shares' Beta distribution, such as 0.2
+        "cutmix": 0.0,  # the same of CutMix, such as 1.0; with both, a batch gets one of them
+        "erasing": 0.0,  # probability that an image loses a box, such as 0.25 ...
+        "erasing_fill": "noise",  # ... which is filled with: noise | mean
         "mean": (123.675, 116.28, 103.53),  # of red, green, blue, in 0-255
         "std": (58.395, 57.12, 57.375),
         "channel_order": "rgb",  # rgb | bgr: as the network gets them
@@ -133,18 +143,30 @@ _CHOICES: dict[str, tuple[str | int, ...]] = {
     "data.on_error": ("raise", "skip"),
     "data.channel_order": ("rgb", "bgr"),
     "data.source": ("image_folder", "tfds", "mnist_sample"),
+    "data.erasing_fill": ("noise", "mean"),
     "schedule.name": ("polynomial", "step", "cosine", "constant"),
     "averaging.kind": ("none", "ema", "polyak"),
 }
 
 _AT_LEAST = {
     "batch_size": 1,
+    "data.randaugment": 0,
+    "data.lighting": 0,
+    "data.mixup": 0,
+    "data.cutmix": 0,
     "model.num_classes": 0,
     "data.split_seed": 0,
     "data.prefetch": 1,
     "optimizer.accumulate": 1,
     "evaluation.batch_size": 1,
     "checkpoint.keep_last": 1,
+}
+
+_BETWEEN = {
+    "data.randaugment_magnitude": (0, 30),
+    "data.photometric": (0, 1),
+    "data.erasing": (0, 1),
+    "loss.label_smoothing": (0, 1),
 }
 
 
@@ -162,7 +184,7 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
       Every key of `DEFAULTS`, frozen.
 
     Raises:
-      UserError: an unknown key, a value of another type, or an unknown choice.
+      UserError: an unknown key, a value of another type or out of range, or an unknown choice.
 
     >>> resolve({"optimizer": {"learning_rate": 1}}).optimizer.learning_rate
     1.0
@@ -183,13 +205,7 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
     flat = flatten(resolved)
     for key in _CHOICES:
         _check_choice(key, flat[key])
-    for key, least in _AT_LEAST.items():
-        if flat[key] < least:
-            raise UserError(f"config.{key} is {flat[key]}; it must be at least {least}.")
-    if not 0 < flat["data.val_share"] < 1:
-        raise UserError(
-            f"config.data.val_share is {flat['data.val_share']}; it must be between 0 and 1, such as 0.2."
-        )
+    _check_ranges(flat)
     if variant == "vgg16":
         _check_keys_of_vgg16(resolved["model"])
     return FrozenConfigDict(resolved)
@@ -199,6 +215,27 @@ def _check_choice(key: str, value: str | int) -> None:
     choices = _CHOICES[key]
     if value not in choices:
         raise UserError(f'config.{key} cannot be "{value}"; {did_you_mean(str(value), map(str, choices))}')
+
+
+def _check_ranges(flat: Mapping[str, Any]) -> None:
+    for key, least in _AT_LEAST.items():
+        if not least <= flat[key] < math.inf:
+            finite = "" if math.isfinite(flat[key]) else "a finite number, and "
+            raise UserError(f"config.{key} is {flat[key]}; it must be {finite}at least {least}.")
+    for key, (low, high) in _BETWEEN.items():
+        if not low <= flat[key] <= high:
+            raise UserError(f"config.{key} is {flat[key]}; it must be between {low} and {high}.")
+    if not 0 < flat["data.val_share"] < 1:
+        raise UserError(
+            f"config.data.val_share is {flat['data.val_share']}; it must be between 0 and 1, such as 0.2."
+        )
+    at_once = flat["batch_size"] // flat["optimizer.accumulate"]
+    for key in ("data.mixup", "data.cutmix"):
+        if flat[key] and at_once < 2:
+            raise UserError(
+                f"config.{key} mixes images that are computed at once, and here that is {at_once}; raise "
+                "config.batch_size or lower config.optimizer.accumulate."
+            )
 
 
 def _check_keys_of_vgg16(model: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Strict JAX on eight fake devices, and what several tests need."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
@@ -13,11 +14,13 @@ from collections.abc import Callable
 # stand for real runs, are optimised as ever.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
+import cv2
 import hypothesis
 import jax
 import matplotlib
 import numpy as np
 import pytest
+from sklearn.datasets import load_sample_images
 
 from flax_googlenet.models.googlenet import TABLE_1, PaperRow
 
@@ -55,6 +58,12 @@ def small_table() -> tuple[PaperRow, ...]:
 @pytest.fixture(scope="session")
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@functools.cache
+def photograph(size: int) -> np.ndarray:
+    """One of scikit-learn's two, uint8 [size, size, 3]."""
+    return cv2.resize(load_sample_images().images[0], (size, size), interpolation=cv2.INTER_AREA)
 
 
 # The shipped config, shrunk: the same network on 32x32 pixels for forty steps.

@@ -46,6 +46,7 @@ def make_train_step(
       "label", split over `mesh`. It returns the next state and scalars: "loss",
       "loss_HEAD" for each head, "gradient_norm" before clipping, "learning_rate", and, where
       broken images are skipped, "bad_images", their number.
+      Losses are those of the targets that were trained on, smoothed and mixed as they are.
       What `config.optimizer.freeze` matches stays as it is to the bit, the running
       statistics of frozen normalisations too.
     """
@@ -55,9 +56,9 @@ def make_train_step(
 
     def loss_and_gradient(params, batch_stats, batch, key):
         mirror_key, dropout_key = jax.random.split(key)
-        images = augmentation.normalize(batch["image"], config.data)
-        if config.data.mirror:
-            images = augmentation.random_mirror(mirror_key, images)
+        images, targets = augmentation.augment(
+            key, mirror_key, batch["image"], batch["label"], config.data, config.model.num_classes
+        )
 
         def loss_of(params):
             with nn.intercept_methods(freeze_normalization(freeze)):
@@ -70,7 +71,7 @@ def make_train_step(
                 )
             loss, by_head = head_losses(
                 outputs,
-                batch["label"],
+                targets,
                 aux_weight=config.loss.aux_weight,
                 label_smoothing=config.loss.label_smoothing,
             )

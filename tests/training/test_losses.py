@@ -27,3 +27,17 @@ def test_auxiliary_losses_are_weighted(rng):
     assert set(by_head) == set(outputs)
     expected = by_head["logits"] + 0.3 * by_head["aux_4a"] + 0.3 * by_head["aux_4d"]
     np.testing.assert_allclose(total, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_to_shares_is_the_formula(rng, smoothing):
+    """That of smoothed shares; and of mixed labels, the mixture of the labels' own."""
+    logits, a, b = rng.normal(size=(6, 4)), rng.integers(0, 4, 6), rng.integers(0, 4, 6)
+    shares = 0.3 * np.eye(4)[a] + 0.7 * np.eye(4)[b]
+    targets = (1 - smoothing) * shares + smoothing / 4
+    expected = -(targets * log_softmax(logits)).sum(-1).mean()
+    logits = jnp.asarray(logits, jnp.float32)
+    found = cross_entropy(logits, jnp.asarray(shares, jnp.float32), smoothing)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    of_labels = [cross_entropy(logits, jnp.asarray(labels), smoothing) for labels in (a, b)]
+    np.testing.assert_allclose(found, 0.3 * of_labels[0] + 0.7 * of_labels[1], rtol=1e-6)

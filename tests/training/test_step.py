@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from flax_googlenet.config import resolve
+from flax_googlenet.data.augmentation import augment
 from flax_googlenet.models import VGG16, GoogLeNet
 from flax_googlenet.models.vgg import CONFIGURATION_D
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
@@ -100,6 +101,53 @@ def test_accumulation_is_the_whole_batch(small_table, parts):
         whole_state.params,
         split_state.params,
     )
+
+
+AUGMENTED = {"image_size": 32, "photometric": 0.5, "mixup": 0.4, "cutmix": 1.0, "erasing": 0.5}
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_trains_on_augmented_images_and_mixed_targets(small_table, parts):
+    """Every head on the same ones; the losses that are reported are those to these targets, smoothed."""
+    trace, _ = run(
+        small_table,
+        dropout=0.0,
+        data=AUGMENTED,
+        optimizer={"accumulate": parts},
+        loss={"label_smoothing": 0.1},
+    )
+    state, metrics = trace[0]
+    data = resolve({"data": AUGMENTED}).data
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 4, 16).astype(np.int32)
+    model = GoogLeNet(num_classes=4, table=small_table, dropout=0.0, aux_dropout=0.0, normalization="none")
+
+    @jax.jit
+    def losses(key, images, labels):
+        images, targets = augment(key, jax.random.split(key)[0], images, labels, data, num_classes=4)
+        smooth = 0.9 * targets + 0.1 / 4
+        outputs = model.apply({"params": state.params}, images, train=True)
+        of_heads = {
+            head: -(smooth * jax.nn.log_softmax(logits)).sum(-1).mean() for head, logits in outputs.items()
+        }
+        return of_heads, targets
+
+    key = jax.random.fold_in(jax.random.key(0), 0)
+    keys = [key] if parts == 1 else [jax.random.fold_in(key, part) for part in range(parts)]
+    found = [losses(key, images[i::parts], labels[i::parts]) for i, key in enumerate(keys)]
+    for _, targets in found:
+        assert (targets.max(-1) < 1).any()
+    for head in ("logits", "aux_4a", "aux_4d"):
+        expected = np.mean([of_heads[head] for of_heads, _ in found])
+        np.testing.assert_allclose(metrics[f"loss_{head}"], expected, rtol=1e-4)
+
+
+def test_augmentation_on_eight_devices_is_that_on_one(small_table):
+    one, eight = (run(small_table, data=AUGMENTED, devices=devices)[0] for devices in (1, 8))
+    for (_, a), (_, b) in zip(one, eight, strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)
+    assert one[0][1]["loss"] != one[1][1]["loss"]
 
 
 def test_vgg_takes_the_same_step():

@@ -1,0 +1,1 @@
+"""What augmentation costs: `python -m benchmarks.augmentation`."""
