@@ -4,6 +4,7 @@ All read the same folder, shuffle it, draw crops of 8-100 % of the area and an a
 them to 224x224 and give uint8; each decodes and resizes as its own users have it.
 """
 
+import math
 import pathlib
 import random
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.data import TrainBatches, jpeg, open_source, to_devices
 from flax_googlenet.data.batches import crop_uniforms
 from flax_googlenet.data.preprocessing import random_resized_box
+from flax_googlenet.data.rewriting import smaller
 from flax_googlenet.sharding import data_mesh, split_batch
 
 SIZE = 224
@@ -39,27 +41,43 @@ def ours_whole(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
     return ours(folder, batch_size, workers)
 
 
+def ours_small(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
+    """This project's, of the copy that launch.prepare --shorter_side=256 would make."""
+    small = folder / "small"
+    for file in folder.glob("train/*/*"):
+        copy = small / file.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(smaller(file.read_bytes(), 256))
+    return ours(small, batch_size, workers)
+
+
 def tf_data(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """tf.data, as flax/examples/imagenet has it: decode_and_crop_jpeg, then a bilinear resize."""
+    """tf.data: decode_and_crop_jpeg, as flax/examples/imagenet has it, then a bilinear resize."""
     import tensorflow as tf
 
     files = sorted(map(str, folder.glob("train/*/*")))
     names = sorted({pathlib.Path(file).parent.name for file in files})
     labels = [names.index(pathlib.Path(file).parent.name) for file in files]
 
+    def window(shape: Any) -> Any:
+        """The first of ten proposals that fits: sample_distorted_bounding_box would draw smaller ones."""
+        height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
+        draws = tf.random.uniform((10, 4))
+        area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * draws[:, 0])
+        aspect = tf.exp((2 * draws[:, 1] - 1) * math.log(ASPECT[1]))
+        rows, columns = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
+        rows = tf.where(rows <= height, rows, 0)
+        fits = (rows > 0) & (columns <= width)
+        chosen = tf.argmax(tf.cast(fits, tf.int32))
+        rows, columns = tf.minimum(rows[chosen], height), tf.minimum(columns[chosen], width)
+        rows = tf.where(rows > 0, rows, height)
+        top, left = draws[chosen, 2] * (height - rows + 1), draws[chosen, 3] * (width - columns + 1)
+        return tf.cast(tf.stack([top, left, rows, columns]), tf.int32)
+
     def load(file: Any, label: Any) -> Any:
         encoded = tf.io.read_file(file)
-        begin, size, _ = tf.image.sample_distorted_bounding_box(
-            tf.image.extract_jpeg_shape(encoded),
-            tf.constant([0.0, 0.0, 1.0, 1.0], shape=[1, 1, 4]),
-            min_object_covered=0.1,
-            aspect_ratio_range=ASPECT,
-            area_range=AREA,
-            max_attempts=10,
-            use_image_if_no_bounding_boxes=True,
-        )
-        window = tf.stack([begin[0], begin[1], size[0], size[1]])
-        image = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+        box = window(tf.image.extract_jpeg_shape(encoded))
+        image = tf.image.decode_and_crop_jpeg(encoded, box, channels=3)
         image = tf.image.resize(image, (SIZE, SIZE), method="bilinear")
         return tf.cast(tf.round(image), tf.uint8), label
 
@@ -145,6 +163,7 @@ class Loader(NamedTuple):
 LOADERS = {
     "ours": Loader("ours, with nvimgcodec", "nvidia.nvimgcodec", ours),
     "ours_whole": Loader("ours, without it", "simplejpeg", ours_whole),
+    "ours_small": Loader("ours, copies with a shorter side of 256", "nvidia.nvimgcodec", ours_small),
     "tf_data": Loader("tf.data, decode_and_crop_jpeg", "tensorflow", tf_data),
     "torchvision": Loader("torchvision's ImageFolder, DataLoader with processes", "torchvision", torchvision),
     "grain": Loader("Grain with processes, OpenCV", "grain", grain),
