@@ -188,10 +188,10 @@ quarter to the last.
 
 
 _FLOOR = """
-Decoding the parts and nothing else, {part:.0f} images/s, is {times:.2f} times the whole of tf.data: with the same
-libjpeg-turbo under both, nobody's files, crops and batches can win more than that. Most of it is reading the
-Huffman codes from the top of a file to the last row of the crop, which no decoder of such files can leave out;
-smaller files have fewer of them.
+Decoding the parts and nothing else, {part:.0f} images/s, is {times:.2f} times the whole of tf.data: with the
+same libjpeg-turbo under both, nobody's files, crops and batches can win more than that. Most of it is
+reading the Huffman codes from the top of a file to the last row of the crop, which no decoder of such files
+can leave out; smaller files have fewer of them.
 """
 
 
