@@ -81,22 +81,23 @@ TINY = (
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def run_module(module: str, *arguments: object, devices: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE` as a user would, on one device or some fake ones."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=REPOSITORY,
+        env=process_environment(devices),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
 @pytest.fixture(scope="session")
 def launch() -> Run:
-    """Run `python -m launch.NAME` as a user would, on one device or some fake ones."""
-
-    def run(name: str, *arguments: object, devices: int = 1) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", f"launch.{name}", *map(str, arguments)],
-            cwd=REPOSITORY,
-            env=process_environment(devices),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-
-    return run
+    """Run `python -m launch.NAME`."""
+    return lambda name, *arguments, **options: run_module(f"launch.{name}", *arguments, **options)
 
 
 @pytest.fixture(scope="session")

@@ -1,25 +1,19 @@
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.conftest import REPOSITORY, process_environment
+from tests.conftest import run_module
 
 
 @pytest.mark.slow
 def test_the_command_compares_evaluation_with_the_forward_pass():
-    process = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.evaluation", "--crops=10", "--images=3", "--rounds=1"),
-            *("--image_size=32", "--batch_size=20"),
-        ],
-        cwd=REPOSITORY,
-        env=process_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+    process = run_module(
+        "benchmarks.evaluation",
+        "--crops=10",
+        "--images=3",
+        "--rounds=1",
+        "--image_size=32",
+        "--batch_size=20",
     )
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.splitlines()[-1])

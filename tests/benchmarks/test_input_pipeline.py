@@ -11,7 +11,7 @@ import pytest
 from benchmarks import photographs
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
-from tests.conftest import REPOSITORY, process_environment
+from tests.conftest import REPOSITORY, process_environment, run_module
 
 pytestmark = pytest.mark.slow
 
@@ -74,17 +74,9 @@ def test_loaders_give_random_crops_of_all_classes(name, folder, tmp_path):
 
 def test_the_command_measures_and_names_what_is_missing(tmp_path):
     out = tmp_path / "table.md"
-    process = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.input_pipeline", "--rounds=1", "--seconds=1", "--long=2"),
-            *("--loaders=ours,ours_whole,tf_data,torchvision,dali", "--batch_size=8", f"--out={out}"),
-        ],
-        cwd=REPOSITORY,
-        env=process_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+    process = run_module(
+        *("benchmarks.input_pipeline", "--rounds=1", "--seconds=1", "--long=2", "--batch_size=8"),
+        *("--loaders=ours,ours_whole,tf_data,torchvision,dali", f"--out={out}"),
     )
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.splitlines()[-1])
@@ -109,14 +101,6 @@ def test_the_command_measures_and_names_what_is_missing(tmp_path):
     ],
 )
 def test_mistakes_are_one_sentence(arguments, words):
-    process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.input_pipeline", *arguments],
-        cwd=REPOSITORY,
-        env=process_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    process = run_module("benchmarks.input_pipeline", *arguments)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(f"error: {words}")
