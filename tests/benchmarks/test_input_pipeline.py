@@ -30,8 +30,9 @@ def folder(tmp_path_factory):
 
 
 SCRIPT = """
-import itertools, json, pathlib, sys
+import itertools, json, os, pathlib, sys
 import numpy as np
+import psutil
 from absl import flags
 from benchmarks.input_pipeline.loaders import LOADERS
 
@@ -45,7 +46,10 @@ if __name__ == "__main__":
         found["labels"] += np.ravel(labels).tolist()
         found["means"] += images.mean((1, 2, 3)).tolist()
     print(json.dumps(found), flush=True)
-    import os; os._exit(0)
+    # Workers that are left behind would hold on to stdout.
+    for worker in psutil.Process().children(recursive=True):
+        worker.kill()
+    os._exit(0)
 """
 
 
