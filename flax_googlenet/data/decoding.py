@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 
 from flax_googlenet.data import jpeg
-from flax_googlenet.data.jpeg import Box
+from flax_googlenet.data.jpeg import Box, cut
 from flax_googlenet.errors import BrokenImageError
 
 # Images are decoded in parallel by the caller; OpenCV's own threads would compete.
@@ -72,11 +72,6 @@ def decode_box(
             return cut(smaller, Box(*(each // scale for each in box)))
     image = _decode_any(encoded, name)
     return cut(image, choose(*image.shape[:2]))
-
-
-def cut(image: np.ndarray, box: Box) -> np.ndarray:
-    """The part of an image, without copying it."""
-    return image[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
 def _decode_any(encoded: bytes, name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import PIL.Image
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import decoding
-from flax_googlenet.data.jpeg import Box
+from flax_googlenet.data.jpeg import Box, cut
 
 # The paper's "mixed" ones, drawn with equal probability where the config says "random" (section 6).
 RANDOM_INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
@@ -94,7 +94,7 @@ def center_crop(
 def cut_center(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The part of that size in the middle; of the two nearest to it, where torchvision's centre crop lies."""
     top, left = round((image.shape[0] - height) / 2), round((image.shape[1] - width) / 2)
-    return decoding.cut(image, Box(top, left, height, width))
+    return cut(image, Box(top, left, height, width))
 
 
 def random_resized_box(height: int, width: int, uniforms: np.ndarray) -> Box:
