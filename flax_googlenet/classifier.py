@@ -140,11 +140,11 @@ def load(path: str | os.PathLike) -> Classifier:
     Raises:
       UserError: there is no checkpoint, or a file of it is damaged.
     """
-    checkpoint = checkpoints.find(os.fspath(path))
-    description = checkpoints.describe(checkpoint)
-    config = resolve(description.config)
-    model = build_model(config.model)
-    variables = checkpoints.load_weights(checkpoint, variable_shapes(model, config.data.image_size))
+    with checkpoints.opened(os.fspath(path)) as checkpoint:
+        description = checkpoints.describe(checkpoint)
+        config = resolve(description.config)
+        model = build_model(config.model)
+        variables = checkpoints.read_weights(checkpoint, variable_shapes(model, config.data.image_size))
     return Classifier(
         model,
         variables,

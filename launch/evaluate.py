@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 import flax_googlenet
-from flax_googlenet.data import check_classes, crops, open_source
+from flax_googlenet.data import check_same_classes, crops, open_source
 from flax_googlenet.data.imagenet import SPLIT_SIZES, missing_from_validation
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
@@ -44,8 +44,10 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     classifiers = [flax_googlenet.load(path) for path in _CHECKPOINT.value]
     configs = [command.override(each.config.to_dict()) for each in classifiers]
     source = open_source(configs[0].data, "val")
-    for path, config in zip(_CHECKPOINT.value, configs, strict=True):
-        check_classes(source, config.model.num_classes)
+    for path, classifier, config in zip(_CHECKPOINT.value, classifiers, configs, strict=True):
+        check_same_classes(
+            classifier.class_names, source.class_names, path, "the data set", "set config.data to its own"
+        )
         if _AUX_HEADS.value and not config.model.aux_heads:
             raise UserError(f"{path} has no auxiliary heads; leave out --aux_heads.")
     if missing_from_validation(source.class_names, len(source)):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -77,6 +78,12 @@ TINY = (
     "--config.evaluation.every=20 steps",
     "--config.checkpoint.every=8 steps",
 )
+
+
+def read_metrics(workdir: pathlib.Path) -> list[dict[str, float]]:
+    """The records of a run's metrics.jsonl, in order."""
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -43,6 +43,7 @@ class Photographs:
     """A source of so many JPEG files, in memory."""
 
     class_names = tuple(map(str, range(1000)))
+    digest = "photographs"
 
     def __init__(self, count: int) -> None:
         self._files = [photographs.jpeg(index) for index in range(count)]

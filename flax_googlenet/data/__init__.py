@@ -1,6 +1,7 @@
 """Images: sources of encoded bytes, decoding and crops on the host, augmentation on the device, batches."""
 
 from flax_googlenet.data.batches import EvaluationBatches, TrainBatches, to_devices
+from flax_googlenet.data.classes import check_same_classes
 from flax_googlenet.data.examples import Example, Source
 from flax_googlenet.data.sources import check_classes, open_source
 
@@ -10,6 +11,7 @@ __all__ = [
     "Source",
     "TrainBatches",
     "check_classes",
+    "check_same_classes",
     "open_source",
     "to_devices",
 ]

@@ -20,9 +20,18 @@ class Example:
 
 
 class Source(Protocol):
-    """A split of a data set. Safe to read from several threads."""
+    """A split of a data set. Safe to read from several threads.
+
+    Attributes:
+      class_names: in the order of the labels.
+      digest: changes when the examples do, or their order, and not when the data set moves.
+    """
 
     class_names: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """See the class."""
 
     def __len__(self) -> int: ...
 

@@ -51,6 +51,12 @@ class FolderIndex:
     _names: bytes  # each file's, followed by a NUL
     _ends: np.ndarray  # unsigned [files], where that NUL is
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the names of classes and files, and of which file is of which class."""
+        lines = [*self.classes, *map(str, self.first)]
+        return hashlib.sha256(b"\0".join(map(os.fsencode, lines)) + b"\0" + self._names).digest()
+
     def __len__(self) -> int:
         return len(self._ends)
 

@@ -1,5 +1,7 @@
 """Images in one directory a class."""
 
+import functools
+import hashlib
 import itertools
 import os
 import pathlib
@@ -52,6 +54,13 @@ class ImageFolder:
                 images if is_split else images[_split(directory, len(images), val_share, split_seed)[split]]
             )
         self._chosen = np.concatenate(chosen).astype(np.min_scalar_type(len(index)))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the names of classes and images, and of which of them this split has."""
+        digest = hashlib.sha256(self._index.digest)
+        digest.update(self._chosen.astype("<u8").tobytes())
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self._chosen)

@@ -1,6 +1,7 @@
 """Where encoded images come from: random access to bytes and labels."""
 
 import functools
+import hashlib
 from collections.abc import Callable
 
 import cv2
@@ -31,11 +32,16 @@ class MnistSample:
             held_out = members[: self.VALIDATION_PER_CLASS]
             chosen.append({"val": held_out, "train": members[self.VALIDATION_PER_CLASS :]}[split])
         self.class_names = tuple(str(label) for label in range(10))
+        order = np.sort(np.concatenate(chosen))
+        # Of the pixels, since versions of OpenCV may compress them differently.
+        self.digest = hashlib.sha256(
+            pixels[order].tobytes() + labels[order].astype(np.uint8).tobytes()
+        ).hexdigest()
         self._examples = [
             Example(
                 cv2.imencode(".png", pixels[index])[1].tobytes(), int(labels[index]), f"MNIST sample {index}"
             )
-            for index in np.sort(np.concatenate(chosen))
+            for index in order
         ]
 
     def __len__(self) -> int:

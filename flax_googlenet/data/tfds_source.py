@@ -1,6 +1,7 @@
 """Data sets that TensorFlow Datasets prepared as ArrayRecord, read without TensorFlow."""
 
 import contextlib
+import hashlib
 import os
 import shlex
 from typing import Any
@@ -32,8 +33,12 @@ class TfdsSource:
         self._records = builder.as_data_source(
             split, decoders={self._image: tfds.decode.SkipDecoding()}, file_format="array_record"
         )
-        shards = [instruction.filename for instruction in builder.info.splits[split].file_instructions]
+        instructions = builder.info.splits[split].file_instructions
+        shards = [instruction.filename for instruction in instructions]
         _check_shards(builder, shards)
+        # The name has the version, which TFDS changes with the content.
+        parts = [(each.skip, each.take, each.examples_in_shard) for each in instructions]
+        self.digest = hashlib.sha256(repr((builder.info.full_name, split, parts)).encode()).hexdigest()
         _allow_open_files(len(shards))
 
     def __len__(self) -> int:

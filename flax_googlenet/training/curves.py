@@ -1,12 +1,10 @@
-"""A picture of a run, from its metrics.jsonl."""
+"""A picture of a run, from its records."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from flax_googlenet.training.reporting import read_metrics
 
 CURVES_FILE = "curves.png"
 
@@ -54,8 +52,8 @@ def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
     return figure
 
 
-def save_curves(workdir: pathlib.Path, title: str) -> pathlib.Path:
+def save_curves(workdir: pathlib.Path, records: Sequence[Mapping[str, float]], title: str) -> pathlib.Path:
     """Draw the curves to `workdir/curves.png`."""
     path = workdir / CURVES_FILE
-    draw_curves(read_metrics(workdir), title).savefig(path)
+    draw_curves(records, title).savefig(path)
     return path

@@ -1,7 +1,7 @@
 """Starting from the weights, the network and the preprocessing of another run."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding
 
 from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING
+from flax_googlenet.data.classes import same_classes
 from flax_googlenet.errors import UserError
 from flax_googlenet.models.googlenet import AUXILIARY_HEADS
 from flax_googlenet.training.state import TrainState
@@ -25,7 +26,7 @@ def inherited(init_from: str, workdir: str = "") -> dict[str, Any]:
     """What a config takes over from the checkpoint that its run starts from, for `config.resolve`.
 
     Args:
-      init_from: a run's workdir or a checkpoint, as `checkpoints.find` takes it.
+      init_from: a run's workdir or a checkpoint, as `checkpoints.opened` takes it.
       workdir: of the run itself. Once it has a checkpoint it inherits from that, and the
         one it began with may be gone.
 
@@ -33,7 +34,8 @@ def inherited(init_from: str, workdir: str = "") -> dict[str, Any]:
       UserError: there is no checkpoint.
     """
     own = checkpoints.find_latest(workdir) if workdir else None
-    config = checkpoints.describe(own or checkpoints.find(init_from)).config
+    with checkpoints.opened(str(own) if own else init_from) as checkpoint:
+        config = checkpoints.describe(checkpoint).config
     return {
         "model": {key: value for key, value in config["model"].items() if key not in _OWN_MODEL_KEYS},
         "data": {key: value for key, value in config["data"].items() if key in PREPROCESSING},
@@ -57,44 +59,50 @@ class Start:
     summary: str
 
 
-def read_start(init_from: str, params: Any, batch_stats: Any) -> Start:
+def read_start(init_from: str, params: Any, batch_stats: Any, class_names: Sequence[str]) -> Start:
     """Read a checkpoint's weights for a network that may differ from it in its heads.
 
-    Last layers for another number of classes start fresh, as do auxiliary heads that the
-    checkpoint does not have; those that the network does not have are dropped.
+    Last layers for other classes start fresh, as do auxiliary heads that the checkpoint does
+    not have; those that the network does not have are dropped.
 
     Args:
-      init_from: a run's workdir or a checkpoint, as `checkpoints.find` takes it.
+      init_from: a run's workdir or a checkpoint, as `checkpoints.opened` takes it.
       params, batch_stats: shapes of the network's own.
+      class_names: of the data set.
 
     Raises:
       UserError: there is no checkpoint, a file of it is damaged, or it is of another network.
     """
-    checkpoint = checkpoints.find(init_from)
-    described = checkpoints.describe(checkpoint)
-    weights = checkpoints.read_weights(checkpoint)
+    with checkpoints.opened(init_from) as checkpoint:
+        described = checkpoints.describe(checkpoint)
+        weights = checkpoints.read_weights(checkpoint)
     there, here = flatten_dict(weights), flatten_dict({"params": params, "batch_stats": batch_stats})
     fresh = _modules_absent(there, here)
     dropped = _modules_absent(here, there)
-    resized = set()
+    has_other_classes = not same_classes(described.class_names, class_names)
+    renewed = set()
     trunk_first = lambda path: (path[0] != "params", path[1] in AUX_HEADS, path)  # noqa: E731
     for path in sorted(there.keys() | here.keys(), key=trunk_first):
         a, b = (arrays[path].shape if path in arrays else None for arrays in (there, here))
         layer, name = "/".join(path[1:-1]), "/".join(path[1:])
-        if a == b or path[1] in fresh + dropped:
+        if path[1] in fresh + dropped:
+            continue
+        if a == b:
+            if layer in LAST_LAYERS and has_other_classes:
+                renewed.add(layer)
             continue
         if layer not in LAST_LAYERS or a is None or b is None or a[:-1] != b[:-1]:
             raise UserError(
                 f"{init_from} is of another network: {name} is {'missing' if a is None else a} there "
                 f"and {'missing' if b is None else b} here."
             )
-        resized.add(layer)
+        renewed.add(layer)
     loaded = {
-        path: array for path, array in there.items() if path in here and "/".join(path[1:-1]) not in resized
+        path: array for path, array in there.items() if path in here and "/".join(path[1:-1]) not in renewed
     }
     parts = (
         f"init_from {init_from}: loaded {len(loaded)} arrays",
-        _listed("fresh because of another number of classes", sorted(resized, key=LAST_LAYERS.index)),
+        _listed("fresh because the classes are others", sorted(renewed, key=LAST_LAYERS.index)),
         _listed(f"fresh because {init_from} has none", fresh),
         _listed("dropped because the network has none", dropped),
     )
@@ -120,6 +128,9 @@ def with_weights(state: TrainState, start: Start, everywhere: NamedSharding) -> 
         params=load(state.params, start.params),
         batch_stats=load(state.batch_stats, start.batch_stats),
         averaged_params=load(state.averaged_params, start.params) if state.averaged_params else {},
+        averaged_batch_stats=load(state.averaged_batch_stats, start.batch_stats)
+        if state.averaged_batch_stats
+        else {},
     )
 
 

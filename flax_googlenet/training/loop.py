@@ -1,11 +1,13 @@
 """A whole run: train, report, evaluate, checkpoint, resume."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,13 +15,22 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.checkpoints import Checkpoints, Description, describe, find_latest
+from flax_googlenet.checkpoints import Checkpoints, Description, describe, find_latest, verify_digests
 from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict, with_num_classes
-from flax_googlenet.data import TrainBatches, check_classes, open_source, to_devices
+from flax_googlenet.data import (
+    Source,
+    TrainBatches,
+    check_classes,
+    check_same_classes,
+    open_source,
+    to_devices,
+)
+from flax_googlenet.data.identity import check_same_data, describe_data
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
+from flax_googlenet.training.averaging import make_statistics
 from flax_googlenet.training.clock import Clock
 from flax_googlenet.training.curves import save_curves
 from flax_googlenet.training.durations import to_steps
@@ -27,12 +38,13 @@ from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.parameter_groups import check_patterns
-from flax_googlenet.training.reporting import Reporter, read_metrics
+from flax_googlenet.training.reporting import Reporter
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import Metrics, make_train_step
 
 Batch = dict[str, jax.Array]
 Result = dict[str, Any]
+Records = Sequence[Mapping[str, float]]  # as in metrics.jsonl
 
 
 def train(config: FrozenConfigDict, workdir: str) -> Result:
@@ -58,7 +70,7 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
     root = pathlib.Path(workdir).expanduser().absolute()
     latest = find_latest(str(root))
     recorded = describe(latest) if latest is not None else None
-    if recorded is not None:
+    if latest is not None and recorded is not None:
         if not recorded.step:
             raise UserError(
                 f"{root} holds imported weights, not a run; choose another --workdir and start from them: "
@@ -67,6 +79,7 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
         config = with_num_classes(config, recorded.config["model"]["num_classes"])
         _check_same_experiment(config, recorded, root)
         if recorded.result:
+            verify_digests(latest)
             print(f"The run in {root} is complete.", file=sys.stderr)
             return {**recorded.result, "checkpoint": str(latest)}
     return _Run(config, root, mesh, recorded).go()
@@ -82,12 +95,38 @@ def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root
         )
 
 
+def _identify(
+    train: Source, validation: Source, recorded: Description | None, root: pathlib.Path
+) -> dict[str, Any]:
+    """Return what checkpoints record of the data set, after comparing it with what one recorded."""
+    check_same_classes(
+        train.class_names,
+        validation.class_names,
+        "the training split",
+        "the validation split",
+        "give both the same classes",
+    )
+    data = describe_data({"train": train, "val": validation})
+    if recorded:
+        check_same_classes(
+            recorded.class_names,
+            train.class_names,
+            f"the run in {root}",
+            "the data set",
+            "restore the data set, or start a run in another workdir",
+        )
+        check_same_data(recorded.data, data, root)
+    return data
+
+
 def _open_checkpoints(config: FrozenConfigDict, root: pathlib.Path) -> Checkpoints:
     try:
         root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):  # which asks the file system, where permissions do not tell
+            pass
     except OSError as error:
         raise UserError(
-            f"Cannot make the workdir {root}: {error.strerror}; choose another --workdir."
+            f"Cannot write to the workdir {root}: {error.strerror}; choose another --workdir."
         ) from error
     return Checkpoints(
         str(root), keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best
@@ -104,9 +143,15 @@ class _Run:
         config = with_num_classes(config, len(self.source.class_names))
         self.config, self.root, self.mesh = config, root, mesh
         validation = open_source(config.data, "val")
-        for source in (self.source, validation):
-            check_classes(source, config.model.num_classes)
+        check_classes(self.source, config.model.num_classes)
+        self.data = _identify(self.source, validation, recorded, root)
+        self.recorded = recorded
         self.total_steps = self.steps(config.duration)
+        if recorded and recorded.step > self.total_steps:
+            raise UserError(
+                f'The run in {root} is at step {recorded.step}, and config.duration "{config.duration}" ends '
+                f"at {self.total_steps} with this data set; restore the one that it began with."
+            )
         if self.total_steps < 1:
             raise UserError(f'config.duration "{config.duration}" is no step at all; make it longer.')
         self.log_every = max(self.steps(config.log_every), 1)
@@ -118,6 +163,7 @@ class _Run:
         optimizer = build_optimizer(config.optimizer, schedule)
         averaging_start = self.steps(config.averaging.start)
         self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start)
+        self.statistics = make_statistics(config, model, self.source, mesh)
         self.evaluator = Evaluator(
             [Member(model, config.data)], validation, mesh, batch_size=config.evaluation.batch_size
         )
@@ -129,7 +175,9 @@ class _Run:
         self.origin = recorded.origin if recorded else {}
         self.start: Start | None = None
         if config.init_from and not recorded:
-            self.start = read_start(config.init_from, self.like.params, self.like.batch_stats)
+            self.start = read_start(
+                config.init_from, self.like.params, self.like.batch_stats, self.source.class_names
+            )
             self.origin = self.start.origin
         # Only now that nothing is wrong with what was asked does anything touch the disk.
         self.checkpoints = _open_checkpoints(config, root)
@@ -139,14 +187,17 @@ class _Run:
         return to_steps(duration, batch_size=self.config.batch_size, epoch_size=len(self.source))
 
     def restore_or_start(self) -> tuple[int, TrainState]:
-        latest = self.checkpoints.latest_step
         everywhere = replicate(self.mesh)
-        if latest is None:
+        if self.recorded is None:
             state = self.make_state()
             return 0, with_weights(state, self.start, everywhere) if self.start else state
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), self.like)
-        weights, rest = self.checkpoints.restore(latest, weights=like.weights(), optimizer=like.optimizer())
-        return latest, TrainState(**weights, **rest)
+        step = self.recorded.step
+        weights, rest = self.checkpoints.restore(step, weights=like.weights(), optimizer=like.optimizer())
+        state = TrainState(**weights, **rest)
+        if like.averaged_batch_stats and not state.averaged_batch_stats:  # begun by a former version
+            state = self.measure_statistics(state)
+        return step, state
 
     def go(self) -> Result:
         config, total = self.config, self.total_steps
@@ -154,7 +205,13 @@ class _Run:
         with contextlib.ExitStack() as stack:
             stack.callback(self.checkpoints.close)
             first, state = self.restore_or_start()
-            reporter = Reporter(self.root, first_step=first, total_steps=total, enabled=is_first_host)
+            reporter = Reporter(
+                self.root,
+                first_step=first,
+                total_steps=total,
+                history=self.recorded.history if self.recorded else (),
+                enabled=is_first_host,
+            )
             stack.callback(reporter.close)
             devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
             verb = f"resuming at step {first} of" if first else "training for"
@@ -203,17 +260,25 @@ class _Run:
                     reporter.say(warning)
                 pending = []
             self.clock.stop()
+            if evaluates or saves:
+                state = self.measure_statistics(state)
             figures = self.evaluator([state.evaluation_variables()]) if evaluates else {}
             if evaluates:
                 reporter.evaluation(step, figures)
                 check_finite("validation loss", [figures["loss"]], step, self.last_good)
             if step == total:
-                result = self.result(step, figures)
-                self.draw_curves(result)
+                result = self.result(step, figures, reporter.records)
+                self.draw_curves(result, reporter.records)
             if saves:
-                self.save(step, state, figures, result)
+                self.save(step, state, figures, result, reporter.records)
             self.clock.start()
         return {**result, "checkpoint": self.checkpoints.path(total)}
+
+    def measure_statistics(self, state: TrainState) -> TrainState:
+        if not state.averaged_params or not state.batch_stats:
+            return state
+        measured = self.statistics(state.averaged_params, state.batch_stats)
+        return dataclasses.replace(state, averaged_batch_stats=measured)
 
     def is_time(self, step: int, every: int) -> bool:
         """The one place that decides when to report, evaluate and save: at the end in any case."""
@@ -224,19 +289,21 @@ class _Run:
         latest = self.checkpoints.latest_step
         return self.checkpoints.path(latest) if latest is not None else None
 
-    def result(self, step: int, figures: dict[str, Any]) -> Result:
+    def result(self, step: int, figures: dict[str, Any], records: Records) -> Result:
         chosen = {name: figures[name] for name in ("top1", "top5", "loss")}
         if self.config.data.on_error == "skip":
-            met = sum(each.get("train/bad_images", 0) for each in read_metrics(self.root))
+            met = sum(record.get("train/bad_images", 0) for record in records)
             chosen |= {"bad_images": int(met)}
         return {"step": step, **chosen, "images_per_second": round(self.clock.overall().images_per_second, 1)}
 
-    def draw_curves(self, result: Result) -> None:
+    def draw_curves(self, result: Result, records: Records) -> None:
         if jax.process_index() == 0:
             name = f"{self.config.model.variant} on {self.config.data.source}"
-            save_curves(self.root, f"{name}: top-1 {result['top1']:.4f} after {result['step']} steps")
+            save_curves(
+                self.root, records, f"{name}: top-1 {result['top1']:.4f} after {result['step']} steps"
+            )
 
-    def save(self, step: int, state: TrainState, figures: Result, result: Result) -> None:
+    def save(self, step: int, state: TrainState, figures: Result, result: Result, records: Records) -> None:
         self.checkpoints.save(
             step,
             weights=state.weights(),
@@ -245,9 +312,10 @@ class _Run:
                 step,
                 to_json_dict(self.config),
                 self.source.class_names,
-                read_metrics(self.root),
+                records,
                 result,
                 self.origin,
+                self.data,
             ),
             metrics=figures,
         )

@@ -65,13 +65,23 @@ def freeze_normalization(patterns: Iterable[str]) -> Callable[..., Any]:
 
     def intercept(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         module = context.module
-        if isinstance(module, nn.BatchNorm) and context.method_name == "__call__":
-            path = "/".join(module.path)
-            if all(is_frozen(f"{path}/{leaf}", patterns) for leaf in ("scale", "bias")):
-                kwargs = {**kwargs, "use_running_average": True}
+        is_normalization = isinstance(module, nn.BatchNorm) and context.method_name == "__call__"
+        if is_normalization and _is_normalization_frozen("/".join(module.path), patterns):
+            kwargs = {**kwargs, "use_running_average": True}
         return call(*args, **kwargs)
 
     return intercept
+
+
+def frozen_statistics(batch_stats: Any, patterns: Iterable[str]) -> Any:
+    """Return a tree that is true for the statistics of frozen normalisations."""
+    return _map_names(
+        lambda name, _: _is_normalization_frozen(name.rpartition("/")[0], patterns), batch_stats
+    )
+
+
+def _is_normalization_frozen(path: str, patterns: Iterable[str]) -> bool:
+    return all(is_frozen(f"{path}/{leaf}", patterns) for leaf in ("scale", "bias"))
 
 
 def check_patterns(optimizer: FrozenConfigDict, params: Any) -> None:

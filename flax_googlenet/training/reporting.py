@@ -4,38 +4,58 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tqdm
 from tensorboardX import SummaryWriter
 
+from flax_googlenet.errors import UserError
 from flax_googlenet.training.clock import Lap
 
 METRICS_FILE = "metrics.jsonl"
 
 
 class Reporter:
-    """Writes the figures of a run to every place that wants them."""
+    """Writes the figures of a run to every place that wants them.
+
+    Attributes:
+      records: of metrics.jsonl, which is written from them and never read.
+    """
 
     def __init__(
-        self, workdir: pathlib.Path, *, first_step: int, total_steps: int, enabled: bool = True
+        self,
+        workdir: pathlib.Path,
+        *,
+        first_step: int,
+        total_steps: int,
+        history: Sequence[Mapping[str, float]] = (),
+        enabled: bool = True,
     ) -> None:
-        """Open the files; what a killed run wrote after `first_step` is taken back.
+        """Open the files, and write `history` anew whatever became of the file that held it.
 
         Args:
           workdir: directory of the run.
           first_step: step that the run starts or resumes from.
           total_steps: its length.
+          history: records up to `first_step`, as the checkpoint there keeps them.
           enabled: false on all hosts but the first, which stay silent.
+
+        Raises:
+          UserError: metrics.jsonl cannot be written.
         """
+        self.records = [dict(record) for record in history]
         self._enabled = enabled
         self._total = total_steps
         if not enabled:
             return
-        kept = [each for each in read_metrics(workdir) if each["step"] <= first_step]
         path = workdir / METRICS_FILE
-        path.write_text("".join(json.dumps(each) + "\n" for each in kept))
-        self._file = path.open("a", buffering=1)
+        try:
+            path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+            self._file = path.open("a", buffering=1)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {path}: {error.strerror}; move away what is in its place."
+            ) from error
         self._events = SummaryWriter(str(workdir / "events"), purge_step=first_step + 1)
         self._bar = tqdm.tqdm(
             total=total_steps,
@@ -59,6 +79,8 @@ class Reporter:
           lap: their speed.
           batch_size: examples in a step.
         """
+        speed = {"images_per_second": lap.images_per_second, "data_wait": lap.data_wait}
+        self._write(step, {f"train/{name}": value for name, value in {**figures, **speed}.items()})
         if not self._enabled:
             return
         left = (
@@ -72,13 +94,9 @@ class Reporter:
             self.say(f"step {step}/{self._total}: {shown}")
         else:
             self._bar.set_postfix_str(shown, refresh=False)
-        speed = {"images_per_second": lap.images_per_second, "data_wait": lap.data_wait}
-        self._write(step, {f"train/{name}": value for name, value in {**figures, **speed}.items()})
 
     def evaluation(self, step: int, figures: Mapping[str, float]) -> None:
         """Report an evaluation."""
-        if not self._enabled:
-            return
         self.say(
             f"step {step}/{self._total}: evaluated {figures['num_examples']} images, "
             f"top1 {figures['top1']:.4f}, top5 {figures['top5']:.4f}, loss {figures['loss']:.4f}"
@@ -98,21 +116,13 @@ class Reporter:
             self._events.close()
 
     def _write(self, step: int, figures: Mapping[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **figures}) + "\n")
+        record = {"step": step, **figures}
+        self.records.append(record)
+        if not self._enabled:
+            return
+        self._file.write(json.dumps(record) + "\n")
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
-
-
-def read_metrics(workdir: pathlib.Path) -> list[dict[str, float]]:
-    """The records of a run's metrics.jsonl, in order; a half-written last line is left out."""
-    path = workdir / METRICS_FILE
-    records = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
 
 
 def format_seconds(seconds: float) -> str:

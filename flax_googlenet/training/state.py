@@ -9,6 +9,8 @@ import optax
 from flax import linen as nn
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet.checkpoints import evaluation_variables
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -20,6 +22,8 @@ class TrainState:
       batch_stats: running statistics of batch normalisation; {} without it.
       opt_state: Optax's.
       averaged_params: average of the parameters over steps; {} if not asked for.
+      averaged_batch_stats: batch statistics of the averaged parameters, as measured when they
+        were last evaluated or saved; {} without averaging or normalisation.
     """
 
     step: jax.Array
@@ -27,10 +31,11 @@ class TrainState:
     batch_stats: Any
     opt_state: Any
     averaged_params: Any
+    averaged_batch_stats: Any
 
     def evaluation_variables(self) -> dict[str, Any]:
-        """What to evaluate: the averaged parameters if there are any."""
-        return {"params": self.averaged_params or self.params, "batch_stats": self.batch_stats}
+        """Return what to evaluate: the averaged weights, if there are any."""
+        return evaluation_variables(self.weights())
 
     def weights(self) -> dict[str, Any]:
         """What a checkpoint keeps as `weights`."""
@@ -38,6 +43,7 @@ class TrainState:
             "params": self.params,
             "batch_stats": self.batch_stats,
             "averaged_params": self.averaged_params,
+            "averaged_batch_stats": self.averaged_batch_stats,
         }
 
     def optimizer(self) -> dict[str, Any]:
@@ -51,11 +57,13 @@ def initial_state(
     """Fresh state: a pure function of the config, and of its seed."""
     size = config.data.image_size
     variables = model.init(jax.random.key(config.seed), jnp.zeros((1, size, size, 3), jnp.float32))
-    params = variables["params"]
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    averages = config.averaging.kind != "none"
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        batch_stats=variables.get("batch_stats", {}),
+        batch_stats=batch_stats,
         opt_state=optimizer.init(params),
-        averaged_params=jax.tree.map(jnp.copy, params) if config.averaging.kind != "none" else {},
+        averaged_params=jax.tree.map(jnp.copy, params) if averages else {},
+        averaged_batch_stats=jax.tree.map(jnp.copy, batch_stats) if averages else {},
     )

@@ -1,7 +1,6 @@
 """The train step: pure, jitted, donated, the batch split over the devices."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import augmentation
 from flax_googlenet.sharding import replicate, split_batch
+from flax_googlenet.training.averaging import average
 from flax_googlenet.training.losses import head_losses
 from flax_googlenet.training.optimizer import Schedule
 from flax_googlenet.training.parameter_groups import (
@@ -114,24 +114,12 @@ def make_train_step(
             metrics["bad_images"] = batch["bad"].sum()
         metrics["gradient_norm"] = optax.tree.norm(gradient)
         metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
-        return TrainState(state.step + 1, params, batch_stats, opt_state, averaged), metrics
+        state = TrainState(
+            state.step + 1, params, batch_stats, opt_state, averaged, state.averaged_batch_stats
+        )
+        return state, metrics
 
     everywhere, split = replicate(mesh), split_batch(mesh)
     return jax.jit(
         step, donate_argnums=0, in_shardings=(everywhere, split), out_shardings=(everywhere, everywhere)
     )
-
-
-def average(averaging: FrozenConfigDict, averaged: Any, params: Any, age: jax.Array) -> Any:
-    """The next average of the parameters.
-
-    With t = `age` >= 0, a <- a + rate * (p - a), where rate is 1 / (t + 1) for "polyak",
-    the plain mean of all p since the start (Polyak & Juditsky 1992), and
-    max(1 - decay, 1 / (t + 1)) for "ema", which therefore does not remember where it
-    began. Before the start, a follows p.
-    """
-    if averaging.kind == "none":
-        return averaged
-    uniform = 1.0 / (jnp.maximum(age, 0) + 1).astype(jnp.float32)
-    rate = uniform if averaging.kind == "polyak" else jnp.maximum(uniform, 1.0 - averaging.decay)
-    return jax.tree.map(lambda a, p: a + rate * (p - a), averaged, params)

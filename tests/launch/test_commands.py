@@ -15,10 +15,10 @@ import orbax.checkpoint as ocp
 import pytest
 
 from flax_googlenet import checkpoints, load
+from flax_googlenet.checkpoints import manager
 from flax_googlenet.config import resolve
 from flax_googlenet.data import open_source
-from flax_googlenet.training.reporting import read_metrics
-from tests.conftest import REPOSITORY, TINY, process_environment
+from tests.conftest import REPOSITORY, TINY, process_environment, read_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def without_speed(result: dict) -> dict:
 def arrays(checkpoint: str) -> dict:
     """Every array that a checkpoint keeps, by name."""
     items = {name: ocp.args.StandardRestore() for name in ("weights", "optimizer")}
-    with checkpoints._reader() as reader:
+    with manager._reader() as reader:
         return dict(reader.restore(checkpoints.find(checkpoint), args=ocp.args.Composite(**items)))
 
 

@@ -1,0 +1,98 @@
+import json
+
+import pytest
+
+from flax_googlenet import checkpoints
+from flax_googlenet.config import resolve
+from flax_googlenet.errors import UserError
+from tests.checkpoints.test_manager import save
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    save(tmp_path)
+    return checkpoints.find(str(tmp_path))
+
+
+def rewrite(checkpoint, **changes):
+    file = checkpoint / "description" / "metadata"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_describes_itself(checkpoint):
+    found = checkpoints.describe(checkpoint)
+    assert (found.step, found.class_names) == (1, ("a", "b"))
+    assert found.config == {"seed": 1, "model": {"num_classes": 2}}
+    assert found.history == [{"step": 1, "train/loss": 2.0}]
+    assert found.data == {"train": {"num_examples": 7, "digest": "x"}}
+    assert set(found.versions) >= {"jax", "flax"}
+
+
+@pytest.mark.parametrize(("reduces", "has_heads"), [(True, True), (False, False)])
+def test_the_first_format_is_read(checkpoint, reduces, has_heads):
+    """Its configs named the network and the two forms of the module, and heads were a bool."""
+    model = {"name": "googlenet", "num_classes": 2, "normalization": "none", "stem_reduce": True}
+    model |= {"dimension_reduction": reduces, "aux_heads": has_heads}
+    file = checkpoint / "description/metadata"
+    fields = json.loads(file.read_text())
+    del fields["origin"], fields["data"]
+    file.write_text(json.dumps({**fields, "format": 1, "config": {"model": model}}))
+    described = resolve(checkpoints.describe(checkpoint).config).model
+    assert (described.reduce3x3, described.reduce5x5, described.project_pool) == (reduces,) * 3
+    assert described.aux_heads == (2 if has_heads else 0)
+    assert (described.variant, described.num_classes, described.normalization) == ("paper", 2, "none")
+
+
+def test_the_second_format_is_read(checkpoint):
+    """It said nothing of the data set."""
+    file = checkpoint / "description/metadata"
+    fields = json.loads(file.read_text())
+    del fields["data"]
+    file.write_text(json.dumps({**fields, "format": 2}))
+    assert checkpoints.describe(checkpoint).data == {}
+
+
+NO_CHECKPOINT = "is not a checkpoint of flax_googlenet: its description cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"format": 4}, "has format 4, newer than 3", id="newer"),
+        pytest.param({"format": "3"}, "its format is '3', not a number", id="format as a string"),
+        pytest.param({"format": None}, "its format is None, not a number", id="format null"),
+        pytest.param({"format": True}, "its format is True, not a number", id="format true"),
+        pytest.param({"format": 0}, "its format is 0", id="format 0"),
+        pytest.param({"format": 1}, NO_CHECKPOINT, id="another format than it says"),
+        pytest.param({"class_names": ["a"]}, "names 1 classes and its network has 2", id="too few names"),
+        pytest.param({"class_names": [1, 2]}, NO_CHECKPOINT, id="names are numbers"),
+        pytest.param({"class_names": None}, NO_CHECKPOINT, id="no names"),
+        pytest.param({"step": "1"}, NO_CHECKPOINT, id="step as a string"),
+        pytest.param({"step": 32}, "1 holds step 32, not 1: it was renamed; rename it to", id="another step"),
+        pytest.param({"config": []}, NO_CHECKPOINT, id="config as a list"),
+        pytest.param({"history": {}}, NO_CHECKPOINT, id="history as a table"),
+        pytest.param({"history": [{"loss": 1}]}, NO_CHECKPOINT, id="record without a step"),
+        pytest.param({"colour": "red"}, NO_CHECKPOINT, id="unknown field"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(checkpoint, changes, words):
+    rewrite(checkpoint, **changes)
+    with pytest.raises(UserError) as caught:
+        checkpoints.describe(checkpoint)
+    assert words in str(caught.value)
+    assert str(checkpoint) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "3", "{", ""])
+def test_what_is_no_description_is_refused(checkpoint, content):
+    (checkpoint / "description/metadata").write_text(content)
+    with pytest.raises(UserError, match=NO_CHECKPOINT):
+        checkpoints.describe(checkpoint)
+
+
+def test_a_renamed_checkpoint_is_not_taken_for_another_step(checkpoint):
+    renamed = checkpoint.rename(checkpoint.parent / "77")
+    with pytest.raises(UserError, match="holds step 1, not 77: it was renamed"):
+        checkpoints.describe(renamed)
+    elsewhere = renamed.rename(checkpoint.parent / "best")
+    assert checkpoints.describe(elsewhere).step == 1, "a name that is no number claims no step"

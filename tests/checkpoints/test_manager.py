@@ -1,0 +1,114 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flax_googlenet import checkpoints
+from flax_googlenet.checkpoints import Checkpoints, Description
+from flax_googlenet.errors import UserError
+from flax_googlenet.sharding import data_mesh, replicate
+
+DESCRIPTION = Description(
+    1,
+    {"seed": 1, "model": {"num_classes": 2}},
+    ("a", "b"),
+    history=[{"step": 1, "train/loss": 2.0}],
+    data={"train": {"num_examples": 7, "digest": "x"}},
+)
+
+
+def arrays(devices: int = 1, averaged: bool = False, statistics: bool = False):
+    place = replicate(data_mesh(jax.devices()[:devices]))
+    params = {"head": {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}}
+    weights = {"params": params, "batch_stats": {"norm": {"mean": jnp.ones(3)}} if statistics else {}}
+    for name, tree in list(weights.items()):
+        weights[f"averaged_{name}"] = jax.tree.map(lambda x: x * 2, tree) if averaged else {}
+    optimizer = {"opt_state": ({}, [jnp.full((2,), 7.0)]), "step": jnp.asarray(5, jnp.int32)}
+    return jax.device_put(weights, place), jax.device_put(optimizer, place)
+
+
+def shapes(tree):
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), tree)
+
+
+def save(
+    workdir, steps=(1,), metrics=None, devices=1, keep_last=2, keep_best=1, averaged=False, statistics=False
+):
+    weights, optimizer = arrays(devices, averaged, statistics)
+    saved = Checkpoints(str(workdir), keep_last=keep_last, keep_best=keep_best)
+    for step in steps:
+        figures = {"top1": metrics[step]} if metrics else None
+        description = dataclasses.replace(DESCRIPTION, step=step)
+        saved.save(step, weights=weights, optimizer=optimizer, description=description, metrics=figures)
+    saved.close()
+    return weights, optimizer
+
+
+@pytest.mark.parametrize(("saved_on", "restored_on"), [(1, 1), (8, 1), (1, 8), (8, 2)])
+def test_restores_exactly_on_any_devices(tmp_path, saved_on, restored_on):
+    weights, optimizer = save(tmp_path, devices=saved_on)
+    like = arrays(restored_on)
+    opened = Checkpoints(str(tmp_path), keep_last=2, keep_best=1)
+    found = opened.restore(opened.latest_step, weights=like[0], optimizer=like[1])
+    opened.close()
+    jax.tree.map(np.testing.assert_array_equal, found, (weights, optimizer))
+    assert found[0]["params"]["head"]["kernel"].sharding == like[0]["params"]["head"]["kernel"].sharding
+
+
+def own(weights):
+    return {name: weights[name] for name in ("params", "batch_stats")}
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize(("devices", "averaged"), [(1, False), (1, True), (8, True)])
+def test_weights_alone_prefer_the_averages(tmp_path, devices, averaged, statistics):
+    weights, _ = save(tmp_path, devices=devices, averaged=averaged, statistics=statistics)
+    expected = {
+        name: weights[f"averaged_{name}"] if averaged else tree for name, tree in own(weights).items()
+    }
+    checkpoint = checkpoints.find(str(tmp_path))
+    placed = checkpoints.read_weights(checkpoint, shapes(own(weights)))
+    on_host = checkpoints.read_weights(checkpoint)
+    jax.tree.map(np.testing.assert_array_equal, placed, expected)
+    jax.tree.map(np.testing.assert_array_equal, on_host, expected)
+    assert {type(leaf) for leaf in jax.tree.leaves(on_host)} == {np.ndarray}
+
+
+@pytest.mark.parametrize("recorded", ["missing", "empty"])
+def test_averaged_weights_without_their_statistics_are_not_used(tmp_path, capsys, recorded):
+    """Format 2 had none, and what goes on from it has empty ones."""
+    weights, optimizer = arrays(averaged=True, statistics=True)
+    former = {**weights, "averaged_batch_stats": {}}
+    if recorded == "missing":
+        del former["averaged_batch_stats"]
+    saved = Checkpoints(str(tmp_path), keep_last=2, keep_best=1)
+    saved.save(1, weights=former, optimizer=optimizer, description=DESCRIPTION)
+    saved.wait()
+    checkpoint = checkpoints.find(str(tmp_path))
+    for like in (None, shapes(own(weights))):
+        found = checkpoints.read_weights(checkpoint, like)
+        jax.tree.map(np.testing.assert_array_equal, found, own(weights))
+        assert "averaged weights without the batch statistics" in capsys.readouterr().err
+    restored, _ = saved.restore(1, weights=shapes(weights), optimizer=shapes(optimizer))
+    saved.close()
+    jax.tree.map(np.testing.assert_array_equal, restored, {**former, "averaged_batch_stats": {}})
+
+
+def test_the_last_and_the_best_are_kept_across_a_restart(tmp_path):
+    top1 = {1: 0.1, 2: 0.9, 3: 0.3, 4: 0.4, 5: 0.5, 6: 0.2}
+    save(tmp_path, (1, 2, 3), top1)
+    save(tmp_path, (4, 5, 6), top1)
+    left = sorted(int(each.name) for each in (tmp_path / "checkpoints").iterdir())
+    assert left == [2, 5, 6]
+
+
+def test_another_network_is_named(tmp_path):
+    weights, _ = save(tmp_path)
+    other = {"head": {**weights["params"]["head"], "kernel": jnp.zeros((2, 4))}}
+    with pytest.raises(
+        UserError, match=r"another network: params/head/kernel is \(2, 3\) there and \(2, 4\)"
+    ):
+        checkpoints.read_weights(checkpoints.find(str(tmp_path)), shapes({"params": other}))
