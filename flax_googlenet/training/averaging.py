@@ -21,7 +21,7 @@ from flax_googlenet.models.inception import LayerOptions
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.parameter_groups import freeze_normalization, frozen_statistics
 
-# Ten gave 77.5 %, fifty 79.6 % where they differed most.
+# Of 32 images each, ten gave 77.5 % and fifty 79.6 % where they differed most.
 STATISTICS_BATCHES = 32
 
 

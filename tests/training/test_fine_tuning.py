@@ -27,13 +27,19 @@ def drawn(shapes):
     return jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype(np.float32), shapes)
 
 
-def save(workdir, variables, config=None, averaged=None, origin=None) -> str:
+CLASSES = tuple(f"class {i}" for i in range(5))
+
+
+def save(workdir, variables, config=None, averaged=None, origin=None, class_names=None) -> str:
     weights = {
         "params": variables["params"],
         "batch_stats": variables.get("batch_stats", {}),
         "averaged_params": averaged or {},
+        "averaged_batch_stats": {},
     }
-    description = Description(7, to_json_dict(config or resolve({})), ("a", "b"), origin=origin or {})
+    config = config or resolve({"model": {"num_classes": len(variables["params"]["head"]["bias"])}})
+    names = class_names or tuple(f"class {i}" for i in range(config.model.num_classes))
+    description = Description(7, to_json_dict(config), names, origin=origin or {})
     saved = Checkpoints(str(workdir), keep_last=1, keep_best=0)
     saved.save(7, weights=weights, optimizer={"step": np.int32(7)}, description=description)
     saved.close()
@@ -48,8 +54,8 @@ def network(small_table):
     return build
 
 
-def read(path, shapes):
-    return read_start(path, shapes["params"], shapes.get("batch_stats", {}))
+def read(path, shapes, class_names=CLASSES):
+    return read_start(path, shapes["params"], shapes.get("batch_stats", {}), class_names)
 
 
 def leaves(tree) -> dict[str, np.ndarray]:
@@ -57,7 +63,7 @@ def leaves(tree) -> dict[str, np.ndarray]:
     return {"/".join(part.key for part in path): leaf for path, leaf in found}
 
 
-OTHER_CLASSES = "fresh because of another number of classes: "
+OTHER_CLASSES = "fresh because the classes are others: "
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,23 @@ def test_everything_but_new_heads_is_loaded_and_it_is_said(tmp_path, network, th
     said = [f"init_from {path}: loaded {len(loaded)} arrays", *(each.format(path) for each in words)]
     assert start.summary == "; ".join(said)
     assert start.origin == {"source": "a museum", "init_from": path, "init_from_step": "7"}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "kept"),
+    [
+        pytest.param("abcde", "abcde", True, id="the same"),
+        pytest.param("abcde", "abcdf", False, id="another one"),
+        pytest.param("abcde", "edcba", False, id="another order"),
+        pytest.param(("n01440764", *"bcde"), ("tench", *"bcde"), True, id="two names of one class"),
+    ],
+)
+def test_the_last_layers_are_kept_for_the_same_classes_alone(tmp_path, network, there, here, kept):
+    variables = drawn(network())
+    start = read(save(tmp_path, variables, class_names=tuple(there)), network(), tuple(here))
+    assert ("head" in start.params) == kept
+    assert ("head" in start.params["aux_4a"]) == kept
+    assert (f"{OTHER_CLASSES}head, aux_4a/head, aux_4d/head" in start.summary) != kept
 
 
 @pytest.mark.parametrize(
@@ -173,8 +196,10 @@ def test_the_state_starts_with_them_on_every_device(tmp_path, network, devices, 
         zeros(shapes["batch_stats"]),
         optax.EmptyState(),
         zeros(shapes["params"]) if averages else {},
+        zeros(shapes["batch_stats"]) if averages else {},
     )
     start = read(save(tmp_path, variables), shapes)
+    assert leaves(start.batch_stats)
     state = with_weights(fresh, start, everywhere)
     assert jax.tree.structure(state) == jax.tree.structure(fresh)
     found, expected = leaves(state.weights()["params"]), leaves(variables["params"])
@@ -188,6 +213,7 @@ def test_the_state_starts_with_them_on_every_device(tmp_path, network, devices, 
     )
     if averages:
         jax.tree.map(np.testing.assert_array_equal, state.averaged_params, state.params)
+        jax.tree.map(np.testing.assert_array_equal, state.averaged_batch_stats, state.batch_stats)
     # Donated whole, as the train step does: no two arrays may be one.
     moved = jax.jit(lambda x: jax.tree.map(lambda a: a + 1, x), donate_argnums=0)(state.weights())
     value = moved["params"]["stem"]["conv1"]["conv"]["kernel"]

@@ -11,7 +11,6 @@ from flax_googlenet.data.augmentation import augment
 from flax_googlenet.models import VGG16, GoogLeNet
 from flax_googlenet.models.vgg import CONFIGURATION_D
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
-from flax_googlenet.training.averaging import average
 from flax_googlenet.training.optimizer import build_optimizer
 from flax_googlenet.training.state import initial_state
 from flax_googlenet.training.step import make_train_step
@@ -227,29 +226,3 @@ def test_frozen_layers_cost_no_backward_pass(small_table):
     whole = flops()
     assert flops(freeze=("stem/*",)) < 0.9 * whole
     assert flops(freeze=("stem/*", "inception_*")) < 0.5 * whole
-
-
-@pytest.mark.parametrize(
-    ("kind", "closed_form"),
-    [
-        pytest.param("polyak", lambda values: np.mean(values), id="uniform"),
-        pytest.param("none", lambda values: 0.0, id="off"),  # noqa: ARG005
-    ],
-)
-def test_average_closed_forms(kind, closed_form):
-    averaging = resolve({"averaging": {"kind": kind, "decay": 0.9}}).averaging
-    values, a = [3.0, 5.0, 10.0, -2.0], jnp.zeros(())
-    for age, value in enumerate(values):
-        a = average(averaging, a, jnp.asarray(value), jnp.asarray(age))
-    np.testing.assert_allclose(a, closed_form(values), rtol=1e-6)
-
-
-def test_ema_forgets_its_start_and_follows_before_it():
-    averaging = resolve({"averaging": {"kind": "ema", "decay": 0.9}}).averaging
-    follow = average(averaging, jnp.zeros(()), jnp.asarray(7.0), jnp.asarray(-3))
-    assert follow == 7
-    a = jnp.asarray(0.0)
-    for age in range(300):
-        a = average(averaging, a, jnp.asarray(5.0), jnp.asarray(age))
-    np.testing.assert_allclose(a, 5.0, rtol=1e-6)
-    assert average(averaging, a, jnp.asarray(15.0), jnp.asarray(300)) == pytest.approx(6.0)

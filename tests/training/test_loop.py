@@ -1,0 +1,238 @@
+"""Runs of a small network in this process: what a resume notices, and what it restores."""
+
+import json
+import pathlib
+import shutil
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+import flax_googlenet
+from flax_googlenet import checkpoints, classifier
+from flax_googlenet.config import resolve
+from flax_googlenet.data import open_source
+from flax_googlenet.errors import UserError
+from flax_googlenet.evaluation import Evaluator, Member
+from flax_googlenet.models import GoogLeNet
+from flax_googlenet.sharding import data_mesh
+from flax_googlenet.training import loop, train
+from tests.conftest import read_metrics
+
+
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch, small_table):
+    def build(model):
+        return GoogLeNet(
+            num_classes=model.num_classes, normalization=model.normalization, table=small_table, dropout=0.0
+        )
+
+    monkeypatch.setattr(loop, "build_model", build)
+    monkeypatch.setattr(classifier, "build_model", build)
+
+
+def write_images(root: pathlib.Path, split: str, class_names, per_class: int) -> None:
+    rng = np.random.default_rng(len(split))
+    for label, name in enumerate(class_names):
+        (root / split / name).mkdir(parents=True)
+        for index in range(per_class):
+            image = rng.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+            image[..., label % 3] += 150
+            cv2.imwrite(str(root / split / name / f"{index}.png"), image)
+
+
+ANIMALS = ("ant", "bee", "cat")
+
+
+def write_data(root: pathlib.Path) -> pathlib.Path:
+    write_images(root, "train", ANIMALS, 8)
+    write_images(root, "val", ANIMALS, 4)
+    return root
+
+
+def config_of(data: pathlib.Path, **sections):
+    given = {
+        "batch_size": 8,
+        "duration": "2 epochs",
+        "log_every": "1 step",
+        "model": {"num_classes": 3, "normalization": "none", "initializer": "he"},
+        "data": {"path": str(data), "image_size": 32, "resize": 32, "workers": 1},
+        "evaluation": {"every": "1 epoch", "batch_size": 8},
+        "checkpoint": {"every": "1 epoch", "keep_last": 5},
+    }
+    for key, value in sections.items():
+        given[key] = {**given[key], **value} if isinstance(value, dict) and key in given else value
+    return resolve(given)
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory, small_table):
+    """The data and the workdir of a run of six steps, with checkpoints at steps 3 and 6."""
+    root = tmp_path_factory.mktemp("complete")
+    data = write_data(root / "data")
+    small = GoogLeNet(num_classes=3, normalization="none", table=small_table, dropout=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "build_model", lambda _: small)
+        result = train(config_of(data), str(root / "run"))
+    assert result["step"] == 6
+    return data, root / "run"
+
+
+@pytest.fixture
+def stopped(complete, tmp_path):
+    """A copy of it that stopped after step 3, with its data."""
+    data, workdir = complete
+    shutil.copytree(data, tmp_path / "data")
+    shutil.copytree(workdir, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints/6")
+    return tmp_path / "data", tmp_path / "run"
+
+
+def refused(config, workdir, words) -> str:
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=words) as caught:
+        train(config, str(workdir))
+    after = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file()}
+    assert after == before, "nothing is written"
+    return str(caught.value)
+
+
+def test_splits_with_other_classes_are_refused(tmp_path):
+    write_images(tmp_path, "train", ANIMALS, 8)
+    write_images(tmp_path, "val", ("ant", "cat", "dog"), 4)
+    message = refused(
+        config_of(tmp_path), tmp_path / "run", "training split and of the validation split differ"
+    )
+    assert 'class 1 is "bee" in the one and "cat" in the other' in message
+
+
+def test_a_renamed_class_is_noticed_at_a_resume(stopped):
+    data, workdir = stopped
+    for split in ("train", "val"):
+        (data / split / "bee").rename(data / split / "zebra")
+    message = refused(config_of(data), workdir, "and of the data set differ")
+    assert 'class 1 is "bee" in the one and "cat" in the other' in message
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_shrunk_data_set_is_noticed_at_a_resume(stopped, split):
+    data, workdir = stopped
+    (data / split / "bee/0.png").unlink()
+    count = {"train": (24, 23), "val": (12, 11)}[split]
+    refused(config_of(data), workdir, f'split "{split}": it had {count[0]} examples and has {count[1]}')
+
+
+def test_a_former_checkpoint_past_the_end_is_refused(stopped):
+    """Format 2 did not record the data set, but the step and the duration contradict each other."""
+    data, workdir = stopped
+    file = workdir / "checkpoints/3/description/metadata"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 2, "data": {}}))
+    for path in (data / "train").glob("*/[2-7].png"):
+        path.unlink()
+    refused(
+        config_of(data), workdir, 'at step 3, and config.duration "2 epochs" ends at 2 with this data set'
+    )
+
+
+def test_a_renamed_checkpoint_is_refused(stopped):
+    data, workdir = stopped
+    (workdir / "checkpoints/3").rename(workdir / "checkpoints/5")
+    refused(config_of(data), workdir, "checkpoints/5 holds step 3, not 5")
+
+
+def test_a_complete_run_is_verified_before_it_is_said_to_be(complete, tmp_path):
+    data, workdir = complete
+    shutil.copytree(workdir, tmp_path / "run")
+    assert train(config_of(data), str(tmp_path / "run"))["step"] == 6
+    file = next(path for path in (tmp_path / "run/checkpoints/6/weights").rglob("*") if path.is_file())
+    file.write_bytes(file.read_bytes() + b"?")
+    refused(config_of(data), tmp_path / "run", "is damaged")
+
+
+def cut_a_line(file):
+    lines = file.read_text().splitlines()
+    lines[1] = lines[1][:10]
+    file.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(cut_a_line, id="corrupt line"),
+        pytest.param(lambda file: file.unlink(), id="deleted"),
+        pytest.param(lambda file: file.write_bytes(b"\xff\xfe"), id="not UTF-8"),
+    ],
+)
+def test_metrics_come_back_from_the_checkpoint(complete, stopped, harm):
+    data, workdir = stopped
+    harm(workdir / "metrics.jsonl")
+    (workdir / "checkpoints/9999").mkdir()
+    moved = shutil.move(data, data.parent / "moved")
+    result = train(config_of(moved), str(workdir))
+    (expected, found) = (
+        [
+            {name: value for name, value in record.items() if "images_per" not in name and "wait" not in name}
+            for record in read_metrics(path)
+        ]
+        for path in (complete[1], workdir)
+    )
+    assert found == expected, "the same as a run that was never stopped"
+    assert result["step"] == 6
+    assert (workdir / "checkpoints/incomplete-9999").is_dir()
+
+
+def test_metrics_in_the_way(stopped):
+    data, workdir = stopped
+    (workdir / "metrics.jsonl").unlink()
+    (workdir / "metrics.jsonl").mkdir()
+    refused(config_of(data), workdir, f"Cannot write {workdir}/metrics.jsonl: Is a directory; move away")
+
+
+def test_a_workdir_that_cannot_be_written(complete):
+    # Permissions do not stop root, who may be running this; a file system that takes no files does.
+    with pytest.raises(UserError, match="Cannot write to the workdir /proc/self:"):
+        train(config_of(complete[0]), "/proc/self")
+
+
+@pytest.mark.parametrize("kind", ["polyak", "ema"])
+def test_averaged_weights_are_evaluated_and_saved_with_statistics_of_their_own(tmp_path, kind):
+    data = write_data(tmp_path / "data")
+    config = config_of(data, model={"normalization": "batch"}, averaging={"kind": kind})
+    result = train(config, str(tmp_path / "run"))
+    loaded = flax_googlenet.load(tmp_path / "run")
+    evaluator = Evaluator(
+        [Member(loaded.model, config.data)], open_source(config.data, "val"), data_mesh(), batch_size=8
+    )
+    figures = evaluator([loaded.variables])
+    assert (figures["top1"], figures["loss"]) == (result["top1"], result["loss"])
+    with checkpoints.opened(str(tmp_path / "run")) as checkpoint:
+        on_host = checkpoints.read_weights(checkpoint)
+    jax.tree.map(np.testing.assert_array_equal, on_host, jax.device_get(loaded.variables))
+
+    # What is read alone is what a stopped run, resumed, ends with.
+    shutil.rmtree(tmp_path / "run/checkpoints/6")
+    train(config, str(tmp_path / "run"))
+    again = flax_googlenet.load(tmp_path / "run").variables
+    jax.tree.map(np.testing.assert_array_equal, again, loaded.variables)
+
+
+def test_a_former_versions_averages_get_their_statistics_at_a_resume(tmp_path):
+    data = write_data(tmp_path / "data")
+    config = config_of(data, model={"normalization": "batch"}, averaging={"kind": "polyak"})
+    expected = train(config, str(tmp_path / "run"))
+    shutil.rmtree(tmp_path / "run/checkpoints/6")
+    as_format_2(tmp_path / "run/checkpoints/3")
+    found = train(config, str(tmp_path / "run"))
+    assert (found["top1"], found["loss"]) == (expected["top1"], expected["loss"])
+
+
+def as_format_2(checkpoint: pathlib.Path) -> None:
+    """Write a checkpoint anew without what format 2 did not have."""
+    arrays = {name: checkpoints.manager._restore_item(checkpoint, name) for name in ("weights", "optimizer")}
+    description = checkpoints.describe(checkpoint)
+    del arrays["weights"]["averaged_batch_stats"]
+    shutil.rmtree(checkpoint)
+    saved = checkpoints.Checkpoints(str(checkpoint.parent.parent), keep_last=5, keep_best=0)
+    saved.save(description.step, **arrays, description=description)
+    saved.close()
