@@ -41,13 +41,13 @@ AVERAGINGS: dict[str, dict[str, Any]] = {
 COLUMNS = ("weights of the step", "running", "averaged", "measured")
 
 _INTRODUCTION = """\
-Top-1 accuracy on the 1,000 held-out digits: of the weights of the step, and of averaged weights with the running
-statistics of the run, with these averaged as the weights are, and with statistics measured for the averaged weights
-on {batches} batches of the training split. The last are best wherever they differ much, and are what a run computes
-whenever it evaluates or saves.
+Top-1 accuracy on the 1,000 held-out digits: of the weights of the step, and of averaged weights with the
+running statistics of the run, with these averaged as the weights are, and with statistics measured for the
+averaged weights on {batches} batches of the training split. The last are best wherever they differ much,
+and are what a run computes whenever it evaluates or saves.
 
-By `python -m studies.averaged_statistics --out=docs/averaging.md`: the `bn` variant, 32 pixels, 200 steps of 32
-digits, one seed, on a CPU with jax {version}."""
+By `python -m studies.averaged_statistics --out=docs/averaging.md`: the `bn` variant, 32 pixels, 200 steps
+of 32 digits, one seed, on a CPU with jax {version}."""
 
 
 def accuracies(averaging: dict[str, Any]) -> dict[int, list[float]]:
