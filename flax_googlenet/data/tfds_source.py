@@ -36,9 +36,11 @@ class TfdsSource:
         instructions = builder.info.splits[split].file_instructions
         shards = [instruction.filename for instruction in instructions]
         _check_shards(builder, shards)
-        # The name has the version, which TFDS changes with the content.
+        # Bytes and examples of the whole tell data prepared anew from other files.
+        whole = [(name, each.num_examples, each.num_bytes) for name, each in builder.info.splits.items()]
         parts = [(each.skip, each.take, each.examples_in_shard) for each in instructions]
-        self.digest = hashlib.sha256(repr((builder.info.full_name, split, parts)).encode()).hexdigest()
+        identity = (builder.info.full_name, sorted(whole), split, parts)
+        self.digest = hashlib.sha256(repr(identity).encode()).hexdigest()
         _allow_open_files(len(shards))
 
     def __len__(self) -> int:

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,27 @@ def test_records_are_imagenets(imagenet):
         assert decode(example.encoded, example.name).shape[2] == 3
         names.add(file_name)
     assert names == {f"{wnid}_{index}.JPEG)" for wnid in A_FEW_CLASSES for index in range(8)}
+
+
+def test_the_digest_tells_splits_and_data_sets_apart_but_not_where_they_are(imagenet, tmp_path):
+    moved = shutil.copytree(imagenet, tmp_path / "moved")
+    assert open_tfds(moved).digest == open_tfds(imagenet).digest
+    digests = {
+        open_tfds(imagenet, split, **options).digest
+        for split, options in (
+            ("train", {}),
+            ("val", {}),
+            ("train", {"train_split": "train[:50%]"}),
+            ("train", {"train_split": "train[50%:]"}),
+        )
+    }
+    assert len(digests) == 4
+    file = moved / "imagenet2012/5.1.0/dataset_info.json"
+    text = file.read_text()
+    described = json.loads(text)
+    described["splits"][0]["numBytes"] = str(int(described["splits"][0]["numBytes"]) + 1)
+    file.write_text(json.dumps(described))
+    assert open_tfds(moved).digest != open_tfds(imagenet).digest
 
 
 def test_validation_labels_are_those_of_the_file_names(imagenet):

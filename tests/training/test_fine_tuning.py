@@ -240,10 +240,12 @@ def test_a_config_inherits_the_network_and_its_preprocessing(tmp_path, network):
     assert (data.source, data.mirror, config.seed, config.batch_size) == ("image_folder", True, 0, 32)
 
 
-def test_a_run_with_a_checkpoint_inherits_from_that(tmp_path, network):
+def test_a_run_with_a_checkpoint_inherits_from_that(tmp_path, network, monkeypatch):
     save(tmp_path / "run", drawn(network()), resolve({"model": {"variant": "bn"}}))
     found = inherited(str(tmp_path / "gone"), str(tmp_path / "run"))
     assert found["model"]["variant"] == "bn"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert inherited(str(tmp_path / "gone"), "~/run") == found
     with pytest.raises(UserError, match=r"There is no checkpoint in .*/gone"):
         inherited(str(tmp_path / "gone"), str(tmp_path / "new"))
 
