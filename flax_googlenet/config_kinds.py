@@ -42,12 +42,17 @@ def check(kind: Kind, value: Any, name: str, example: Any = "") -> Any:
     try:
         return kind.convert(value)
     except ValueError:
-        sentence = f"{name} is {value!r}; it must be {kind.phrase}"
+        raise ValueError(refusal(kind, value, name, example)) from None
+
+
+def refusal(kind: Kind, value: Any, name: str, example: Any = "") -> str:
+    """Return the sentence that says why a value is refused; arguments as of `check`."""
+    sentence = f"{name} is {value!r}; it must be {kind.phrase}"
     if isinstance(kind, Choice):
-        raise ValueError(sentence + kind.nearest(value))
+        return sentence + kind.nearest(value)
     example = getattr(kind, "example", example)
     such_as = ", such as " + repr(example).replace("'", '"') if example not in ("", ()) else ""
-    raise ValueError(f"{sentence}{such_as}.")
+    return f"{sentence}{such_as}."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

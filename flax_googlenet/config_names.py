@@ -47,13 +47,18 @@ def unknown_key(key: str) -> UserError:
     if isinstance(DEFAULTS.get(key), dict):
         first = next(iter(DEFAULTS[key]))
         return UserError(f'"{key}" is a section of the config; set a key of it, such as {key}.{first}.')
-    nearest = _nearest_key(key.lower())
+    nearest = nearest_key(key)
     hint = f'did you mean "{nearest}"?' if nearest else "flax_googlenet/config_schema.py lists them all."
     return UserError(f'The config has no key "{key}"; {hint}')
 
 
-def _nearest_key(asked: str) -> str | None:
-    """Return the key that was meant: by its words, its name, its name elsewhere, or its letters."""
+def nearest_key(asked: str) -> str | None:
+    """Return the key that was meant: by its words, its name, its name elsewhere, or its letters.
+
+    >>> nearest_key("lr"), nearest_key("droput"), nearest_key("?")
+    ('optimizer.learning_rate', 'model.dropout', None)
+    """
+    asked = asked.lower()
     section, _, name = asked.rpartition(".")
     if section in DEFAULTS:
         for key in KEYS:

@@ -18,6 +18,7 @@ from flax_googlenet.config_kinds import (
     Text,
     Whole,
     check,
+    refusal,
 )
 from flax_googlenet.table import MIN_IMAGE_SIZE
 from flax_googlenet.variants import VARIANTS
@@ -53,6 +54,10 @@ class Key:
           ValueError: the value means nothing; the message is one sentence.
         """
         return check(self.kind, value, name or f"config.{self.name}", self.default)
+
+    def refusal(self, value: Any) -> str:
+        """Return the sentence that says why a value is refused."""
+        return refusal(self.kind, value, f"config.{self.name}", self.default)
 
 
 _SHARE = Real(at_least=0, below=1)

@@ -81,8 +81,8 @@ class GoogLeNet(nn.Module):
     table: tuple[PaperRow, ...] = TABLE_1
 
     def __post_init__(self) -> None:
-        keys = ("normalization", "batch_norm_epsilon", "third_kernel", "conv_padding", "pool_rounding")
-        keys += ("pool4_window", "head", "aux_heads", "aux_pooling", "dropout", "aux_dropout")
+        keys = ["normalization", "batch_norm_epsilon", "third_kernel", "conv_padding", "pool_rounding"]
+        keys += ["pool4_window", "head", "aux_heads", "aux_pooling", "dropout", "aux_dropout"]
         check_attributes(self, "num_classes", **{key: f"model.{key}" for key in keys})
         super().__post_init__()
 
