@@ -91,7 +91,10 @@ def override(base: Mapping[str, Any]) -> FrozenConfigDict:
 def _overridden(base: Mapping[str, Any]) -> ConfigDict:
     sections: dict[str, Any] = {key: {} for key, default in DEFAULTS.items() if isinstance(default, dict)}
     changed = ConfigDict({**sections, **base}, type_safe=False)  # `resolve` looks at the types
-    changed.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    try:
+        changed.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    except KeyError:  # a section that is none: `resolve` says so
+        return ConfigDict(base)
     return changed
 
 
