@@ -189,7 +189,7 @@ class Choice:
     def nearest(self, value: Any) -> str:
         """The end of a sentence: the choice that was meant, where one is near."""
         words = [choice for choice in self.choices if isinstance(choice, str)]
-        nearest = difflib.get_close_matches(str(value), words, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(str(value), words, n=1)
         return f'; did you mean "{nearest[0]}"?' if nearest else "."
 
 
