@@ -87,7 +87,7 @@ def test_auxiliary_weights_do_not_depend_on_the_map(size):
         ),
         pytest.param(
             lambda: LayerOptions(batch_norm_epsilon=0.0),
-            "LayerOptions.batch_norm_epsilon is 0.0; it must be a finite number above 0.",
+            "LayerOptions.batch_norm_epsilon is 0.0; it must be a finite number above 0, such as",
             id="epsilon",
         ),
     ],

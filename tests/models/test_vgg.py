@@ -39,7 +39,7 @@ def test_small_images_are_refused():
     [
         ({"normalization": "lrn"}, 'VGG16.normalization is \'lrn\'; it must be "none" or "batch".'),
         ({"normalization": "bacth"}, 'did you mean "batch"?'),
-        ({"dropout": 1.0}, "VGG16.dropout is 1.0; it must be a number of at least 0 and below 1."),
+        ({"dropout": 1.0}, "VGG16.dropout is 1.0; it must be a number of at least 0 and below 1, such as"),
         ({"batch_norm_epsilon": -1.0}, "VGG16.batch_norm_epsilon is -1.0;"),
         ({"num_classes": 0}, "VGG16.num_classes is 0;"),
     ],
