@@ -17,14 +17,18 @@ class BrokenImageError(UserError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest known one, or all of them.
+    """Return the end of a sentence about an unknown name: the nearest known one, or all of them.
 
     >>> did_you_mean("optimiser", ["optimizer", "model"])
     'did you mean "optimizer"?'
     >>> did_you_mean("x", ["optimizer", "model"])
     'known are "model", "optimizer".'
+    >>> did_you_mean("x", [])
+    'none is known.'
     """
     known = sorted(known)
+    if not known:
+        return "none is known."
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if nearest:
         return f'did you mean "{nearest[0]}"?'

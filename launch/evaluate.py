@@ -31,9 +31,9 @@ _CHECKPOINT = flags.DEFINE_list(
     required=True,
 )
 _CROPS = flags.DEFINE_enum(
-    "crops", "1", [str(number) for number in crops.NUMBERS], "Crops of each image, as in the paper."
+    "crops", "1", [str(number) for number in crops.NUMBERS], "Crops per image, averaged as in the paper."
 )
-_AUX_HEADS = flags.DEFINE_bool("aux_heads", False, "Figures of the auxiliary heads too.")
+_AUX_HEADS = flags.DEFINE_bool("aux_heads", False, "Report the auxiliary heads too.")
 _OUT = flags.DEFINE_string("out", None, "Directory for results.json and, of few classes, confusion.png.")
 
 _IN_THE_REPORT_ALONE = ("class_accuracy", "class_examples", "confusion")
@@ -41,6 +41,8 @@ _IN_THE_REPORT_ALONE = ("class_accuracy", "class_examples", "confusion")
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
+    for path in _CHECKPOINT.value:
+        command.refuse_weights_file(path)
     classifiers = [flax_googlenet.load(path) for path in _CHECKPOINT.value]
     configs = [command.override(each.config.to_dict()) for each in classifiers]
     source = open_source(configs[0].data, "val")

@@ -28,6 +28,7 @@ _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
+    command.refuse_weights_file(_CHECKPOINT.value)
     path = export(flax_googlenet.load(_CHECKPOINT.value), _FORMAT.value, _OUT.value)
     return {"path": str(path), "format": _FORMAT.value, "bytes": path.stat().st_size}
 

@@ -3,6 +3,7 @@
   python -m launch.import_weights --source=torchvision --out=DIR
   python -m launch.import_weights --source=torchvision --path=googlenet.pth --out=DIR
   python -m launch.import_weights --source=onnx --path=googlenet-12.onnx --out=DIR
+  python -m launch.import_weights --source=safetensors --path=OURS.safetensors --out=DIR
 
 Without --path the published file is downloaded, once. The result is an ordinary checkpoint,
 with its preprocessing, class names and licence in it: evaluate, predict, export and
@@ -20,14 +21,18 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.pretrained import SOURCES, import_weights
 from launch import command
 
-_SOURCE = flags.DEFINE_enum("source", None, SOURCES, "Whose weights they are.", required=True)
+_SOURCE = flags.DEFINE_enum(
+    "source", None, SOURCES, "Where the weights come from; safetensors: launch.export.", required=True
+)
 _PATH = flags.DEFINE_string("path", None, "File: .pth, .safetensors or .onnx.")
 _OUT = flags.DEFINE_string("out", None, "Directory for the checkpoint.", required=True)
 _CLASS_NAMES = flags.DEFINE_string(
-    "class_names", None, "Text file with a name a line, if the classes are not ImageNet's."
+    "class_names", None, "Text file with one class name per line, if the classes are not ImageNet's."
 )
 _TRANSFORM_INPUT = flags.DEFINE_bool(
-    "transform_input", True, "Of torchvision's model; its published weights have it, state dicts do not tell."
+    "transform_input",
+    True,
+    "Whether torchvision's model had transform_input, as the published one has; files do not say.",
 )
 _ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "Initialise tensors that the file lacks.")
 _ALLOW_UNUSED = flags.DEFINE_bool("allow_unused", False, "Drop tensors that the network lacks.")

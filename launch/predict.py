@@ -21,12 +21,13 @@ _CHECKPOINT = flags.DEFINE_string(
     "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN.",
     required=True,
 )
-_TOP = flags.DEFINE_integer("top", 5, "How many classes to print of each image.", lower_bound=1)
+_TOP = flags.DEFINE_integer("top", 5, "How many classes to print per image.", lower_bound=1)
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     if not arguments:
         raise flax_googlenet.UserError("There is no image to classify; name files after the flags.")
+    command.refuse_weights_file(_CHECKPOINT.value)
     classifier = flax_googlenet.load(_CHECKPOINT.value)
     probabilities = classifier.predict(arguments)
     predictions: list[dict[str, Any]] = [

@@ -31,13 +31,15 @@ _MANUAL_DIR = flags.DEFINE_string(
     "manual_dir", "", "Where the files are that TFDS cannot download; empty for DATA_DIR/downloads/manual."
 )
 _SHORTER_SIDE = flags.DEFINE_integer(
-    "shorter_side", 0, "Also make a copy whose images have at most so many pixels on their shorter side."
+    "shorter_side",
+    0,
+    "Also make a copy whose images have at most so many pixels on their shorter side; 0: no copy.",
 )
 _BEAM_RUNNER = flags.DEFINE_string(
     "beam_runner", "", "Runner of Apache Beam for builders that use it: DirectRunner, DataflowRunner, ..."
 )
 _BEAM_OPTIONS = flags.DEFINE_list(
-    "beam_options", [], "Its options: project=P,region=R,temp_location=gs://B/T."
+    "beam_options", [], "Options of that runner: project=P,region=R,temp_location=gs://B/T."
 )
 _IMPORTS = flags.DEFINE_list("imports", [], "Modules to import first, with builders of your own.")
 

@@ -1,7 +1,7 @@
 """Print a network's table, computed from the module itself, beside the paper's own columns.
 
 python -m launch.summary --config=configs/imagenet.py
-python -m launch.summary --config=configs/imagenet.py:variant=torchvision --out=TABLE.md
+python -m launch.summary --config=configs/imagenet.py:torchvision --out=TABLE.md
 python -m launch.summary --compare=vgg16
 """
 

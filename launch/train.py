@@ -1,4 +1,4 @@
-"""Train a network, or go on with a run that was stopped.
+r"""Train a network, or go on with a run that was stopped.
 
   python -m launch.train
   python -m launch.train --config=configs/imagenet.py --workdir=DIR --config.data.path=DIR
@@ -17,7 +17,7 @@ from absl import flags
 from flax_googlenet.training import train
 from launch import command
 
-_WORKDIR = flags.DEFINE_string("workdir", "runs/mnist_sample", "Directory of the run.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/mnist_sample", "Directory of the run, to make or to resume.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:

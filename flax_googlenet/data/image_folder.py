@@ -26,10 +26,15 @@ class ImageFolder:
     """
 
     def __init__(self, path: str, split: str, *, val_share: float = 0.2, split_seed: int = 0) -> None:
+        if not path:
+            raise UserError(
+                "config.data.path is empty; set it to a directory that holds train/CLASS/IMAGE and "
+                "val/CLASS/IMAGE, or CLASS/IMAGE."
+            )
         root = pathlib.Path(path).expanduser()
-        is_split = bool(path) and any((root / each).is_dir() for each in ("train", "val"))
+        is_split = any((root / each).is_dir() for each in ("train", "val"))
         parent = root / split if is_split else root
-        index = index_folder(parent) if path and parent.is_dir() else None
+        index = index_folder(parent) if parent.is_dir() else None
         if not is_split and (index is None or not index.classes):
             raise UserError(
                 f"There is no directory {root / split}, and none of a class in {root}; point "

@@ -1,9 +1,8 @@
-"""GoogLeNet: Table 1 of "Going deeper with convolutions" as data, and the network it drives.
+"""GoogLeNet: the network that Table 1 of "Going deeper with convolutions" drives.
 
 Szegedy et al., 2014. Names of rows are names of outputs and of parameters.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -18,76 +17,16 @@ from flax_googlenet.models.inception import (
     Convolution,
     Inception,
     LayerOptions,
+    check_attributes,
     fully_connected,
     linear,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class PaperRow:
-    """A row of Table 1: what it builds, and what the paper says of it at 224x224.
-
-    Attributes:
-      name: the row's name here.
-      kind: "convolution", "max pool", "inception", "avg pool", "fully connected",
-        "dropout" or "linear".
-      patch, stride: window and step of a convolution or pooling; 0 where there is none.
-      output: height, width and channels, as printed.
-      depth: number of layers with parameters, as printed.
-      filters: of an Inception module, "#1x1" to "pool proj"; of the stem's second
-        convolution, its reduction and itself. 0: left out.
-      params, ops: as printed, e.g. "159K" and "128M"; empty where the paper has none.
-    """
-
-    name: str
-    kind: str
-    patch: int
-    stride: int
-    output: tuple[int, int, int]
-    depth: int
-    filters: tuple[int, ...] = ()
-    params: str = ""
-    ops: str = ""
-
-
-def _inception(
-    name: str, size: int, depth: int, filters: tuple[int, ...], params: str, cost: str
-) -> PaperRow:
-    return PaperRow(f"inception_{name}", "inception", 0, 1, (size, size, depth), 2, filters, params, cost)
-
-
-def _max_pool(name: str, size: int, depth: int) -> PaperRow:
-    return PaperRow(name, "max pool", 3, 2, (size, size, depth), 0)
-
-
-TABLE_1: tuple[PaperRow, ...] = (
-    PaperRow("conv1", "convolution", 7, 2, (112, 112, 64), 1, (64,), "2.7K", "34M"),
-    _max_pool("pool1", 56, 64),
-    PaperRow("conv2", "convolution", 3, 1, (56, 56, 192), 2, (64, 192), "112K", "360M"),
-    _max_pool("pool2", 28, 192),
-    _inception("3a", 28, 256, (64, 96, 128, 16, 32, 32), "159K", "128M"),
-    _inception("3b", 28, 480, (128, 128, 192, 32, 96, 64), "380K", "304M"),
-    _max_pool("pool3", 14, 480),
-    _inception("4a", 14, 512, (192, 96, 208, 16, 48, 64), "364K", "73M"),
-    _inception("4b", 14, 512, (160, 112, 224, 24, 64, 64), "437K", "88M"),
-    _inception("4c", 14, 512, (128, 128, 256, 24, 64, 64), "463K", "100M"),
-    _inception("4d", 14, 528, (112, 144, 288, 32, 64, 64), "580K", "119M"),
-    _inception("4e", 14, 832, (256, 160, 320, 32, 128, 128), "840K", "170M"),
-    _max_pool("pool4", 7, 832),
-    _inception("5a", 7, 832, (256, 160, 320, 32, 128, 128), "1072K", "54M"),
-    _inception("5b", 7, 1024, (384, 192, 384, 48, 128, 128), "1388K", "71M"),
-    PaperRow("avg_pool", "avg pool", 7, 1, (1, 1, 1024), 0),
-    PaperRow("dropout", "dropout", 0, 0, (1, 1, 1024), 0),
-    PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1, (), "1000K", "1M"),
-)
+from flax_googlenet.table import ROW_OPTIONS, TABLE_1, PaperRow, googlenet_rows, least_image_size
 
 # "inception_4a" -> "aux_4a": the auxiliary heads read the outputs of these rows. A single
 # one is the upper: without the lower nothing is lost ("Rethinking the Inception
 # Architecture", 2015, section 4), and the paper itself finds one to be enough.
 AUXILIARY_HEADS = {"inception_4a": "aux_4a", "inception_4d": "aux_4d"}
-FULLY_CONNECTED_UNITS = 1024
-
-MIN_IMAGE_SIZE = 32
 
 
 class GoogLeNet(nn.Module):
@@ -141,24 +80,16 @@ class GoogLeNet(nn.Module):
     bias_init: Any = nn.initializers.zeros_init()
     table: tuple[PaperRow, ...] = TABLE_1
 
+    def __post_init__(self) -> None:
+        keys = ["normalization", "batch_norm_epsilon", "third_kernel", "conv_padding", "pool_rounding"]
+        keys += ["pool4_window", "head", "aux_heads", "aux_pooling", "dropout", "aux_dropout"]
+        check_attributes(self, "num_classes", **{key: f"model.{key}" for key in keys})
+        super().__post_init__()
+
     @property
     def rows(self) -> tuple[PaperRow, ...]:
         """The table as the options change it."""
-        return tuple(map(self._row, self.table))
-
-    def _row(self, row: PaperRow) -> PaperRow:
-        if row.name == "pool4":
-            return dataclasses.replace(row, patch=self.pool4_window)
-        if row.name == "conv2" and not self.stem_reduce:
-            return dataclasses.replace(row, filters=(0, row.filters[-1]))
-        if row.kind == "inception":
-            kept = (True, self.reduce3x3, True, self.reduce5x5, True, self.project_pool)
-            filters = tuple(n if keep else 0 for n, keep in zip(row.filters, kept, strict=True))
-            return dataclasses.replace(row, filters=filters)
-        if row.kind == "avg pool" and self.head == "fully_connected":
-            units = FULLY_CONNECTED_UNITS
-            return PaperRow("fc", "fully connected", 0, 0, (1, 1, units), 1, (units,))
-        return row
+        return googlenet_rows(self.table, {key: getattr(self, key) for key in ROW_OPTIONS})
 
     @property
     def auxiliary_heads(self) -> dict[str, str]:
@@ -178,7 +109,8 @@ class GoogLeNet(nn.Module):
         as ROW_output, for whoever makes that collection mutable.
 
         Args:
-          x: normalised images, [batch, height, width, 3], at least 32x32.
+          x: normalised images, [batch, height, width, 3], at least 32x32; 61x61 where
+            `pool_rounding` is "floor", 45x45 if `pool4_window` is 2 too.
           train: drop out, use batch statistics, and answer for the auxiliary heads.
           all_heads: answer for the auxiliary heads outside of training too.
 
@@ -187,9 +119,10 @@ class GoogLeNet(nn.Module):
           "aux_4a" and "aux_4d" if the network has auxiliary heads.
 
         Raises:
-          ValueError: the images are too small for five halvings.
+          ValueError: the images are so small that nothing is left of the last map.
         """
-        check_image_shape("GoogLeNet", x)
+        rows = self.rows
+        check_image_shape("GoogLeNet", x, least_image_size(rows, self.pool_rounding))
         options = LayerOptions(
             dtype=self.dtype,
             kernel_init=self.kernel_init,
@@ -199,7 +132,6 @@ class GoogLeNet(nn.Module):
             batch_norm_epsilon=self.batch_norm_epsilon,
         )
         outputs = {}
-        rows = self.rows
         stem = tuple(row for row in rows if row.name in ("conv1", "pool1", "conv2", "pool2"))
         lrn = functools.partial(ops.local_response_norm, divide_alpha_by_size=self.lrn_divides_alpha)
         normalize = lrn if self.normalization == "lrn" else lambda x: x
@@ -217,7 +149,7 @@ class GoogLeNet(nn.Module):
             elif row.kind == "dropout":
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
             else:
-                x = linear(self.num_classes, options, name=row.name)(x).astype(jnp.float32)
+                x = linear(x, self.num_classes, options, name=row.name)
                 outputs["logits"] = x
             self.sow("intermediates", f"{row.name}_output", x)
             head = self.auxiliary_heads.get(row.name)
@@ -265,14 +197,14 @@ def max_pool(row: PaperRow, x: jax.Array, rounding: str = "ceil") -> jax.Array:
     return ops.max_pool(x, row.patch, row.stride, ceil if rounding == "ceil" else ((0, 0), (0, 0)))
 
 
-def check_image_shape(network: str, x: jax.Array) -> None:
-    """Refuse what cannot be halved five times.
+def check_image_shape(network: str, x: jax.Array, least: int) -> None:
+    """Refuse what is not a batch of images, or of which nothing would be left.
 
     Raises:
-      ValueError: `x` is not [batch, height, width, 3] of at least 32x32.
+      ValueError: `x` is not [batch, height, width, 3] with sides of at least `least`.
     """
-    if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < MIN_IMAGE_SIZE:
+    if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < least:
         raise ValueError(
-            f"{network} takes images [batch, height, width, 3] of at least "
-            f"{MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} pixels; got {x.shape}."
+            f"{network} takes images [batch, height, width, 3] of at least {least}x{least} pixels; "
+            f"got {x.shape}."
         )

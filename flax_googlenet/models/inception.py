@@ -9,8 +9,28 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_googlenet import ops
+from flax_googlenet.config_kinds import Whole, check
+from flax_googlenet.config_schema import KEYS
 
 Initializer = Callable[..., jax.Array]
+
+
+def check_attributes(module: Any, *counts: str, **keys: str) -> None:
+    """Refuse attributes of a module that its config would refuse.
+
+    Args:
+      module: a network, or a part of one.
+      counts: names of attributes that are at least 1.
+      keys: of other attributes, the key of the config whose bounds or choices they share.
+
+    Raises:
+      ValueError: an attribute means nothing; it is named, with what it can be.
+    """
+    name = type(module).__name__
+    for attribute in counts:
+        check(Whole(at_least=1), getattr(module, attribute), f"{name}.{attribute}")
+    for attribute, key in keys.items():
+        KEYS[key].check(getattr(module, attribute), f"{name}.{attribute}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +38,7 @@ class LayerOptions:
     """What every layer of a network has in common.
 
     Attributes:
-      dtype: of the activations; parameters are always float32.
+      dtype: of the activations; parameters and the last layers are always float32.
       kernel_init, bias_init: how weights start.
       padding: "symmetric", half the kernel on every side, as Caffe and PyTorch pad; or
         "same", TensorFlow's, which differs where a convolution strides.
@@ -33,6 +53,9 @@ class LayerOptions:
     batch_norm: bool = False
     batch_norm_epsilon: float = 1e-3
     batch_norm_momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        check_attributes(self, padding="model.conv_padding", batch_norm_epsilon="model.batch_norm_epsilon")
 
 
 class Convolution(nn.Module):
@@ -101,6 +124,10 @@ class Inception(nn.Module):
     third_kernel: int = 5
     options: LayerOptions = LayerOptions()
 
+    def __post_init__(self) -> None:
+        check_attributes(self, third_kernel="model.third_kernel")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
         """[batch, height, width, in] -> [batch, height, width, out]."""
@@ -142,6 +169,10 @@ class AuxiliaryClassifier(nn.Module):
     pooling: str = "paper"
     options: LayerOptions = LayerOptions()
 
+    def __post_init__(self) -> None:
+        check_attributes(self, "num_classes", dropout="model.aux_dropout", pooling="model.aux_pooling")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
         """[batch, height, width, channels] -> float32 logits [batch, num_classes]."""
@@ -150,7 +181,7 @@ class AuxiliaryClassifier(nn.Module):
         x = Convolution(128, 1, options=options, name="conv")(x, train=train)
         x = fully_connected(x, 1024, options, name="fc")
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return linear(self.num_classes, options, name="head")(x).astype(jnp.float32)
+        return linear(x, self.num_classes, options, name="head")
 
 
 def fully_connected(x: jax.Array, units: int, options: LayerOptions, name: str) -> jax.Array:
@@ -165,6 +196,11 @@ def fully_connected(x: jax.Array, units: int, options: LayerOptions, name: str) 
     return nn.relu(layer(x.reshape(x.shape[0], -1)))
 
 
-def linear(num_classes: int, options: LayerOptions, name: str) -> nn.Dense:
-    """The layer before a softmax. Its bias starts at 0 so that no class is preferred."""
-    return nn.Dense(num_classes, dtype=options.dtype, kernel_init=options.kernel_init, name=name)
+def linear(x: jax.Array, num_classes: int, options: LayerOptions, name: str) -> jax.Array:
+    """Return the logits: [batch, units] of any type -> float32 [batch, num_classes].
+
+    This layer computes in float32 whatever `options.dtype` is: rounded to bfloat16, logits
+    near 8 are 1/16 apart, and classes tie. Its bias starts at 0 so that none is preferred.
+    """
+    layer = nn.Dense(num_classes, dtype=jnp.float32, kernel_init=options.kernel_init, name=name)
+    return layer(x.astype(jnp.float32))

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_googlenet.models import Network
-from flax_googlenet.models.googlenet import PaperRow
 from flax_googlenet.models.inception import Inception
+from flax_googlenet.table import PaperRow
 
 PAPER_IMAGE_SIZE = 224
 _DISAGREEMENT = (

@@ -10,31 +10,18 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from flax_googlenet.models.googlenet import PaperRow, check_image_shape, max_pool
-from flax_googlenet.models.inception import Convolution, LayerOptions, fully_connected, linear
-
-
-def _stage(number: int, depth: int, size: int, features: int) -> tuple[PaperRow, ...]:
-    convolutions = tuple(
-        PaperRow(f"conv{number}_{i + 1}", "convolution", 3, 1, (size, size, features), 1, (features,))
-        for i in range(depth)
-    )
-    half = size // 2
-    return (*convolutions, PaperRow(f"pool{number}", "max pool", 2, 2, (half, half, features), 0))
-
-
-CONFIGURATION_D: tuple[PaperRow, ...] = (
-    *_stage(1, 2, 224, 64),
-    *_stage(2, 2, 112, 128),
-    *_stage(3, 3, 56, 256),
-    *_stage(4, 3, 28, 512),
-    *_stage(5, 3, 14, 512),
-    PaperRow("fc6", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
-    PaperRow("drop6", "dropout", 0, 0, (1, 1, 4096), 0),
-    PaperRow("fc7", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
-    PaperRow("drop7", "dropout", 0, 0, (1, 1, 4096), 0),
-    PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1),
+from flax_googlenet.config_kinds import Choice, check
+from flax_googlenet.models.googlenet import check_image_shape, max_pool
+from flax_googlenet.models.inception import (
+    Convolution,
+    LayerOptions,
+    check_attributes,
+    fully_connected,
+    linear,
 )
+from flax_googlenet.table import CONFIGURATION_D, PaperRow, least_image_size
+
+POOL_ROUNDING = "floor"
 
 
 class VGG16(nn.Module):
@@ -58,6 +45,12 @@ class VGG16(nn.Module):
     kernel_init: Any = nn.initializers.xavier_uniform()
     bias_init: Any = nn.initializers.zeros_init()
     table: tuple[PaperRow, ...] = CONFIGURATION_D
+
+    def __post_init__(self) -> None:
+        keys = ("batch_norm_epsilon", "dropout")
+        check_attributes(self, "num_classes", **{key: f"model.{key}" for key in keys})
+        check(Choice("none", "batch"), self.normalization, "VGG16.normalization")
+        super().__post_init__()
 
     @property
     def rows(self) -> tuple[PaperRow, ...]:
@@ -86,7 +79,7 @@ class VGG16(nn.Module):
           ValueError: the images are too small for five halvings.
         """
         del all_heads
-        check_image_shape("VGG-16", x)
+        check_image_shape("VGG-16", x, least_image_size(self.rows, POOL_ROUNDING))
         options = LayerOptions(
             dtype=self.dtype,
             kernel_init=self.kernel_init,
@@ -99,12 +92,12 @@ class VGG16(nn.Module):
             if row.kind == "convolution":
                 x = Convolution(row.filters[0], row.patch, options=options, name=row.name)(x, train=train)
             elif row.kind == "max pool":
-                x = max_pool(row, x, "floor")
+                x = max_pool(row, x, POOL_ROUNDING)
             elif row.kind == "fully connected":
                 x = fully_connected(x, row.filters[0], options, name=row.name)
             elif row.kind == "dropout":
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
             else:
-                x = linear(self.num_classes, options, name=row.name)(x).astype(jnp.float32)
+                x = linear(x, self.num_classes, options, name=row.name)
             self.sow("intermediates", f"{row.name}_output", x)
         return {"logits": x}

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -5,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_googlenet.models import GoogLeNet
-from flax_googlenet.models.googlenet import TABLE_1
+from flax_googlenet.config import resolve
+from flax_googlenet.errors import UserError
+from flax_googlenet.models import GoogLeNet, googlenet
+from flax_googlenet.table import TABLE_1, googlenet_rows, least_image_size
 
 
 def parameters(model: GoogLeNet, size: int = 224):
@@ -84,6 +87,99 @@ def test_unusable_images_are_refused(shape):
         GoogLeNet().init(jax.random.key(0), jnp.zeros(shape))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param(
+            {"normalization": "bacth"},
+            '.normalization is \'bacth\'; it must be "none", "lrn" or "batch"; did you mean "batch"?',
+            id="normalization",
+        ),
+        pytest.param({"head": "fc"}, 'head is \'fc\'; it must be "average" or "fully_connected".', id="head"),
+        pytest.param({"aux_heads": 5}, "GoogLeNet.aux_heads is 5; it must be 2, 1 or 0.", id="aux_heads"),
+        pytest.param({"third_kernel": 7}, "third_kernel is 7; it must be 5 or 3.", id="third_kernel"),
+        pytest.param({"pool4_window": 1}, "pool4_window is 1; it must be 3 or 2.", id="pool4_window"),
+        pytest.param({"conv_padding": "SAME"}, '"symmetric" or "same"', id="conv_padding"),
+        pytest.param({"pool_rounding": "round"}, '"ceil" or "floor"', id="pool_rounding"),
+        pytest.param({"aux_pooling": "max"}, '"paper" or "adaptive"', id="aux_pooling"),
+        pytest.param({"dropout": 1.5}, "GoogLeNet.dropout is 1.5; it must be a number of at", id="dropout"),
+        pytest.param({"dropout": float("nan")}, "GoogLeNet.dropout is nan;", id="dropout NaN"),
+        pytest.param({"aux_dropout": -0.1}, "aux_dropout is -0.1;", id="aux_dropout"),
+        pytest.param({"batch_norm_epsilon": 0.0}, "must be a finite number above 0, such", id="epsilon"),
+        pytest.param({"num_classes": 0}, "num_classes is 0; it must be a whole number of at", id="classes"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_at_once(options, words):
+    with pytest.raises(ValueError, match=r"^GoogLeNet\.") as caught:
+        GoogLeNet(**options)
+    assert words in str(caught.value)
+    with pytest.raises(ValueError, match=r"^GoogLeNet\."):
+        GoogLeNet().clone(**options)
+
+
+def test_a_clone_is_the_same_network():
+    model = GoogLeNet(num_classes=5, dropout=0, third_kernel=3)
+    assert model.clone() == model
+    assert model.clone(name="trunk").third_kernel == 3
+
+
+@pytest.fixture(scope="module")
+def trunk():
+    """The rows of the table that change the size of a map, with few filters; quick to trace."""
+    rows = [row for row in TABLE_1 if row.kind != "inception"]
+    return tuple(dataclasses.replace(row, filters=(2,) * len(row.filters)) for row in rows)
+
+
+def sides(model: GoogLeNet, size: int) -> list[int]:
+    """Of every map on the way to the logits."""
+    x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, mutable=True), x)
+    return [leaf.shape[1] for leaf in jax.tree.leaves(variables["intermediates"]) if leaf.ndim == 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [
+        pytest.param({"pool_rounding": "ceil"}, 32, id="ceil"),
+        pytest.param({"pool_rounding": "floor"}, 61, id="floor"),
+        pytest.param(
+            {"pool_rounding": "floor", "conv_padding": "same"}, 61, id="floor, TensorFlow's padding"
+        ),
+        pytest.param({"pool_rounding": "floor", "pool4_window": 2}, 45, id="floor, smaller window"),
+        pytest.param({"pool_rounding": "ceil", "pool4_window": 2}, 32, id="ceil, smaller window"),
+        pytest.param({"pool_rounding": "floor", "head": "fully_connected"}, 61, id="floor, fully connected"),
+    ],
+)
+def test_what_is_accepted_leaves_a_map_and_what_is_refused_would_not(monkeypatch, trunk, options, least):
+    model = GoogLeNet(num_classes=2, table=trunk, **options)
+    options_of_rows = {**resolve({}).model, **options}
+    assert least_image_size(googlenet_rows(TABLE_1, options_of_rows), model.pool_rounding) == least
+    for size in range(32, 71):
+        config = {"model": options, "data": {"image_size": size}}
+        if size >= least:
+            assert min(sides(model, size)) > 0
+            assert resolve(config).data.image_size == size
+            continue
+        with pytest.raises(ValueError, match=f"at least {least}x{least} pixels; got"):
+            sides(model, size)
+        with pytest.raises(UserError, match=f"image_size is {size}; it must be at least {least} where"):
+            resolve(config)
+        with monkeypatch.context() as unchecked:
+            unchecked.setattr(googlenet, "check_image_shape", lambda *_: None)
+            assert min(sides(model.clone(head="average"), size)) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [({"pool_rounding": "floor"}, 61), ({"pool_rounding": "floor", "pool4_window": 2}, 45)],
+)
+def test_the_least_size_gives_logits(trunk, options, size):
+    model = GoogLeNet(num_classes=2, table=trunk, **options)
+    x = jax.random.normal(jax.random.key(1), (1, size, size, 3))
+    logits, _ = jax.jit(model.init_with_output)(jax.random.key(0), x)
+    assert np.isfinite(logits["logits"]).all()
+
+
 @pytest.fixture(scope="module")
 def small(small_table):
     he = jax.nn.initializers.he_normal()
@@ -124,6 +220,9 @@ def test_bfloat16_computes_narrow_and_answers_wide(small, small_table):
     outputs, captured = apply(narrow, variables, x, all_heads=True, mutable=("intermediates",))
     assert {value.dtype for value in outputs.values()} == {jnp.dtype("float32")}
     assert captured["intermediates"]["inception_4a_output"][0].dtype == jnp.bfloat16
+    for name, logits in outputs.items():
+        rounded = logits.astype(jnp.bfloat16).astype(jnp.float32)
+        assert (rounded != logits).any(), f"{name} is rounded to bfloat16"
     assert {leaf.dtype for leaf in jax.tree.leaves(parameters(narrow))} == {jnp.dtype("float32")}
 
 
@@ -146,3 +245,14 @@ def test_lrn_changes_the_stem_only_where_asked(small, small_table):
     np.testing.assert_array_equal(get(normalised, "conv1"), get(scaled, "conv1"))
     assert (get(normalised, "pool1") <= get(scaled, "pool1")).all()
     assert not np.allclose(get(normalised, "pool1"), get(scaled, "pool1"))
+
+
+def test_a_thousand_classes_in_bfloat16_do_not_tie(small_table):
+    model = GoogLeNet(num_classes=1000, table=small_table, dtype=jnp.bfloat16)
+    x = jax.random.normal(jax.random.key(1), (4, 32, 32, 3))
+    outputs, _ = jax.jit(model.init_with_output)(jax.random.key(0), x)
+    for name, logits in outputs.items():
+        distinct = [len(np.unique(row)) for row in np.asarray(logits)]
+        rounded = [len(np.unique(row)) for row in np.asarray(logits.astype(jnp.bfloat16), np.float32)]
+        assert max(rounded) < 800, f"{name}: this would be no test"
+        assert min(distinct) > 990, f"{name}: two of a million float32 values may tie, no more"

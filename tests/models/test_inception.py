@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import pytest
 
 from flax_googlenet.models import AuxiliaryClassifier, Inception
-from flax_googlenet.models.googlenet import TABLE_1
+from flax_googlenet.models.inception import LayerOptions
+from flax_googlenet.table import TABLE_1
 
 ROWS = [pytest.param(row, id=row.name) for row in TABLE_1 if row.kind == "inception"]
 
@@ -59,3 +60,39 @@ def test_auxiliary_weights_do_not_depend_on_the_map(size):
     assert y.shape == (2, 10)
     assert y.dtype == jnp.float32
     assert params["fc"]["kernel"].shape == (4 * 4 * 128, 1024)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        pytest.param(
+            lambda: Inception(1, 1, 1, 1, 1, 1, third_kernel=7),
+            "Inception.third_kernel is 7; it must be 5 or 3.",
+            id="third_kernel",
+        ),
+        pytest.param(
+            lambda: AuxiliaryClassifier(10, pooling="adaptiv"),
+            'AuxiliaryClassifier.pooling is \'adaptiv\'; it must be "paper" or "adaptive"; '
+            'did you mean "adaptive"?',
+            id="pooling",
+        ),
+        pytest.param(
+            lambda: AuxiliaryClassifier(10, dropout=1.0), "AuxiliaryClassifier.dropout is 1.0;", id="dropout"
+        ),
+        pytest.param(lambda: AuxiliaryClassifier(0), "AuxiliaryClassifier.num_classes is 0;", id="classes"),
+        pytest.param(
+            lambda: LayerOptions(padding="SAME"),
+            'LayerOptions.padding is \'SAME\'; it must be "symmetric" or "same".',
+            id="padding",
+        ),
+        pytest.param(
+            lambda: LayerOptions(batch_norm_epsilon=0.0),
+            "LayerOptions.batch_norm_epsilon is 0.0; it must be a finite number above 0, such as",
+            id="epsilon",
+        ),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_at_once(make, words):
+    with pytest.raises(ValueError, match=r"^\w+\.\w+ is ") as caught:
+        make()
+    assert words in str(caught.value)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -30,3 +32,29 @@ def test_parameter_count(normalization, params):
 def test_small_images_are_refused():
     with pytest.raises(ValueError, match="VGG-16 takes images"):
         shapes(VGG16(), 31)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"normalization": "lrn"}, 'VGG16.normalization is \'lrn\'; it must be "none" or "batch".'),
+        ({"normalization": "bacth"}, 'did you mean "batch"?'),
+        ({"dropout": 1.0}, "VGG16.dropout is 1.0; it must be a number of at least 0 and below 1, such as"),
+        ({"batch_norm_epsilon": -1.0}, "VGG16.batch_norm_epsilon is -1.0;"),
+        ({"num_classes": 0}, "VGG16.num_classes is 0;"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_at_once(options, words):
+    with pytest.raises(ValueError, match=r"^VGG16\.") as caught:
+        VGG16(**options)
+    assert words in str(caught.value)
+
+
+def test_logits_of_bfloat16_are_not_rounded_to_it():
+    rows = [dataclasses.replace(row, filters=tuple(n // 32 for n in row.filters)) for row in VGG16().table]
+    model = VGG16(num_classes=1000, table=tuple(rows), dtype=jnp.bfloat16)
+    x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+    outputs, _ = jax.jit(model.init_with_output)(jax.random.key(0), x)
+    logits = outputs["logits"]
+    assert logits.dtype == jnp.float32
+    assert (logits.astype(jnp.bfloat16).astype(jnp.float32) != logits).mean() > 0.5
