@@ -150,23 +150,9 @@ def test_a_complete_run_is_verified_before_it_is_said_to_be(complete, tmp_path):
     refused(config_of(data), tmp_path / "run", "is damaged")
 
 
-def cut_a_line(file):
-    lines = file.read_text().splitlines()
-    lines[1] = lines[1][:10]
-    file.write_text("\n".join(lines))
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [
-        pytest.param(cut_a_line, id="corrupt line"),
-        pytest.param(lambda file: file.unlink(), id="deleted"),
-        pytest.param(lambda file: file.write_bytes(b"\xff\xfe"), id="not UTF-8"),
-    ],
-)
-def test_metrics_come_back_from_the_checkpoint(complete, stopped, harm):
+def test_metrics_come_back_from_the_checkpoint(complete, stopped):
     data, workdir = stopped
-    harm(workdir / "metrics.jsonl")
+    (workdir / "metrics.jsonl").unlink()
     (workdir / "checkpoints/9999").mkdir()
     moved = shutil.move(data, data.parent / "moved")
     result = train(config_of(moved), str(workdir))
@@ -195,10 +181,9 @@ def test_a_workdir_that_cannot_be_written(complete):
         train(config_of(complete[0]), "/proc/self")
 
 
-@pytest.mark.parametrize("kind", ["polyak", "ema"])
-def test_averaged_weights_are_evaluated_and_saved_with_statistics_of_their_own(tmp_path, kind):
+def test_averaged_weights_are_evaluated_and_saved_with_statistics_of_their_own(tmp_path):
     data = write_data(tmp_path / "data")
-    config = config_of(data, model={"normalization": "batch"}, averaging={"kind": kind})
+    config = config_of(data, model={"normalization": "batch"}, averaging={"kind": "polyak"})
     result = train(config, str(tmp_path / "run"))
     loaded = flax_googlenet.load(tmp_path / "run")
     evaluator = Evaluator(
@@ -210,21 +195,12 @@ def test_averaged_weights_are_evaluated_and_saved_with_statistics_of_their_own(t
         on_host = checkpoints.read_weights(checkpoint)
     jax.tree.map(np.testing.assert_array_equal, on_host, jax.device_get(loaded.variables))
 
-    # What is read alone is what a stopped run, resumed, ends with.
+    # A run that a former version began, which kept no such statistics, ends alike.
     shutil.rmtree(tmp_path / "run/checkpoints/6")
+    as_format_2(tmp_path / "run/checkpoints/3")
     train(config, str(tmp_path / "run"))
     again = flax_googlenet.load(tmp_path / "run").variables
     jax.tree.map(np.testing.assert_array_equal, again, loaded.variables)
-
-
-def test_a_former_versions_averages_get_their_statistics_at_a_resume(tmp_path):
-    data = write_data(tmp_path / "data")
-    config = config_of(data, model={"normalization": "batch"}, averaging={"kind": "polyak"})
-    expected = train(config, str(tmp_path / "run"))
-    shutil.rmtree(tmp_path / "run/checkpoints/6")
-    as_format_2(tmp_path / "run/checkpoints/3")
-    found = train(config, str(tmp_path / "run"))
-    assert (found["top1"], found["loss"]) == (expected["top1"], expected["loss"])
 
 
 def as_format_2(checkpoint: pathlib.Path) -> None:

@@ -1,23 +1,24 @@
-import json
-
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from flax_googlenet.errors import UserError
 from flax_googlenet.training.clock import Lap
 from flax_googlenet.training.curves import save_curves
-from flax_googlenet.training.reporting import Reporter, read_metrics
+from flax_googlenet.training.reporting import Reporter
+from tests.conftest import read_metrics
 
 FIGURES = {"loss": 1.5, "learning_rate": 0.1, "loss_logits": 1.0, "loss_aux_4a": 1.2}
 EVALUATION = {"top1": 0.5, "top5": 0.9, "loss": 1.25, "num_examples": 10}
 
 
-def report(workdir, first, last, total=10):
-    reporter = Reporter(workdir, first_step=first, total_steps=total)
+def report(workdir, first, last, total=10, history=()):
+    reporter = Reporter(workdir, first_step=first, total_steps=total, history=history)
     for step in range(first + 1, last + 1):
         reporter.advance()
         reporter.train(step, {**FIGURES, "loss": float(step)}, Lap(100.0, 0.25), batch_size=50)
     reporter.evaluation(last, EVALUATION)
     reporter.close()
+    return reporter.records
 
 
 def test_plain_lines_when_not_on_a_terminal(tmp_path, capsys):
@@ -31,14 +32,28 @@ def test_plain_lines_when_not_on_a_terminal(tmp_path, capsys):
     ]
 
 
-def test_a_resumed_run_has_each_step_once(tmp_path):
-    report(tmp_path, 0, 6)
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 7, "train/lo')  # killed while writing
-    report(tmp_path, 4, 10)
-    records = read_metrics(tmp_path)
-    assert [each["step"] for each in records if "train/loss" in each] == list(range(1, 11))
-    assert all(json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b'{"step": 1}\n{"step": 7, "train/lo', id="killed while writing"),
+        pytest.param(b'{"step": 1}\n{"st\n{"step": 3}\n', id="corrupt line"),
+        pytest.param(b"\xff\xfe", id="not UTF-8"),
+        pytest.param(None, id="deleted"),
+    ],
+)
+def test_a_resumed_run_has_each_step_once_whatever_became_of_the_file(tmp_path, content):
+    history = report(tmp_path, 0, 4)
+    file = tmp_path / "metrics.jsonl"
+    file.unlink() if content is None else file.write_bytes(content)
+    records = report(tmp_path, 4, 10, history=history)
+    assert [record["step"] for record in records if "train/loss" in record] == list(range(1, 11))
+    assert read_metrics(tmp_path) == records
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match=f"Cannot write {tmp_path}/metrics.jsonl: Is a directory"):
+        report(tmp_path, 0, 1)
 
 
 def test_event_files_read_back(tmp_path):
@@ -57,11 +72,11 @@ def test_silent_where_not_enabled(tmp_path, capsys):
     reporter.close()
     assert capsys.readouterr().err == ""
     assert not list(tmp_path.iterdir())
+    assert len(reporter.records) == 2, "every host keeps them for its description of the checkpoint"
 
 
 @pytest.mark.parametrize("steps", [0, 3])
 def test_curves_are_drawn_even_of_nothing(tmp_path, steps):
-    if steps:
-        report(tmp_path, 0, steps)
-    path = save_curves(tmp_path, "a run")
+    records = report(tmp_path, 0, steps) if steps else []
+    path = save_curves(tmp_path, records, "a run")
     assert path.read_bytes().startswith(b"\x89PNG")
