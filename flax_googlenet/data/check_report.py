@@ -31,6 +31,7 @@ def save_report(directory: pathlib.Path, check: DataCheck, figures: Mapping[str,
         "result": dict(figures),
         "splits": {split: _describe(check, split) for split in check.splits},
         "bad_images": [dataclasses.asdict(each) for each in check.bad_images],
+        "damaged_images": [dataclasses.asdict(problem) for problem in check.damaged_images],
         "labels_out_of_range": [dataclasses.asdict(each) for each in check.labels_out_of_range],
         "copies": [[dataclasses.asdict(each) for each in group] for group in check.copies],
     }

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from flax_googlenet.data.decoding import decode
+from flax_googlenet.data.decoding import inspect
 from flax_googlenet.data.examples import Source
 from flax_googlenet.errors import UserError
 
-# Of some examples: their formats, what does not decode, and what belongs to no class.
-_Found = tuple[collections.Counter[str], list["Problem"], list["Problem"]]
+# Of some examples: their formats, what does not decode, what is damaged, and what belongs to no class.
+_Found = tuple[collections.Counter[str], list["Problem"], list["Problem"], list["Problem"]]
 
 _BLOCK = 32  # examples that a thread takes at a time
 
@@ -58,6 +58,7 @@ class SplitCheck:
       labels: int64 [examples]; -1 of what cannot be read.
       formats: how many images there are of each.
       bad_images: what cannot be read or decoded, in order.
+      damaged_images: what decodes although the file is corrupt, in order.
       labels_out_of_range: what belongs to no class, in order.
     """
 
@@ -66,6 +67,7 @@ class SplitCheck:
     labels: np.ndarray
     formats: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     bad_images: list[Problem] = dataclasses.field(default_factory=list)
+    damaged_images: list[Problem] = dataclasses.field(default_factory=list)
     labels_out_of_range: list[Problem] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
@@ -111,6 +113,11 @@ class DataCheck:
         return [each for check in self.splits.values() for each in check.bad_images]
 
     @property
+    def damaged_images(self) -> list[Problem]:
+        """Of all splits."""
+        return [problem for check in self.splits.values() for problem in check.damaged_images]
+
+    @property
     def labels_out_of_range(self) -> list[Problem]:
         """Of all splits."""
         return [each for check in self.splits.values() for each in check.labels_out_of_range]
@@ -143,6 +150,7 @@ class DataCheck:
             "classes": {split: len(names) for split, names in self.class_names.items()},
             "class_names_agree": len(set(self.class_names.values())) == 1,
             "bad_images": len(self.bad_images),
+            "damaged_images": len(self.damaged_images),
             "labels_out_of_range": len(self.labels_out_of_range),
             "duplicates": len(self.duplicates),
             "duplicates_across_splits": len(self.leaks),
@@ -194,7 +202,8 @@ def _check_split(source: Source, split: str, workers: int, progress: Callable[[i
     )
 
     def examine(indices: range) -> _Found:
-        formats, bad, unlabelled = collections.Counter[str](), list[Problem](), list[Problem]()
+        formats = collections.Counter[str]()
+        bad, damaged, unlabelled = list[Problem](), list[Problem](), list[Problem]()
         for index in indices:
             name = f"example {index}"
             try:
@@ -204,20 +213,23 @@ def _check_split(source: Source, split: str, workers: int, progress: Callable[[i
                 if not 0 <= example.label < len(source.class_names):
                     reason = f"its label is {example.label} and there are {len(source.class_names)} classes"
                     unlabelled.append(Problem(split, name, reason))
-                sides = decode(example.encoded, name).shape[:2]
+                image, damage = inspect(example.encoded, name)
             except Exception as error:  # whatever a reader or a decoder makes of it, the others are checked
                 bad.append(_problem(split, name, error))
                 continue
-            found.sides[index] = sides
+            if damage:
+                damaged.append(Problem(split, name, damage))
+            found.sides[index] = image.shape[:2]
             digest = hashlib.blake2b(example.encoded, digest_size=16).digest()
             found.digests[index] = np.frombuffer(digest, np.uint64)
             formats[image_format(example.encoded)] += 1
-        return formats, bad, unlabelled
+        return formats, bad, damaged, unlabelled
 
     blocks = (range(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
-    for block, (formats, bad, unlabelled) in _in_threads(examine, blocks, workers):
+    for block, (formats, bad, damaged, unlabelled) in _in_threads(examine, blocks, workers):
         found.formats += formats
         found.bad_images += bad
+        found.damaged_images += damaged
         found.labels_out_of_range += unlabelled
         progress(len(block))
     return found

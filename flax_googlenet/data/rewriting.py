@@ -44,7 +44,8 @@ def shrink(builder: Any, directory: Any, config: str, shorter_side: int) -> None
     """Write a copy of a data set whose images have at most `shorter_side` pixels on their shorter side.
 
     Larger ones are scaled by area and become JPEG of quality 95; the others keep their
-    bytes, as does what cannot be decoded. Records keep their order and their other features.
+    bytes, as does what is damaged or cannot be decoded, so that it can still be told.
+    Records keep their order and their other features.
 
     Args:
       builder: of the data set, as ArrayRecord.
@@ -94,10 +95,15 @@ def shrink(builder: Any, directory: Any, config: str, shorter_side: int) -> None
 
 
 def smaller(encoded: bytes, shorter_side: int) -> bytes:
-    """An image scaled down to a shorter side of so many pixels, as JPEG; itself if it is small or broken."""
+    """Scale an image down to a shorter side of so many pixels, as JPEG.
+
+    What is small, damaged or no image is returned as it is.
+    """
     try:
-        image = decoding.decode(encoded, "")
+        image, damage = decoding.inspect(encoded, "")
     except UserError:
+        return encoded
+    if damage:
         return encoded
     if min(image.shape[:2]) <= shorter_side:
         return encoded

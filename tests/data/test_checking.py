@@ -6,6 +6,7 @@ import pytest
 
 from flax_googlenet.data import Example
 from flax_googlenet.data.checking import Copy, Problem, check_data, image_format
+from tests import images
 
 
 def image(value: int, height: int = 8, width: int = 12, suffix: str = ".png") -> bytes:
@@ -38,6 +39,7 @@ def test_a_sound_data_set():
         "classes": {"train": 2, "val": 2},
         "class_names_agree": True,
         "bad_images": 0,
+        "damaged_images": 0,
         "labels_out_of_range": 0,
         "duplicates": 0,
         "duplicates_across_splits": 0,
@@ -84,6 +86,23 @@ def test_what_is_bad_is_named_and_stops_nothing(workers):
     assert check.class_counts("val").tolist() == [1, 100]
     assert found.decoded.sum() == 103
     assert check.copies == [], "what does not decode is no copy of anything"
+
+
+def test_damage_that_leaves_an_image_is_counted_apart():
+    sound = images.encode(images.photograph())
+    source = Listed(
+        (sound, 0),
+        (sound[:-2] + b"more" * 20 + b"\xff\xd9", 0),
+        (image(2), 0),
+        (sound[: len(sound) * 3 // 4] + b"\xff\xd9", 1),
+        (b"", 1),
+    )
+    check = check_data({"train": source})
+    assert [problem.name for problem in check.bad_images] == ["x4"]
+    assert [problem.name for problem in check.damaged_images] == ["x1", "x3"]
+    assert all(problem.reason.startswith("Corrupt JPEG data: ") for problem in check.damaged_images)
+    assert check.class_counts("train").tolist() == [3, 1], "it counts, as it is trained on"
+    assert check.figures()["damaged_images"] == 2
 
 
 def test_copies_are_found_within_and_across_splits():
