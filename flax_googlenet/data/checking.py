@@ -6,13 +6,16 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
+from flax_googlenet.data.batches import read
 from flax_googlenet.data.decoding import inspect
 from flax_googlenet.data.examples import Source
+from flax_googlenet.data.progress import in_threads
+from flax_googlenet.data.workers import Workers, reading
 from flax_googlenet.errors import UserError
 
 # Of some examples: their formats, what does not decode, what is damaged, and what belongs to no class.
@@ -170,6 +173,9 @@ def check_data(
       sources: the splits by name.
       workers: threads that decode; 0: one a core.
       progress: told of some examples, in the order of the splits, how many they were.
+
+    Raises:
+      UserError: the read of an example does not end.
     """
     splits = {
         split: _check_split(source, split, workers or os.cpu_count() or 1, progress)
@@ -207,7 +213,8 @@ def _check_split(source: Source, split: str, workers: int, progress: Callable[[i
         for index in indices:
             name = f"example {index}"
             try:
-                example = source[index]
+                with reading(name):
+                    example = source[index]
                 name = example.name
                 found.labels[index] = example.label
                 if not 0 <= example.label < len(source.class_names):
@@ -248,16 +255,13 @@ def _in_threads(
 ) -> Iterator[tuple[range, _Found]]:
     """Results in order; a few blocks are under way at a time, however many there are."""
     ahead: collections.deque[tuple[range, Future[_Found]]] = collections.deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="check")
-    try:
+    with Workers(workers, "check") as pool:
         for block in blocks:
             ahead.append((block, pool.submit(examine, block)))
             if len(ahead) > 2 * workers:
-                yield ahead[0][0], ahead.popleft()[1].result()
+                yield ahead[0][0], pool.result(ahead.popleft()[1])
         while ahead:
-            yield ahead[0][0], ahead.popleft()[1].result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            yield ahead[0][0], pool.result(ahead.popleft()[1])
 
 
 def _find_copies(sources: Mapping[str, Source], splits: Mapping[str, SplitCheck]) -> list[list[Copy]]:
@@ -274,9 +278,10 @@ def _find_copies(sources: Mapping[str, Source], splits: Mapping[str, SplitCheck]
 
     def describe(place: int) -> Copy:
         split, index = str(owners[place]), int(indices[place])
-        example = sources[split][index]  # names are not kept: they would be most of the memory
+        example = read(sources[split], index)  # names are not kept: they would be most of the memory
         names = sources[split].class_names
         in_range = 0 <= example.label < len(names)
         return Copy(split, example.name, names[example.label] if in_range else str(example.label))
 
-    return [[describe(place) for place in group] for group in found]
+    copies = iter(in_threads(describe, itertools.chain.from_iterable(found)))
+    return [list(itertools.islice(copies, len(group))) for group in found]
