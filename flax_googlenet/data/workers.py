@@ -127,15 +127,14 @@ class Workers:
                     patience -= step
 
     def _count(self, seconds: float) -> None:
-        reads = [thread.read for thread in self._threads]
-        overdue = []
-        for read in reads:
-            if read is not None:
+        overdue = set()
+        for thread in self._threads:
+            if (read := thread.read) is not None:
                 read.waited += seconds
                 if read.waited >= self._deadline:
-                    overdue.append(read.name)
+                    overdue.add(read.name)
         if overdue:
-            names, more = ", ".join(overdue[:3]), len(overdue) - 3
+            names, more = ", ".join(sorted(overdue)[:3]), len(overdue) - 3
             raise UserError(
                 f"{names}{f' and {more} more' if more > 0 else ''} could not be read within "
                 f"{self._deadline:g} s; make sure that the file system can be reached."

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from flax_googlenet.data import Example
+from flax_googlenet.data import Example, workers
 from flax_googlenet.data.checking import Copy, Problem, check_data, image_format
+from flax_googlenet.errors import UserError
 from tests import images
 
 
@@ -159,6 +160,21 @@ def test_few_images_are_under_way_at_a_time():
 
     source = Slow(*[(image(1) + bytes(index), 0) for index in range(3000)])
     assert check_data({"train": source}, workers=2).bad_images == []
+
+
+def test_a_read_that_does_not_end_is_named(monkeypatch):
+    monkeypatch.setattr(workers, "READ_DEADLINE", 0.2)
+    gate = threading.Event()
+
+    class Stuck(Listed):
+        def __getitem__(self, index):
+            if index == 70:
+                gate.wait()
+            return super().__getitem__(index)
+
+    with pytest.raises(UserError, match=r"^example 70 could not be read within 0.2 s; make sure"):
+        check_data({"train": Stuck(*[(image(value), 0) for value in range(100)])}, workers=2)
+    gate.set()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@ import json
 import shutil
 import sys
 import tarfile
+import threading
 
 import cv2
 import pytest
 
-from flax_googlenet.data import preparation, rewriting, verification
+from flax_googlenet.data import preparation, rewriting, verification, workers
 from flax_googlenet.data.decoding import decode
 from flax_googlenet.data.preparation import Beam, prepare
 from flax_googlenet.data.tfds_source import TfdsSource, find_builder
@@ -198,6 +199,26 @@ def test_bad_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, ca
         record.write_text(written)
         assert prepare("imagenet2012", str(path)) == result
         assert "was decoded before" not in capsys.readouterr().err
+
+
+def test_a_record_that_cannot_be_read_to_its_end_is_named(copy, monkeypatch):
+    monkeypatch.setattr(workers, "READ_DEADLINE", 0.2)
+    gate = threading.Event()
+
+    monkeypatch.setattr(
+        "array_record.python.array_record_data_source.ArrayRecordDataSource.__getitem__",
+        lambda *_: gate.wait(),
+    )
+    record = copy / "imagenet2012/5.1.0" / verification.RECORD_FILE
+    record.unlink()
+    with pytest.raises(
+        UserError, match=r"^imagenet2012/5.1.0 train record .* could not be read within 0.2 s"
+    ):
+        prepare("imagenet2012", str(copy))
+    record.write_text(json.dumps({"files": {}}))
+    with pytest.raises(UserError, match=r"array_record-00000-of-00001.* could not be read within 0.2 s"):
+        prepare("imagenet2012", str(copy), shorter_side=64)
+    gate.set()
 
 
 def broken_tars(directory, imagenet_tars, how: str) -> str:

@@ -31,6 +31,8 @@ def photos(tmp_path_factory):
     for index in range(25):
         (root / f"train/temple/empty_{index}.jpg").touch()
     (root / "val/temple/gone.png").symlink_to("nowhere")
+    os.mkfifo(root / "val/temple/pipe.jpg")
+    (root / "val/temple/directory.jpg").mkdir()
     damaged = (root / "val/temple/00.jpg").read_bytes()[:-2] + b"more" * 20 + b"\xff\xd9"
     (root / "val/temple/damaged.jpg").write_bytes(damaged)
     return root
