@@ -49,6 +49,20 @@ def test_report_and_picture(tmp_path):
     assert picture.std() > 10
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["$_{$", "\udcff\udcfe", "\u72ac", "a\nb"],
+    ids=["tex", "another encoding", "no glyph", "two lines"],
+)
+def test_any_name_can_be_written(tmp_path, name):
+    check = check_data({"train": Listed((image(1), 0), (b"", 0), class_names=(name,), prefix=name)})
+    save_report(tmp_path, check, check.figures())
+    report = json.loads((tmp_path / REPORT_FILE).read_text(encoding="ascii"))
+    assert report["splits"]["train"]["classes"][0]["name"] == name
+    assert report["bad_images"][0]["name"] == f"{name}1"
+    assert cv2.imread(str(tmp_path / HISTOGRAM_FILE)).std() > 10
+
+
 def texts(figure) -> list[str]:
     """Every label of the picture that can be read in it."""
     figure.canvas.draw()
