@@ -4,6 +4,7 @@ A file of a file server that cannot be reached keeps the thread that reads it fo
 for such a thread gets an error that names the file, and the process ends without it.
 """
 
+import atexit
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -11,6 +12,7 @@ import os
 import queue
 import stat
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from types import TracebackType
@@ -85,6 +87,7 @@ class Workers:
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._deadline = READ_DEADLINE if deadline is None else deadline
         self._threads = [_Worker(self, f"{name}-{number}") for number in range(count)]
+        _pools.add(self)
         for thread in self._threads:
             thread.start()
 
@@ -121,7 +124,7 @@ class Workers:
             self.tasks.put(None)
         step, patience = 0.05, _PATIENCE
         for thread in self._threads:
-            while thread.is_alive() and patience > 0:
+            while thread.is_alive() and (thread.read is None or patience > 0):
                 thread.join(step)
                 if thread.read is not None:
                     patience -= step
@@ -147,6 +150,16 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+_pools: weakref.WeakSet[Workers] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_pools() -> None:
+    """Stop what is still at work: the end of the interpreter under a thread in OpenCV aborts the process."""
+    for pool in list(_pools):
+        pool.close()
 
 
 @contextlib.contextmanager

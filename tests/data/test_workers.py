@@ -118,6 +118,18 @@ def test_outside_of_a_pool_reading_means_nothing():
         pass
 
 
+def run(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
 STUCK = """
 import sys, threading
 import jax
@@ -143,17 +155,38 @@ except UserError as error:
 """
 
 
+# The interpreter must not end while a thread decodes: that thread's C++ would abort the process.
+ABANDONED = """
+import sys, threading
+import cv2
+import numpy as np
+from flax_googlenet.data.workers import Workers, reading
+
+encoded = cv2.imencode(".png", np.zeros((500, 500, 3), np.uint8))[1]
+begun = threading.Event()
+
+def decode_for_ever():
+    while True:
+        with reading("file"):
+            begun.set()
+        cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+
+pool = Workers(2)
+for _ in range(4):
+    pool.submit(decode_for_ever)
+begun.wait()
+"""
+
+
+@pytest.mark.slow
+def test_a_pool_that_nobody_closed_is_closed_at_the_end():
+    process = run(ABANDONED)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
 @pytest.mark.slow
 def test_the_process_ends_all_the_same():
-    process = subprocess.run(
-        [sys.executable, "-c", STUCK],
-        cwd=REPOSITORY,
-        env=process_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    process = run(STUCK)
     assert process.returncode == 1
     assert process.stderr.startswith("error: Example ")
     assert process.stderr.endswith(
