@@ -1,4 +1,4 @@
-"""Read every image of a data set and say what is wrong: broken files, copies, classes that do not agree.
+"""Read every image of a data set and say what is wrong: broken files, damage, copies, unlike classes.
 
   python -m launch.check_data --config=FILE.py --out=REPORT
   python -m launch.check_data --config=configs/imagenet.py --config.data.path=DIR
@@ -63,6 +63,10 @@ def _describe(check: DataCheck, network_classes: int) -> Iterator[str]:
             )
     yield from _describe_classes(check, network_classes)
     yield from _list("Images that cannot be decoded", [_sentence(each) for each in check.bad_images])
+    yield from _list(
+        "Images that are decoded although their files are damaged",
+        [_sentence(problem) for problem in check.damaged_images],
+    )
     yield from _list(
         "Images with a label of no class", [_sentence(each) for each in check.labels_out_of_range]
     )

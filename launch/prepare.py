@@ -5,8 +5,9 @@
   python -m launch.prepare --dataset=imagenet2012 --data_dir=DIR --shorter_side=256
 
 TARS holds ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar. A data set that is in DIR as
-TFRecord is converted. Images that cannot be decoded are named and counted. What is killed goes
-on, or starts anew, with the same command; what is complete is reported again.
+TFRecord is converted. Images that cannot be decoded, and damaged ones that can, are named and
+counted. What is killed goes on, or starts anew, with the same command; what is complete is
+reported again.
 """
 
 import importlib

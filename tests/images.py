@@ -28,6 +28,38 @@ def rotated_by_exif() -> PIL.Image.Exif:
     return exif
 
 
+def maker_exif() -> PIL.Image.Exif:
+    """EXIF data that say nothing of the orientation."""
+    exif = PIL.Image.Exif()
+    exif[0x010F] = "maker"
+    return exif
+
+
+def exif_segment(orientation: int, order: str = "<", fill: int = 0) -> bytes:
+    """An APP1 segment that tells the orientation.
+
+    Args:
+      orientation: 1 to 8.
+      order: of the bytes of its numbers, "<" or ">".
+      fill: how many more FF precede its marker.
+    """
+    maker = struct.pack(order + "HHI4s", 0x010F, 2, 4, b"abc\0")
+    turned = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    header = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HIH", 42, 8, 2)
+    return segment(0xE1, b"Exif\0\0" + header + maker + turned + bytes(4), fill)
+
+
+def segment(marker: int, content: bytes, fill: int = 0) -> bytes:
+    """A segment of a JPEG file, after `fill` more FF than it needs."""
+    return bytes([255] * (1 + fill) + [marker]) + struct.pack(">H", 2 + len(content)) + content
+
+
+def with_segments(encoded: bytes, segments: bytes, before: int = 0xDB) -> bytes:
+    """A JPEG file with more segments, before the first one of a kind."""
+    at = encoded.index(bytes([255, before]))
+    return encoded[:at] + segments + encoded[at:]
+
+
 def ycck() -> bytes:
     """The same numbers that mean CMYK, said to be YCCK in Adobe's marker."""
     encoded = bytearray(encode(photograph().convert("CMYK"), quality=95))
@@ -40,9 +72,9 @@ def sixteen_bit(mode: str) -> bytes:
     return cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1])[1].tobytes()
 
 
-def huge_jpeg() -> bytes:
+def huge_jpeg(**options: object) -> bytes:
     """A small file that says it has 30,000 x 30,000 pixels."""
-    encoded = bytearray(encode(photograph()))
+    encoded = bytearray(encode(photograph(), **options))
     at = encoded.index(b"\xff\xc0") + 5
     encoded[at : at + 4] = struct.pack(">HH", 30000, 30000)
     return bytes(encoded)
@@ -81,6 +113,11 @@ DECODABLE = {
     "alpha": (lambda: encode(photograph().convert("RGBA"), "PNG"), "RGB", 0),
     "grey and alpha": (lambda: encode(photograph().convert("LA"), "PNG"), "L", 1),
     "palette": (lambda: encode(photograph().convert("P"), "PNG"), "RGB", 25),
+    "jfif and half of exif": (
+        lambda: with_segments(encode(photograph(), quality=95), segment(0xE1, b"Exif\0\0II*\0\x08")),
+        "RGB",
+        4,
+    ),
     "upright exif": (lambda: encode(photograph(), quality=95, exif=PIL.Image.Exif()), "RGB", 4),
 }
 
@@ -98,5 +135,7 @@ BROKEN = {
     "half a png": lambda: encode(photograph(), "PNG")[:9000],
     "half a webp": lambda: encode(photograph(), "WEBP")[:1000],
     "30,000 x 30,000 jpeg": huge_jpeg,
+    "30,000 x 30,000 jpeg with exif": lambda: huge_jpeg(exif=maker_exif()),
+    "30,000 x 30,000 jpeg, rotated": lambda: huge_jpeg(exif=rotated_by_exif()),
     "30,000 x 30,000 png": huge_png,
 }

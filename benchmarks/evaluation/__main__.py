@@ -61,7 +61,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     config = resolve(
         {
             "model": {"variant": _VARIANT.value},
-            "data": {"image_size": _SIZE.value, "resize": _SIZE.value * 8 // 7},
+            # Not stretched, as BVLC's are: of 144 crops of squares only 48 are computed.
+            "data": {"image_size": _SIZE.value, "resize": _SIZE.value * 8 // 7, "stretch": False},
         }
     )
     mesh = data_mesh()

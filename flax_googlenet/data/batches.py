@@ -10,7 +10,7 @@ import functools
 import itertools
 import os
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet.data import crops, decoding, preprocessing
 from flax_googlenet.data.examples import Example, Source
 from flax_googlenet.data.progress import say
+from flax_googlenet.data.workers import Workers, reading
 from flax_googlenet.errors import BrokenImageError
 
 Batch = dict[str, np.ndarray]
@@ -178,7 +179,8 @@ def read(source: Source, index: int) -> Example:
       BrokenImageError: its file cannot be read.
     """
     try:
-        return source[index]
+        with reading(f"Example {index}"):
+            return source[index]
     except OSError as error:
         name = error.filename or f"Example {index}"
         raise BrokenImageError(f"{name} cannot be read: {error.strerror or error}; restore it.") from error
@@ -196,11 +198,14 @@ def to_devices(
 
     Yields:
       The global batch as sharded arrays.
+
+    Raises:
+      UserError: an image is corrupt, or the read of one does not end.
     """
     first, last = local_rows(sharding, batches.batch_size)
     workers = batches.data.workers or os.cpu_count() or 1
     edges = np.linspace(0, last - first, min(workers, last - first) + 1).astype(int).tolist()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    pool = Workers(workers, "decode")
     ahead: collections.deque[tuple[Batch, list[Future[None]]]] = collections.deque()
     ready: collections.deque[dict[str, jax.Array]] = collections.deque()
 
@@ -217,7 +222,7 @@ def to_devices(
     def put() -> None:
         batch, parts = ahead.popleft()
         for part in parts:
-            part.result()
+            pool.result(part)
         ready.append(
             {
                 name: jax.make_array_from_process_local_data(
@@ -240,4 +245,4 @@ def to_devices(
         while ahead or ready:
             yield next_batch()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.close()

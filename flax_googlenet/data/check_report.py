@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from flax_googlenet.data.captions import caption, save_picture
 from flax_googlenet.data.checking import DataCheck
 
 REPORT_FILE, HISTOGRAM_FILE = "report.json", "class_histogram.png"
@@ -31,12 +32,13 @@ def save_report(directory: pathlib.Path, check: DataCheck, figures: Mapping[str,
         "result": dict(figures),
         "splits": {split: _describe(check, split) for split in check.splits},
         "bad_images": [dataclasses.asdict(each) for each in check.bad_images],
+        "damaged_images": [dataclasses.asdict(problem) for problem in check.damaged_images],
         "labels_out_of_range": [dataclasses.asdict(each) for each in check.labels_out_of_range],
         "copies": [[dataclasses.asdict(each) for each in group] for group in check.copies],
     }
     (directory / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n")
     counts = {split: check.class_counts(split) for split in check.splits}
-    draw_class_histogram(counts, check.class_names).savefig(directory / HISTOGRAM_FILE)
+    save_picture(draw_class_histogram(counts, check.class_names), directory / HISTOGRAM_FILE)
 
 
 def _describe(check: DataCheck, split: str) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def draw_class_histogram(
 def _draw_bars(axes: Axes, images: np.ndarray, names: Sequence[str]) -> None:
     bars = axes.barh(range(len(images)), images, color="tab:blue")
     axes.bar_label(bars, fontsize=8, padding=2)
-    axes.set_yticks(range(len(names)), [_shorten(name) for name in names], fontsize=8, parse_math=False)
+    axes.set_yticks(range(len(names)), [caption(name) for name in names], fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.02)
     axes.set_xlabel("images")
@@ -99,9 +101,4 @@ def _draw_ranks(axes: Axes, images: np.ndarray, names: Sequence[str]) -> None:
 
 
 def _line(what: str, labels: np.ndarray, images: np.ndarray, names: Sequence[str]) -> str:
-    return f"\n{what}: " + ", ".join(f"{_shorten(names[label])} {images[label]:,}" for label in labels)
-
-
-def _shorten(name: str) -> str:
-    drawable = name.encode(errors="replace").decode()  # file names need not be Unicode
-    return drawable if len(drawable) <= 24 else drawable[:23] + "…"
+    return f"\n{what}: " + ", ".join(f"{caption(names[label])} {images[label]:,}" for label in labels)

@@ -6,17 +6,20 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
-from flax_googlenet.data.decoding import decode
+from flax_googlenet.data.batches import read
+from flax_googlenet.data.decoding import inspect
 from flax_googlenet.data.examples import Source
+from flax_googlenet.data.progress import in_threads
+from flax_googlenet.data.workers import Workers, reading
 from flax_googlenet.errors import UserError
 
-# Of some examples: their formats, what does not decode, and what belongs to no class.
-_Found = tuple[collections.Counter[str], list["Problem"], list["Problem"]]
+# Of some examples: their formats, what does not decode, what is damaged, and what belongs to no class.
+_Found = tuple[collections.Counter[str], list["Problem"], list["Problem"], list["Problem"]]
 
 _BLOCK = 32  # examples that a thread takes at a time
 
@@ -58,6 +61,7 @@ class SplitCheck:
       labels: int64 [examples]; -1 of what cannot be read.
       formats: how many images there are of each.
       bad_images: what cannot be read or decoded, in order.
+      damaged_images: what decodes although the file is corrupt, in order.
       labels_out_of_range: what belongs to no class, in order.
     """
 
@@ -66,6 +70,7 @@ class SplitCheck:
     labels: np.ndarray
     formats: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     bad_images: list[Problem] = dataclasses.field(default_factory=list)
+    damaged_images: list[Problem] = dataclasses.field(default_factory=list)
     labels_out_of_range: list[Problem] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
@@ -111,6 +116,11 @@ class DataCheck:
         return [each for check in self.splits.values() for each in check.bad_images]
 
     @property
+    def damaged_images(self) -> list[Problem]:
+        """Of all splits."""
+        return [problem for check in self.splits.values() for problem in check.damaged_images]
+
+    @property
     def labels_out_of_range(self) -> list[Problem]:
         """Of all splits."""
         return [each for check in self.splits.values() for each in check.labels_out_of_range]
@@ -143,6 +153,7 @@ class DataCheck:
             "classes": {split: len(names) for split, names in self.class_names.items()},
             "class_names_agree": len(set(self.class_names.values())) == 1,
             "bad_images": len(self.bad_images),
+            "damaged_images": len(self.damaged_images),
             "labels_out_of_range": len(self.labels_out_of_range),
             "duplicates": len(self.duplicates),
             "duplicates_across_splits": len(self.leaks),
@@ -162,6 +173,9 @@ def check_data(
       sources: the splits by name.
       workers: threads that decode; 0: one a core.
       progress: told of some examples, in the order of the splits, how many they were.
+
+    Raises:
+      UserError: the read of an example does not end.
     """
     splits = {
         split: _check_split(source, split, workers or os.cpu_count() or 1, progress)
@@ -194,30 +208,35 @@ def _check_split(source: Source, split: str, workers: int, progress: Callable[[i
     )
 
     def examine(indices: range) -> _Found:
-        formats, bad, unlabelled = collections.Counter[str](), list[Problem](), list[Problem]()
+        formats = collections.Counter[str]()
+        bad, damaged, unlabelled = list[Problem](), list[Problem](), list[Problem]()
         for index in indices:
             name = f"example {index}"
             try:
-                example = source[index]
+                with reading(name):
+                    example = source[index]
                 name = example.name
                 found.labels[index] = example.label
                 if not 0 <= example.label < len(source.class_names):
                     reason = f"its label is {example.label} and there are {len(source.class_names)} classes"
                     unlabelled.append(Problem(split, name, reason))
-                sides = decode(example.encoded, name).shape[:2]
+                image, damage = inspect(example.encoded, name)
             except Exception as error:  # whatever a reader or a decoder makes of it, the others are checked
                 bad.append(_problem(split, name, error))
                 continue
-            found.sides[index] = sides
+            if damage:
+                damaged.append(Problem(split, name, damage))
+            found.sides[index] = image.shape[:2]
             digest = hashlib.blake2b(example.encoded, digest_size=16).digest()
             found.digests[index] = np.frombuffer(digest, np.uint64)
             formats[image_format(example.encoded)] += 1
-        return formats, bad, unlabelled
+        return formats, bad, damaged, unlabelled
 
     blocks = (range(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
-    for block, (formats, bad, unlabelled) in _in_threads(examine, blocks, workers):
+    for block, (formats, bad, damaged, unlabelled) in _in_threads(examine, blocks, workers):
         found.formats += formats
         found.bad_images += bad
+        found.damaged_images += damaged
         found.labels_out_of_range += unlabelled
         progress(len(block))
     return found
@@ -236,16 +255,13 @@ def _in_threads(
 ) -> Iterator[tuple[range, _Found]]:
     """Results in order; a few blocks are under way at a time, however many there are."""
     ahead: collections.deque[tuple[range, Future[_Found]]] = collections.deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="check")
-    try:
+    with Workers(workers, "check") as pool:
         for block in blocks:
             ahead.append((block, pool.submit(examine, block)))
             if len(ahead) > 2 * workers:
-                yield ahead[0][0], ahead.popleft()[1].result()
+                yield ahead[0][0], pool.result(ahead.popleft()[1])
         while ahead:
-            yield ahead[0][0], ahead.popleft()[1].result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            yield ahead[0][0], pool.result(ahead.popleft()[1])
 
 
 def _find_copies(sources: Mapping[str, Source], splits: Mapping[str, SplitCheck]) -> list[list[Copy]]:
@@ -262,9 +278,10 @@ def _find_copies(sources: Mapping[str, Source], splits: Mapping[str, SplitCheck]
 
     def describe(place: int) -> Copy:
         split, index = str(owners[place]), int(indices[place])
-        example = sources[split][index]  # names are not kept: they would be most of the memory
+        example = read(sources[split], index)  # names are not kept: they would be most of the memory
         names = sources[split].class_names
         in_range = 0 <= example.label < len(names)
         return Copy(split, example.name, names[example.label] if in_range else str(example.label))
 
-    return [[describe(place) for place in group] for group in found]
+    copies = iter(in_threads(describe, itertools.chain.from_iterable(found)))
+    return [list(itertools.islice(copies, len(group))) for group in found]

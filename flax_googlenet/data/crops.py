@@ -3,6 +3,9 @@
 The host decodes an image once, scales it, and cuts squares of it; the device cuts the
 crops from the squares. Of 144 crops, four scales have three squares each, and each
 square six crops and their mirror images; of ten, one square has five and theirs.
+
+An image that is stretched to a square is its own left, centre and right square: of the 144
+crops 48 are distinct, each three times. Those are computed once; their mean is the mean of all.
 """
 
 import jax
@@ -27,11 +30,21 @@ def scales(data: FrozenConfigDict, crops: int) -> tuple[int, ...]:
     return tuple(round(scale * data.image_size / PAPER_IMAGE_SIZE) for scale in PAPER_SCALES)
 
 
+def places(data: FrozenConfigDict, crops: int) -> tuple[float, ...]:
+    """Where the squares lie along the longer side: 0 at its beginning, 1 at its end."""
+    return (0.0, 0.5, 1.0) if crops == 144 and not data.stretch else (0.5,)
+
+
+def distinct(data: FrozenConfigDict, crops: int) -> int:
+    """Number of crops that `cut` gives: of 144, only those that differ."""
+    return crops * len(places(data, crops)) // 3 if crops == 144 else crops
+
+
 def shapes(data: FrozenConfigDict, crops: int) -> dict[str, tuple[int, ...]]:
     """Shape of each array of `prepare`."""
     if crops == 1:
         return {"image": (data.image_size, data.image_size, 3)}
-    squares = 3 if crops == 144 else 1
+    squares = len(places(data, crops))
     return {f"squares_{side}": (squares, side, side, 3) for side in scales(data, crops)}
 
 
@@ -46,7 +59,7 @@ def prepare(image: np.ndarray, data: FrozenConfigDict, crops: int) -> dict[str, 
     Returns:
       "image", the centre crop; or "squares_SIDE", uint8 [squares, SIDE, SIDE, 3], for each
       scale: the centre square, or the left, centre and right one (top, centre, bottom of
-      an upright image).
+      an upright image); of a stretched image, the whole.
     """
     if crops == 1:
         return {"image": preprocessing.prepare(image, data)}
@@ -54,8 +67,9 @@ def prepare(image: np.ndarray, data: FrozenConfigDict, crops: int) -> dict[str, 
     for side in scales(data, crops):
         scaled = preprocessing.scale(image, side, stretch=data.stretch, interpolation=data.interpolation)
         height, width = scaled.shape[:2]
-        places = (0.0, 0.5, 1.0) if crops == 144 else (0.5,)
-        corners = [(round((height - side) * place), round((width - side) * place)) for place in places]
+        corners = [
+            (round((height - side) * place), round((width - side) * place)) for place in places(data, crops)
+        ]
         found[f"squares_{side}"] = np.stack(
             [scaled[top : top + side, left : left + side] for top, left in corners]
         )
@@ -74,7 +88,7 @@ def cut(batch: dict[str, jax.Array], size: int, crops: int) -> jax.Array:
       crops: 1, 10 or 144.
 
     Returns:
-      uint8 [crops, batch, size, size, 3].
+      uint8 [crops, batch, size, size, 3]; `distinct` of them.
     """
     if crops == 1:
         return batch["image"][None]

@@ -34,12 +34,35 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
       BrokenImageError: the bytes are not an image, not all of one, or one that is refused
         for its size before anything is allocated.
     """
+    return _decode(encoded, name)[0]
+
+
+def inspect(encoded: bytes, name: str) -> tuple[np.ndarray, str]:
+    """Decode as `decode` does, and say what damage the decoder worked around.
+
+    Only libjpeg works around damage; the decoders of other formats refuse what they notice.
+
+    Args:
+      encoded, name: as in `decode`.
+
+    Returns:
+      The image, and libjpeg's first warning; "" if the file is sound.
+
+    Raises:
+      BrokenImageError: as in `decode`.
+    """
+    image, is_sound = _decode(encoded, name)
+    return image, "" if is_sound else jpeg.warning(encoded)
+
+
+def _decode(encoded: bytes, name: str) -> tuple[np.ndarray, bool]:
+    """Decode, and tell whether the file is known to be sound."""
     if (header := jpeg.read_header(encoded)) is not None:
         _check_pixels(header.height, header.width, name)
         image = jpeg.decode(encoded, header)
         if image is not None:
-            return image
-    return _decode_any(encoded, name)
+            return image, True
+    return _decode_any(encoded, name), False
 
 
 def decode_box(
@@ -75,13 +98,7 @@ def decode_box(
 
 
 def _decode_any(encoded: bytes, name: str) -> np.ndarray:
-    try:
-        with PIL.Image.open(io.BytesIO(encoded)) as header:
-            width, height = header.size
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        raise _too_large(name) from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise _broken(encoded, name) from error
+    height, width = jpeg.read_size(encoded) or _read_size(encoded, name)
     _check_pixels(height, width, name)
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -90,6 +107,18 @@ def _decode_any(encoded: bytes, name: str) -> np.ndarray:
     if image is None:
         raise _broken(encoded, name)
     return image
+
+
+def _read_size(encoded: bytes, name: str) -> tuple[int, int]:
+    """Return height and width of an image of any format, without decoding it."""
+    try:
+        with PIL.Image.open(io.BytesIO(encoded)) as header:
+            width, height = header.size
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise _too_large(name) from error
+    except Exception as error:  # Pillow's parsers raise whatever the damage makes them trip over
+        raise _broken(encoded, name) from error
+    return height, width
 
 
 def _check_pixels(height: int, width: int, name: str) -> None:

@@ -24,8 +24,9 @@ from flax_googlenet.errors import UserError
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SUFFIXES = tuple(IMAGE_SUFFIXES)
 
-# What a cache begins with: another layout of it, or other suffixes, make it another cache.
-_FORMAT = f"flax_googlenet folder index 1 {sorted(IMAGE_SUFFIXES)}"
+# What a cache begins with: another layout of it, other suffixes or another idea of what is listed
+# (index 1 had FIFOs and directories) make it another cache.
+_FORMAT = f"flax_googlenet folder index 2 {sorted(IMAGE_SUFFIXES)}"
 
 # A directory that had just been changed when it was listed may change again without its time
 # doing so: clocks tick in steps of up to 2 s (FAT), and a file server's clock is not ours.
@@ -116,13 +117,25 @@ def _list(directory: pathlib.Path, remembered: _Listing | None) -> _Listing:
     # File systems without a directory time say 0, or now.
     settled = 0 < status.st_mtime_ns < now - _SETTLED_NS
     with os.scandir(directory) as entries:
-        names = sorted(entry.name for entry in entries if _is_image(entry.name))
+        names = sorted(entry.name for entry in entries if _is_image(entry.name) and _may_be_file(entry))
     return _Listing(times if settled else _UNSETTLED, b"".join(os.fsencode(name) + b"\0" for name in names))
 
 
 def _is_image(name: str) -> bool:
     lower = name.lower()
     return lower.endswith(_SUFFIXES) and lower not in IMAGE_SUFFIXES
+
+
+def _may_be_file(entry: os.DirEntry[str]) -> bool:
+    """Tell regular files, and what cannot be known to be something else, such as a link to nowhere.
+
+    The latter are better named when they are read than left out in silence.
+    """
+    try:
+        # The listing itself tells it of everything but links.
+        return entry.is_file() or (entry.is_symlink() and not pathlib.Path(entry.path).exists())
+    except OSError:
+        return True
 
 
 def _join(listings: dict[str, _Listing]) -> FolderIndex:

@@ -11,6 +11,7 @@ import numpy as np
 
 from flax_googlenet.data.examples import Example
 from flax_googlenet.data.folder_index import index_folder
+from flax_googlenet.data.workers import read_file
 from flax_googlenet.errors import UserError
 
 
@@ -73,7 +74,7 @@ class ImageFolder:
     def __getitem__(self, index: int) -> Example:
         label, name = self._index[int(self._chosen[index])]
         path = self._directories[label] / name
-        return Example(path.read_bytes(), label, str(path))
+        return Example(read_file(path), label, str(path))
 
 
 def _split(directory: pathlib.Path, count: int, val_share: float, seed: int) -> dict[str, np.ndarray]:

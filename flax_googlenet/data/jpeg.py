@@ -7,22 +7,26 @@ is left out where the package nvimgcodec is installed.
 
 import functools
 import importlib.util
-import io
 import os
 import pathlib
+import re
 import tempfile
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import PIL.Image
 import simplejpeg
 
 SCALES = (8, 4, 2)  # at which libjpeg-turbo decodes faster than in full
 
 _EXIF, _ORIENTATION, _UPRIGHT = b"Exif\0\0", 0x0112, 1
-_END_OF_IMAGE = b"\xff\xd9"
+_UNKNOWN = 0  # no orientation that EXIF has
+_SHORT, _LONG = 3, 4  # types of its numbers
+_START_OF_IMAGE, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
+_MARKER = re.compile(rb"\xff([^\0\xff])", re.DOTALL)
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # have no length and no content
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _BASELINE, _EXTENDED = 0xC0, 0xC1
 
@@ -62,29 +66,80 @@ def read_header(encoded: bytes) -> Header | None:
     >>> read_header(b"something else")
     """
     # What was cut short has no end; some cameras write a little more after it.
-    if not encoded.startswith(b"\xff\xd8") or encoded.find(_END_OF_IMAGE, -1024) < 0:
+    if not encoded.startswith(_START_OF_IMAGE) or encoded.find(_END_OF_IMAGE, -1024) < 0:
         return None
-    frame = None
-    at = 2
-    while at + 4 <= len(encoded) and (marker := encoded[at + 1]) != _START_OF_SCAN:
-        if marker == _APP1 and encoded.startswith(_EXIF, at + 4) and not _is_upright(encoded):
-            return None
+    frame, exif = None, None
+    for marker, start, end in _segments(encoded):
+        if marker == _START_OF_SCAN:
+            break
         if marker in _START_OF_FRAME:
             frame = marker
-        at += 2 + int.from_bytes(encoded[at + 2 : at + 4])
-    try:
-        height, width, colors, _ = simplejpeg.decode_jpeg_header(encoded)
-    except ValueError:
+        elif marker == _APP1 and exif is None and encoded.startswith(_EXIF, start):
+            exif = encoded[start + len(_EXIF) : end]
+    else:
         return None
+    if exif is None:
+        if encoded.find(_EXIF, 0, start) >= 0:  # OpenCV may read what was not found here
+            return None
+    elif _orientation(exif) != _UPRIGHT:
+        return None
+    if (described := _describe(encoded)) is None:
+        return None
+    height, width, colors = described
     return Header(height, width, frame in (_BASELINE, _EXTENDED)) if colors in ("YCbCr", "Gray") else None
 
 
-def _is_upright(encoded: bytes) -> bool:
+def read_size(encoded: bytes) -> tuple[int, int] | None:
+    """Return height and width of a JPEG of any kind, without decoding it; None of anything else."""
+    described = _describe(encoded) if encoded.startswith(_START_OF_IMAGE) else None
+    return described[:2] if described else None
+
+
+def _describe(encoded: bytes) -> tuple[int, int, str] | None:
     try:
-        exif = PIL.Image.open(io.BytesIO(encoded)).getexif()
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombWarning):
-        return False  # whoever decodes it as a file of any format says what is wrong
-    return bool(exif.get(_ORIENTATION, _UPRIGHT) == _UPRIGHT)
+        height, width, colors, _ = simplejpeg.decode_jpeg_header(encoded)
+    except (ValueError, KeyError):  # the latter for 4:4:1, of which simplejpeg knows no name
+        return None
+    return height, width, colors
+
+
+def _segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker, start and end of each segment up to the first scan, as libjpeg finds them.
+
+    A marker may be preceded by any number of FF, and what is not part of a segment is skipped.
+    """
+    at = len(_START_OF_IMAGE)
+    while match := _MARKER.search(encoded, at):
+        marker, start = match[1][0], match.end()
+        if marker in _STANDALONE:
+            at = start
+            continue
+        if marker == _END_OF_IMAGE[1]:
+            return
+        at = start + max(int.from_bytes(encoded[start : start + 2]), 2)
+        yield marker, start + 2, at
+        if marker == _START_OF_SCAN:
+            return
+
+
+def _orientation(exif: bytes) -> int:
+    """Return the orientation that EXIF data tell: upright if they do not say, unknown if they are damaged."""
+    if not exif.startswith((b"II*\0", b"MM\0*")):
+        return _UNKNOWN
+    order: Literal["little", "big"] = "little" if exif.startswith(b"II") else "big"
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(exif[start : start + size], order)
+
+    first = number(4, 4)
+    for entry in range(first + 2, first + 2 + 12 * number(first, 2), 12):
+        if entry + 12 > len(exif):
+            return _UNKNOWN
+        if number(entry, 2) == _ORIENTATION:
+            kind, count = number(entry + 2, 2), number(entry + 4, 4)
+            sizes = {_SHORT: 2, _LONG: 4}
+            return number(entry + 8, sizes[kind]) if kind in sizes and count == 1 else _UNKNOWN
+    return _UPRIGHT if first + 2 <= len(exif) else _UNKNOWN
 
 
 def decode(encoded: bytes, header: Header, scale: int = 1) -> np.ndarray | None:
@@ -105,6 +160,28 @@ def decode(encoded: bytes, header: Header, scale: int = 1) -> np.ndarray | None:
     except ValueError:
         return None
     return image
+
+
+def warning(encoded: bytes) -> str:
+    """Return the first thing that libjpeg-turbo warns of in a JPEG file that it can decode; "" if nothing.
+
+    >>> warning(simplejpeg.encode_jpeg(np.zeros((8, 12, 3), np.uint8)))
+    ''
+    """
+    if not encoded.startswith(_START_OF_IMAGE):
+        return ""
+    for read in (simplejpeg.decode_jpeg_header, simplejpeg.decode_jpeg):
+        try:
+            read(encoded)
+        except KeyError:  # a subsampling that simplejpeg decodes and has no name for
+            continue
+        except ValueError as error:
+            try:
+                read(encoded, strict=False)
+            except (ValueError, KeyError):  # no warning: a kind of JPEG that it does not decode
+                return ""
+            return str(error)
+    return ""
 
 
 def decode_box(encoded: bytes, header: Header, box: Box) -> np.ndarray | None:

@@ -54,7 +54,7 @@ def prepare(
 
     Returns:
       "dataset", to be opened by that name, its "version" and "data_dir", "splits" with the
-      number of records of each, and "bad_images".
+      number of records of each, "bad_images", and "damaged_images", which decode all the same.
 
     Raises:
       UserError: a package or a file is missing, or what was asked cannot be made.
@@ -85,7 +85,7 @@ def prepare(
                 say(f"{name} is complete in {directory}")
             builder = _found_again(f"{name}:{version}", data_dir)
             dataset = f"{name}:{version}" if ":" in dataset else name
-        bad = verification.verify(builder)
+        verified = verification.verify(builder)
     splits = {name: split.num_examples for name, split in builder.info.splits.items()}
     if builder.info.name == "imagenet2012":
         for name, size in imagenet.SPLIT_SIZES.items():
@@ -96,7 +96,7 @@ def prepare(
         "version": str(builder.version),
         "data_dir": describe_path(data_dir),
         "splits": splits,
-        "bad_images": bad,
+        **verified,
     }
 
 

@@ -5,11 +5,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
 import tqdm
+
+from flax_googlenet.data.workers import Workers
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -57,8 +58,5 @@ def say(line: str) -> None:
 
 def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:
     """Results in the order of the tasks, a thread a core; after an error no other task begins."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        return list(pool.map(function, tasks))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with Workers(os.cpu_count() or 1) as pool:
+        return [pool.result(future) for future in [pool.submit(function, task) for task in tasks]]

@@ -4,6 +4,7 @@ A file is complete once it has its name, and the data set once its description s
 what is killed goes on with the files that are missing.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from flax_googlenet.data import decoding, preprocessing
 from flax_googlenet.data.progress import Progress, in_threads, say
 from flax_googlenet.data.tfds_source import image_and_label
 from flax_googlenet.data.verification import array_record_files, file_sizes
+from flax_googlenet.data.workers import reading
 from flax_googlenet.errors import UserError
 
 JPEG_QUALITY = 95
@@ -31,7 +33,7 @@ def convert(builder: Any) -> None:
     adapter = file_adapters.ADAPTER_FOR_FORMAT[builder.info.file_format]
 
     def read(path: Any) -> Iterator[bytes]:
-        return adapter.make_tf_data(os.fspath(path)).as_numpy_iterator()
+        return _under_a_deadline(path, lambda: adapter.make_tf_data(os.fspath(path)).as_numpy_iterator())
 
     say(f"converting {builder.data_path} from {builder.info.file_format.value} to array_record")
     _write_files(builder, _files(builder), builder.data_path, read)
@@ -44,7 +46,8 @@ def shrink(builder: Any, directory: Any, config: str, shorter_side: int) -> None
     """Write a copy of a data set whose images have at most `shorter_side` pixels on their shorter side.
 
     Larger ones are scaled by area and become JPEG of quality 95; the others keep their
-    bytes, as does what cannot be decoded. Records keep their order and their other features.
+    bytes, as does what is damaged or cannot be decoded, so that it can still be told.
+    Records keep their order and their other features.
 
     Args:
       builder: of the data set, as ArrayRecord.
@@ -60,7 +63,8 @@ def shrink(builder: Any, directory: Any, config: str, shorter_side: int) -> None
     image, _ = image_and_label(builder)
 
     def read(path: Any) -> Iterator[bytes]:
-        for record in array_record_data_source.ArrayRecordDataSource(os.fspath(path)):
+        open_file = functools.partial(array_record_data_source.ArrayRecordDataSource, os.fspath(path))
+        for record in _under_a_deadline(path, open_file):
             example = tf_example_pb2.Example.FromString(record)
             encoded = example.features.feature[image].bytes_list
             encoded.value[0] = smaller(encoded.value[0], shorter_side)
@@ -94,15 +98,32 @@ def shrink(builder: Any, directory: Any, config: str, shorter_side: int) -> None
 
 
 def smaller(encoded: bytes, shorter_side: int) -> bytes:
-    """An image scaled down to a shorter side of so many pixels, as JPEG; itself if it is small or broken."""
+    """Scale an image down to a shorter side of so many pixels, as JPEG.
+
+    What is small, damaged or no image is returned as it is.
+    """
     try:
-        image = decoding.decode(encoded, "")
+        image, damage = decoding.inspect(encoded, "")
     except UserError:
+        return encoded
+    if damage:
         return encoded
     if min(image.shape[:2]) <= shorter_side:
         return encoded
     scaled = preprocessing.scale(image, shorter_side)
     return cv2.imencode(".jpg", scaled[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def _under_a_deadline(path: Any, open_file: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
+    """Yield the records of a file, each of them read under a worker's deadline."""
+    with reading(str(path)):
+        records = iter(open_file())
+    while True:
+        with reading(str(path)):
+            record = next(records, None)
+        if record is None:
+            return
+        yield record
 
 
 def _files(builder: Any) -> dict[str, list[Any]]:

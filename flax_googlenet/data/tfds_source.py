@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from flax_googlenet.data.examples import Example
+from flax_googlenet.data.workers import reading
 from flax_googlenet.errors import BrokenImageError, UserError
 
 # etils, which opens gs:// for TFDS, would import TensorFlow for it wherever that is installed.
@@ -56,7 +57,8 @@ class TfdsSource:
         """A record, which need not have a label: it is -1 then."""
         name = f"{self._name} record {index}"
         try:
-            record = self._records[index]
+            with reading(name):
+                record = self._records[index]
             encoded, label = record[self._image], int(record[self._label])
         except (RuntimeError, KeyError) as error:  # a file has a digest of each of its chunks
             raise BrokenImageError(

@@ -11,10 +11,11 @@ from flax_googlenet.errors import UserError
 # In the data set's directory: what was found, and the files that it is true of.
 RECORD_FILE = "flax_googlenet_verified.json"
 _RECORDS_A_TASK = 64
+_KINDS = ("bad", "damaged")
 
 
-def verify(builder: Any) -> int:
-    """Decode every record, in threads, and name those that are no images on stderr.
+def verify(builder: Any) -> dict[str, int]:
+    """Decode every record, in threads, and name those that are no images or damaged ones on stderr.
 
     What is found is kept beside the data; while the files are the same it is not done again.
 
@@ -22,22 +23,23 @@ def verify(builder: Any) -> int:
       builder: of a data set on disk, as ArrayRecord.
 
     Returns:
-      The number of bad images.
+      The number of "bad_images", and of "damaged_images", which can be decoded all the same.
     """
     record = builder.data_path / RECORD_FILE
     files = file_sizes(builder)
-    bad = _remembered(record, files)
-    if bad is None:
-        bad = _find_bad(builder)
+    sentences = _remembered(record, files)
+    if sentences is None:
+        sentences = _decode_all(builder)
         try:
-            record.write_text(json.dumps({"files": files, "bad": bad}, indent=1))
+            record.write_text(json.dumps({"files": files, **sentences}, indent=1))
         except OSError:
             say(f"{builder.data_path} cannot be written to: the next time will verify it again")
     else:
         say(f"every image of {builder.info.full_name} was decoded before; {record} says what was found")
-    for sentence in bad:
-        say(f"bad image: {sentence}")
-    return len(bad)
+    for kind, of_kind in sentences.items():
+        for sentence in of_kind:
+            say(f"{kind} image: {sentence}")
+    return {f"{kind}_images": len(of_kind) for kind, of_kind in sentences.items()}
 
 
 def file_sizes(builder: Any) -> dict[str, int]:
@@ -57,15 +59,16 @@ def array_record_files(split: Any) -> list[Any]:
     return paths
 
 
-def _remembered(record: Any, files: dict[str, int]) -> list[str] | None:
+def _remembered(record: Any, files: dict[str, int]) -> dict[str, list[str]] | None:
     try:
         kept = json.loads(record.read_text())
-        return list(kept["bad"]) if kept["files"] == files else None
+        return {kind: list(kept[kind]) for kind in _KINDS} if kept["files"] == files else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _find_bad(builder: Any) -> list[str]:
+def _decode_all(builder: Any) -> dict[str, list[str]]:
+    """Return a sentence for each image that is bad or damaged, by kind."""
     sources = [TfdsSource(builder, split) for split in builder.info.splits]
     ranges = [
         (source, range(start, min(start + _RECORDS_A_TASK, len(source))))
@@ -75,16 +78,20 @@ def _find_bad(builder: Any) -> list[str]:
     what = f"decoding {builder.info.full_name}"
     with Progress(what, sum(map(len, sources))) as progress:
 
-        def check(task: tuple[TfdsSource, range]) -> list[str]:
+        def check(task: tuple[TfdsSource, range]) -> dict[str, list[str]]:
             source, indices = task
-            sentences = []
+            sentences: dict[str, list[str]] = {kind: [] for kind in _KINDS}
             for index in indices:
                 try:
                     example = source.read(index)
-                    decoding.decode(example.encoded, example.name)
+                    _, damage = decoding.inspect(example.encoded, example.name)
                 except UserError as error:
-                    sentences.append(str(error))
+                    sentences["bad"].append(str(error))
+                    continue
+                if damage:
+                    sentences["damaged"].append(f"{example.name}: {damage}")
             progress.advance(len(indices))
             return sentences
 
-        return [sentence for found in in_threads(check, ranges) for sentence in found]
+        results = in_threads(check, ranges)
+    return {kind: [sentence for result in results for sentence in result[kind]] for kind in _KINDS}

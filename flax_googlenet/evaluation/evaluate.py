@@ -13,6 +13,7 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet.config import HOST_PREPROCESSING
 from flax_googlenet.data import EvaluationBatches, Source, augmentation, crops, to_devices
+from flax_googlenet.data.progress import say
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
@@ -66,6 +67,11 @@ class Evaluator:
                         "The networks of an ensemble see the same crops, but their config.data."
                         f"{key} are {data[key]} and {member.data[key]}; evaluate them one by one."
                     )
+        if (distinct := crops.distinct(data, number_of_crops)) < number_of_crops:
+            say(
+                f"note: images are stretched to squares, so the paper's {number_of_crops} crops are "
+                f"{distinct} distinct ones, which are computed once"
+            )
         devices = mesh.shape["data"]
         at_once = CROPS_AT_ONCE[number_of_crops]
         images = -(-min(batch_size // at_once or 1, len(source)) // devices) * devices

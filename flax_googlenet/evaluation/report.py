@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from flax_googlenet.data.captions import caption, save_picture
+
 RESULTS_FILE, CONFUSION_FILE = "results.json", "confusion.png"
 
 
@@ -30,7 +32,7 @@ def save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names
     kept = {name: value for name, value in figures.items() if not name.startswith("class_")}
     (directory / RESULTS_FILE).write_text(json.dumps({**kept, "classes": by_class}, indent=1) + "\n")
     if "confusion" in figures:
-        draw_confusion(figures["confusion"], class_names).savefig(directory / CONFUSION_FILE)
+        save_picture(draw_confusion(figures["confusion"], class_names), directory / CONFUSION_FILE)
 
 
 def draw_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
@@ -46,8 +48,8 @@ def draw_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str
         if count:
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=color)
-    places = range(len(counts))
-    axes.set_xticks(places, class_names, rotation=90, fontsize=8)
-    axes.set_yticks(places, class_names, fontsize=8)
+    places, captions = range(len(counts)), [caption(name) for name in class_names]
+    axes.set_xticks(places, captions, rotation=90, fontsize=8, parse_math=False)
+    axes.set_yticks(places, captions, fontsize=8, parse_math=False)
     axes.set(xlabel="predicted", ylabel="true")
     return figure

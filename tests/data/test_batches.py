@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Collection
 
 import cv2
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices
+from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices, workers
 from flax_googlenet.data.batches import crop_uniforms, permutation, raw_random
 from flax_googlenet.errors import BrokenImageError, UserError
 from flax_googlenet.sharding import data_mesh, split_batch
@@ -176,6 +177,24 @@ def test_evaluation_names_broken_images():
     batches = EvaluationBatches(Broken(11, (6,)), data(), batch_size=4)
     with pytest.raises(BrokenImageError, match="image 6 is empty"):
         rows(batches, 1, 0, 4)
+
+
+@pytest.mark.parametrize("batches", [TrainBatches, EvaluationBatches])
+def test_a_read_that_does_not_end_is_named(batches, monkeypatch):
+    monkeypatch.setattr(workers, "READ_DEADLINE", 0.2)
+    gate = threading.Event()
+
+    class Stuck(Numbered):
+        def __getitem__(self, index: int) -> Example:
+            if index == 6:
+                gate.wait()
+            return super().__getitem__(index)
+
+    options = {"seed": 0} if batches is TrainBatches else {}
+    source = batches(Stuck(10), data(on_error="skip", workers=2), batch_size=8, **options)
+    with pytest.raises(UserError, match=r"^Example 6 could not be read within 0.2 s; make sure"):
+        list(to_devices(source, range(3 if options else source.steps), split_batch(data_mesh())))
+    gate.set()
 
 
 def test_crops_differ_by_epoch_and_example():

@@ -15,7 +15,8 @@ from tests.data.test_checking import Listed, image
 
 
 def test_report_and_picture(tmp_path):
-    train = Listed((image(1), 0), (image(1), 1), (b"", 0), (image(2), 5), prefix="t")
+    damaged = image(9, 20, 30, ".jpg")[:-2] + b"more" * 20 + b"\xff\xd9"
+    train = Listed((image(1), 0), (image(1), 1), (b"", 0), (image(2), 5), (damaged, 0), prefix="t")
     val = Listed((image(1), 0), (image(3, suffix=".jpg"), 1), prefix="v")
     check = check_data({"train": train, "val": val})
     save_report(tmp_path / "report", check, {**check.figures(), "network_classes": 2})
@@ -24,6 +25,9 @@ def test_report_and_picture(tmp_path):
     (bad,) = report["bad_images"]
     assert (bad["split"], bad["name"]) == ("train", "t2")
     assert bad["reason"].startswith("t2 is empty")
+    (damage,) = report["damaged_images"]
+    assert (damage["split"], damage["name"]) == ("train", "t4")
+    assert "extraneous bytes" in damage["reason"]
     assert report["labels_out_of_range"] == [
         {"split": "train", "name": "t3", "reason": "its label is 5 and there are 2 classes"}
     ]
@@ -43,6 +47,20 @@ def test_report_and_picture(tmp_path):
     }
     picture = cv2.imread(str(tmp_path / "report" / HISTOGRAM_FILE))
     assert picture.std() > 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$_{$", "\udcff\udcfe", "\u72ac", "a\nb"],
+    ids=["tex", "another encoding", "no glyph", "two lines"],
+)
+def test_any_name_can_be_written(tmp_path, name):
+    check = check_data({"train": Listed((image(1), 0), (b"", 0), class_names=(name,), prefix=name)})
+    save_report(tmp_path, check, check.figures())
+    report = json.loads((tmp_path / REPORT_FILE).read_text(encoding="ascii"))
+    assert report["splits"]["train"]["classes"][0]["name"] == name
+    assert report["bad_images"][0]["name"] == f"{name}1"
+    assert cv2.imread(str(tmp_path / HISTOGRAM_FILE)).std() > 10
 
 
 def texts(figure) -> list[str]:

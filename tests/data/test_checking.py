@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from flax_googlenet.data import Example
+from flax_googlenet.data import Example, workers
 from flax_googlenet.data.checking import Copy, Problem, check_data, image_format
+from flax_googlenet.errors import UserError
+from tests import images
 
 
 def image(value: int, height: int = 8, width: int = 12, suffix: str = ".png") -> bytes:
@@ -38,6 +40,7 @@ def test_a_sound_data_set():
         "classes": {"train": 2, "val": 2},
         "class_names_agree": True,
         "bad_images": 0,
+        "damaged_images": 0,
         "labels_out_of_range": 0,
         "duplicates": 0,
         "duplicates_across_splits": 0,
@@ -84,6 +87,23 @@ def test_what_is_bad_is_named_and_stops_nothing(workers):
     assert check.class_counts("val").tolist() == [1, 100]
     assert found.decoded.sum() == 103
     assert check.copies == [], "what does not decode is no copy of anything"
+
+
+def test_damage_that_leaves_an_image_is_counted_apart():
+    sound = images.encode(images.photograph())
+    source = Listed(
+        (sound, 0),
+        (sound[:-2] + b"more" * 20 + b"\xff\xd9", 0),
+        (image(2), 0),
+        (sound[: len(sound) * 3 // 4] + b"\xff\xd9", 1),
+        (b"", 1),
+    )
+    check = check_data({"train": source})
+    assert [problem.name for problem in check.bad_images] == ["x4"]
+    assert [problem.name for problem in check.damaged_images] == ["x1", "x3"]
+    assert all(problem.reason.startswith("Corrupt JPEG data: ") for problem in check.damaged_images)
+    assert check.class_counts("train").tolist() == [3, 1], "it counts, as it is trained on"
+    assert check.figures()["damaged_images"] == 2
 
 
 def test_copies_are_found_within_and_across_splits():
@@ -140,6 +160,21 @@ def test_few_images_are_under_way_at_a_time():
 
     source = Slow(*[(image(1) + bytes(index), 0) for index in range(3000)])
     assert check_data({"train": source}, workers=2).bad_images == []
+
+
+def test_a_read_that_does_not_end_is_named(monkeypatch):
+    monkeypatch.setattr(workers, "READ_DEADLINE", 0.2)
+    gate = threading.Event()
+
+    class Stuck(Listed):
+        def __getitem__(self, index):
+            if index == 70:
+                gate.wait()
+            return super().__getitem__(index)
+
+    with pytest.raises(UserError, match=r"^example 70 could not be read within 0.2 s; make sure"):
+        check_data({"train": Stuck(*[(image(value), 0) for value in range(100)])}, workers=2)
+    gate.set()
 
 
 @pytest.mark.parametrize(

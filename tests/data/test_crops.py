@@ -75,6 +75,27 @@ def test_the_square_itself_is_shrunk():
     np.testing.assert_allclose(whole[0, :, 0], np.linspace(0, 255, 224), atol=2)
 
 
+def test_of_a_stretched_image_the_distinct_crops_are_cut_once(rng):
+    """As if the three squares had been cut, which are all the whole image."""
+    data = resolve({"data": {"stretch": True, "image_size": 56, "resize": 64}}).data
+    image = rng.integers(0, 256, (70, 131, 3), dtype=np.uint8)
+    squares = crops.prepare(image, data, 144)
+    assert {name: array.shape for name, array in squares.items()} == crops.shapes(data, 144)
+    assert crops.shapes(data, 144)["squares_64"] == (1, 64, 64, 3)
+    once = crops.cut({name: jnp.asarray(each[None]) for name, each in squares.items()}, 56, 144)
+    assert len(once) == crops.distinct(data, 144) == 48
+    thrice = {name: jnp.asarray(each[None].repeat(3, axis=1)) for name, each in squares.items()}
+    every = np.asarray(crops.cut(thrice, 56, 144))
+    assert len(every) == 144
+    counts = [sum((crop == other).all() for other in every) for crop in np.asarray(once)]
+    assert counts == [3] * 48
+
+
+@pytest.mark.parametrize(("number", "stretch", "expected"), [(1, True, 1), (10, True, 10), (144, False, 144)])
+def test_all_others_are_distinct(number, stretch, expected):
+    assert crops.distinct(resolve({"data": {"stretch": stretch}}).data, number) == expected
+
+
 def test_ten_are_corners_and_centre_of_the_middle_square_and_their_mirrors(rng):
     image = rng.integers(0, 256, (256, 400, 3), dtype=np.uint8)
     (square,) = crops.prepare(image, DATA, 10)["squares_256"]

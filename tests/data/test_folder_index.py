@@ -3,6 +3,7 @@ import os
 import pathlib
 import pickle
 import shutil
+import socket
 import threading
 import time
 
@@ -32,6 +33,11 @@ def root(tmp_path):
             (tmp_path / "root" / name / f"{name}_{index}.JPEG").touch()
         settle(tmp_path / "root" / name)
     return tmp_path / "root"
+
+
+def make_socket(path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(path))
 
 
 def settle(directory: pathlib.Path, ago: int = HOUR) -> None:
@@ -275,6 +281,43 @@ def test_names_are_whatever_the_file_system_takes(root, listed):
         found = [each.removeprefix("ant/") for each in listed(root)[0] if each.startswith("ant/")]
         assert found == sorted(expected)
     assert listed(root)[1] == ["."]
+
+
+OTHER_THAN_FILES = {
+    "a fifo": os.mkfifo,
+    "a socket": make_socket,
+    "a directory": pathlib.Path.mkdir,
+    "a link to a fifo": lambda path: [os.mkfifo(path.parent / "pipe"), path.symlink_to("pipe")],
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to a directory": lambda path: path.symlink_to("."),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_THAN_FILES)
+def test_what_is_not_a_file_is_no_image(root, listed, kind):
+    expected = on_disk(root)
+    OTHER_THAN_FILES[kind](root / "bee" / "x.jpg")
+    settle(root / "bee")
+    assert listed(root)[0] == expected
+    assert listed(root) == (expected, ["."])
+
+
+@pytest.mark.parametrize("target", ["../ant/ant_0.JPEG", "nowhere", "x.jpg"])
+def test_a_link_is_listed_wherever_it_leads(root, listed, target):
+    """To nowhere too: what is left out in silence is not missed."""
+    (root / "bee" / "x.jpg").symlink_to(target)
+    assert "bee/x.jpg" in listed(root)[0]
+
+
+def test_the_cache_of_an_older_version_does_not_hide_a_fifo(root, listed, monkeypatch):
+    expected = on_disk(root)
+    os.mkfifo(root / "bee" / "x.jpg")
+    settle(root / "bee")
+    with monkeypatch.context() as older:
+        older.setattr(folder_index, "_FORMAT", folder_index._FORMAT.replace("index 2", "index 1"))
+        older.setattr(folder_index, "_may_be_file", lambda _: True)
+        assert "bee/x.jpg" in listed(root)[0]
+    assert listed(root) == (expected, EVERYTHING)
 
 
 def test_a_file_takes_a_few_bytes(root):

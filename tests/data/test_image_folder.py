@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data import open_source
+from flax_googlenet.data import TrainBatches, open_source
 from flax_googlenet.data.decoding import decode
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import BrokenImageError, UserError
 
 
 def write_image(path, value: int = 128) -> None:
@@ -29,6 +29,23 @@ def test_image_folder_numbers_classes_by_name(tmp_path):
     found = [(train[i].name.removeprefix(f"{tmp_path}/"), train[i].label) for i in range(len(train))]
     assert found == [("train/ant/x.jpeg", 0), ("train/cat/a.JPG", 1), ("train/cat/b.png", 1)]
     assert decode(train[0].encoded, train[0].name).shape == (10, 12, 3)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_what_has_become_a_fifo_is_corrupt(tmp_path, on_error):
+    for index in range(3):
+        write_image(tmp_path / f"train/cat/{index}.png")
+    data = resolve({"data": {**folder(tmp_path), "image_size": 32, "resize": 32, "on_error": on_error}}).data
+    batches = TrainBatches(open_source(data, "train"), data, seed=0, batch_size=3)
+    (tmp_path / "train/cat/1.png").unlink()
+    os.mkfifo(tmp_path / "train/cat/1.png")
+    batch = batches.empty(3)
+    if on_error == "raise":
+        with pytest.raises(BrokenImageError, match=rf"^{tmp_path}/train/cat/1.png is not a regular file; "):
+            batches.fill(batch, 0, 0)
+    else:
+        batches.fill(batch, 0, 0)
+        assert batch["bad"].sum() == 1
 
 
 @pytest.mark.parametrize(

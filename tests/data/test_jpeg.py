@@ -97,9 +97,57 @@ def test_others_are_left_to_others(encoded):
 
 def test_exif_data_that_say_nothing_of_the_orientation_do_no_harm():
     assert jpeg.read_header(images.encode(images.photograph(), exif=PIL.Image.Exif()))[:2] == (96, 128)
-    exif = PIL.Image.Exif()
-    exif[0x010F] = "maker"
-    assert jpeg.read_header(images.encode(images.photograph(), exif=exif))[:2] == (96, 128)
+    assert jpeg.read_header(images.encode(images.photograph(), exif=images.maker_exif()))[:2] == (96, 128)
+
+
+@pytest.mark.parametrize("value", [pytest.param(0, id="zero"), pytest.param(9, id="nine")])
+def test_an_orientation_that_is_none_is_left_to_others(value):
+    assert jpeg.read_header(images.with_segments(FILES["colour, 0"], images.exif_segment(value))) is None
+
+
+def test_exif_data_in_no_segment_are_left_to_others():
+    """Whatever this module makes of such a file, it must not take it for upright."""
+    hidden = images.segment(0xE2, b"x" + images.exif_segment(6))
+    assert jpeg.read_header(images.with_segments(FILES["colour, 0"], hidden)) is None
+
+
+def test_fill_bytes_without_end_take_no_time():
+    """A search that began anew at every one of them would take hours."""
+    encoded = images.with_segments(FILES["colour, 0"], b"\xff" * 1_000_000)
+    assert jpeg.read_header(encoded)[:2] == (101, 133)
+    assert jpeg.read_header(encoded.replace(b"\xff\xff\xdb", b"\xff\0")) is None, "no table is left"
+
+
+SOUND = FILES["colour, 0"]
+
+
+@pytest.mark.parametrize(
+    ("encoded", "words"),
+    [
+        pytest.param(SOUND, "", id="sound"),
+        pytest.param(images.encode(images.photograph(), exif=images.rotated_by_exif()), "", id="rotated"),
+        pytest.param(images.encode(images.photograph().convert("CMYK")), "", id="cmyk"),
+        pytest.param(images.ycck(), "", id="ycck"),
+        pytest.param(SOUND + bytes(3000), "", id="more after the end"),
+        pytest.param(SOUND[:-2] + b"abcd\xff\xd9", "extraneous bytes before marker 0xd9", id="extraneous"),
+        pytest.param(images.with_segments(SOUND, b"abc"), "3 extraneous bytes before", id="between segments"),
+        pytest.param(
+            SOUND[:3000] + b"\xff\xd9", "premature end of data segment", id="truncated, with an end"
+        ),
+        pytest.param(SOUND[:3000], "Premature end of JPEG file", id="truncated"),
+        pytest.param(
+            images.with_segments(SOUND, images.segment(0xFE, b"comment")[:-1]), "extraneous", id="length"
+        ),
+        pytest.param(SOUND.replace(b"JFIF\0\x01", b"JFIF\0\x09"), "unknown JFIF revision", id="revision"),
+        pytest.param(images.encode(images.photograph(), "PNG"), "", id="png"),
+        pytest.param(b"\xff\xd8\xff", "", id="no image"),
+        pytest.param(b"", "", id="empty"),
+    ],
+)
+def test_damage_is_told(encoded, words):
+    warning = jpeg.warning(encoded)
+    assert words in warning
+    assert bool(words) == bool(warning)
 
 
 def test_nvimgcodec_is_imported_quietly():

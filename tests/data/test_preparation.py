@@ -3,11 +3,12 @@ import json
 import shutil
 import sys
 import tarfile
+import threading
 
 import cv2
 import pytest
 
-from flax_googlenet.data import preparation, rewriting, verification
+from flax_googlenet.data import preparation, rewriting, verification, workers
 from flax_googlenet.data.decoding import decode
 from flax_googlenet.data.preparation import Beam, prepare
 from flax_googlenet.data.tfds_source import TfdsSource, find_builder
@@ -47,6 +48,7 @@ def test_tfrecord_is_converted(imagenet, tfrecord):
         "data_dir": str(tfrecord),
         "splits": {"train": 32, "validation": 10},
         "bad_images": 0,
+        "damaged_images": 0,
     }
     assert records(tfrecord) == records(imagenet)
     assert len(open_tfds(tfrecord, train_split="train[:50%]")) == 16
@@ -158,12 +160,15 @@ def test_a_copy_of_data_made_anew_starts_anew(copy, imagenet, monkeypatch):
 def test_bad_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, capsys, monkeypatch):
     with tarfile.open(imagenet_tars / VAL_TAR) as tar:
         good = [tar.extractfile(name).read() for name in sorted(tar.getnames())]
-    write_tars(tmp_path / "tars", {"n01440764": [good[0], b"junk"]}, [good[0], b"", good[1][:300]])
+    damaged = good[2][:-2] + b"more" * 20 + b"\xff\xd9"
+    train = {"n01440764": [good[0], b"junk", damaged]}
+    write_tars(tmp_path / "tars", train, [good[0], b"", good[1][:300]])
     path = tmp_path / "data"
     result = prepare("imagenet2012", str(path), str(tmp_path / "tars"))
-    assert (result["splits"], result["bad_images"]) == ({"train": 2, "validation": 3}, 3)
+    assert result["splits"] == {"train": 3, "validation": 3}
+    assert (result["bad_images"], result["damaged_images"]) == (3, 1)
     said = capsys.readouterr().err
-    assert "warning: train has 2 images; of ImageNet's there are 1281167" in said
+    assert "warning: train has 3 images; of ImageNet's there are 1281167" in said
     for split, name in (
         ("train", "n01440764_1.JPEG"),
         ("validation", "ILSVRC2012_val_00000002.JPEG"),
@@ -172,21 +177,48 @@ def test_bad_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, ca
         (line,) = [line for line in said.splitlines() if name in line]
         assert line.startswith(f"bad image: imagenet2012/5.1.0 {split} record ")
 
+    (line,) = [line for line in said.splitlines() if "n01440764_2.JPEG" in line]
+    assert line.startswith("damaged image: imagenet2012/5.1.0 train record ")
+    assert "extraneous bytes before marker 0xd9" in line
+
     def forbidden(*_):
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(verification.decoding, "decode", forbidden)
+        patched.setattr(verification.decoding, "inspect", forbidden)
         assert prepare("imagenet2012", str(path)) == result
     again = capsys.readouterr().err
     assert "was decoded before" in again
     assert again.count("bad image: ") == 3
     smaller = prepare("imagenet2012", str(path), shorter_side=8)
-    assert smaller["bad_images"] == 3, "a copy keeps them as they are"
+    assert (smaller["bad_images"], smaller["damaged_images"]) == (3, 1), "a copy keeps them as they are"
     capsys.readouterr()
-    (path / "imagenet2012/5.1.0" / verification.RECORD_FILE).write_text("{")
-    assert prepare("imagenet2012", str(path)) == result
-    assert "was decoded before" not in capsys.readouterr().err
+    record = path / "imagenet2012/5.1.0" / verification.RECORD_FILE
+    kept = json.loads(record.read_text())
+    for written in ("{", json.dumps({"files": kept["files"], "bad": kept["bad"]})):  # by an older version
+        record.write_text(written)
+        assert prepare("imagenet2012", str(path)) == result
+        assert "was decoded before" not in capsys.readouterr().err
+
+
+def test_a_record_that_cannot_be_read_to_its_end_is_named(copy, monkeypatch):
+    monkeypatch.setattr(workers, "READ_DEADLINE", 0.2)
+    gate = threading.Event()
+
+    monkeypatch.setattr(
+        "array_record.python.array_record_data_source.ArrayRecordDataSource.__getitem__",
+        lambda *_: gate.wait(),
+    )
+    record = copy / "imagenet2012/5.1.0" / verification.RECORD_FILE
+    record.unlink()
+    with pytest.raises(
+        UserError, match=r"^imagenet2012/5.1.0 train record .* could not be read within 0.2 s"
+    ):
+        prepare("imagenet2012", str(copy))
+    record.write_text(json.dumps({"files": {}}))
+    with pytest.raises(UserError, match=r"array_record-00000-of-00001.* could not be read within 0.2 s"):
+        prepare("imagenet2012", str(copy), shorter_side=64)
+    gate.set()
 
 
 def broken_tars(directory, imagenet_tars, how: str) -> str:

@@ -100,6 +100,37 @@ def test_probabilities_are_averaged_over_crops(network, number_of_crops):
         np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
 
 
+def test_144_crops_of_stretched_images_are_48_computed_once(network, monkeypatch, capsys):
+    stretched = resolve({"data": {"image_size": 32, "resize": 40, "stretch": True}}).data
+    cut, number_of_crops = crops.cut, []
+
+    def count(*arguments):
+        found = cut(*arguments)
+        number_of_crops.append(len(found))
+        return found
+
+    def evaluate_all() -> dict[str, float]:
+        evaluator = Evaluator(
+            [Member(network[0], stretched)],
+            Noise(COUNT),
+            data_mesh(jax.devices()[:2]),
+            batch_size=8,
+            number_of_crops=144,
+        )
+        return evaluator([network[1]])
+
+    monkeypatch.setattr(crops, "cut", count)
+    once = evaluate_all()
+    note = "so the paper's 144 crops are 48 distinct ones, which are computed once"
+    assert capsys.readouterr().err.count(note) == 1
+    monkeypatch.setattr(crops, "places", lambda *_: (0.0, 0.5, 1.0))
+    thrice = evaluate_all()
+    assert number_of_crops == [48, 144]
+    assert "note" not in capsys.readouterr().err
+    assert once["top1"] == thrice["top1"]
+    np.testing.assert_allclose(once["loss"], thrice["loss"], rtol=1e-5)
+
+
 def test_an_ensemble_averages_its_members(network):
     model, variables = network
     other = jax.tree.map(lambda leaf: leaf * 1.1, variables)

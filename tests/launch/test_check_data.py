@@ -31,6 +31,11 @@ def photos(tmp_path_factory):
     for index in range(25):
         (root / f"train/temple/empty_{index}.jpg").touch()
     (root / "val/temple/gone.png").symlink_to("nowhere")
+    (root / "val/temple" / os.fsdecode(b"caf\xe9.jpg")).touch()
+    os.mkfifo(root / "val/temple/pipe.jpg")
+    (root / "val/temple/directory.jpg").mkdir()
+    damaged = (root / "val/temple/00.jpg").read_bytes()[:-2] + b"more" * 20 + b"\xff\xd9"
+    (root / "val/temple/damaged.jpg").write_bytes(damaged)
     return root
 
 
@@ -44,10 +49,11 @@ def test_problems_are_counted_and_listed(launch, photos, tmp_path):
     assert process.returncode == 0, process.stderr
     (line,) = process.stdout.splitlines()
     assert json.loads(line) == {
-        "splits": {"train": 50, "val": 10},
+        "splits": {"train": 50, "val": 12},
         "classes": {"train": 2, "val": 2},
         "class_names_agree": True,
-        "bad_images": 26,
+        "bad_images": 27,
+        "damaged_images": 1,
         "labels_out_of_range": 0,
         "duplicates": 1,
         "duplicates_across_splits": 1,
@@ -59,14 +65,20 @@ def test_problems_are_counted_and_listed(launch, photos, tmp_path):
     assert "train: 50 images in 2 classes; 25 JPEG" in lines
     assert "train: longer side 80 to 91 pixels, median 85" in lines
     assert "The data set has 2 classes and the network 1000" in lines
-    assert "Images that cannot be decoded: 26" in lines
+    assert "Images that cannot be decoded: 27" in lines
     assert sum("is empty; remove it" in each for each in lines) == 20
-    assert "  and 6 more" in lines
+    assert "  and 7 more" in lines
+    assert "Images that are decoded although their files are damaged: 1" in lines
+    (damaged,) = [
+        each for each in lines if "extraneous bytes before marker" in each and "damaged.jpg" in each
+    ]
+    assert damaged.startswith(f"  {photos}/val/temple/damaged.jpg: Corrupt JPEG data: ")
     first = f"train: {photos}/train/flower/03.jpg"
     assert f"  val: {photos}/val/flower/leak.jpg is {first}" in lines
     assert f"  train: {photos}/train/temple/copy.jpg is {first}, of class temple and flower" in lines
     report = json.loads((tmp_path / "report/report.json").read_text())
-    assert len(report["bad_images"]) == 26
+    assert len(report["bad_images"]) == 27
+    assert [each["name"] for each in report["damaged_images"]] == [f"{photos}/val/temple/damaged.jpg"]
     gone = {"split": "val", "name": f"{photos}/val/temple/gone.png"}
     assert report["bad_images"][-1] == {**gone, "reason": "it cannot be read: No such file or directory"}
     assert (tmp_path / "report/class_histogram.png").stat().st_size > 10_000
@@ -120,4 +132,4 @@ def test_a_terminal_gets_a_bar(photos):
     assert process.communicate()[0].count(b"\n") == 1
     assert process.returncode == 0
     assert b"100%" in written
-    assert b"60/60" in written
+    assert b"62/62" in written

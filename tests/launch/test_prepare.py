@@ -32,6 +32,7 @@ def test_the_same_command_says_that_it_is_complete(launch, imagenet):
         "data_dir": str(imagenet),
         "splits": {"train": 32, "validation": 10},
         "bad_images": 0,
+        "damaged_images": 0,
     }
     assert contents(imagenet) == before
 
