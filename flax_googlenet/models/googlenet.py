@@ -21,6 +21,7 @@ from flax_googlenet.models.inception import (
     fully_connected,
     linear,
 )
+from flax_googlenet.models.table import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,7 @@ class GoogLeNet(nn.Module):
     dtype: Any = jnp.float32
     kernel_init: Any = nn.initializers.xavier_uniform()
     bias_init: Any = nn.initializers.zeros_init()
-    table: tuple[PaperRow, ...] = TABLE_1
+    table: tuple[PaperRow, ...] = Table(TABLE_1)
 
     @property
     def rows(self) -> tuple[PaperRow, ...]:

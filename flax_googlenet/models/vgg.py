@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from flax_googlenet.models.googlenet import PaperRow, check_image_shape, max_pool
 from flax_googlenet.models.inception import Convolution, LayerOptions, fully_connected, linear
+from flax_googlenet.models.table import Table
 
 
 def _stage(number: int, depth: int, size: int, features: int) -> tuple[PaperRow, ...]:
@@ -57,7 +58,7 @@ class VGG16(nn.Module):
     dtype: Any = jnp.float32
     kernel_init: Any = nn.initializers.xavier_uniform()
     bias_init: Any = nn.initializers.zeros_init()
-    table: tuple[PaperRow, ...] = CONFIGURATION_D
+    table: tuple[PaperRow, ...] = Table(CONFIGURATION_D)
 
     @property
     def rows(self) -> tuple[PaperRow, ...]:

@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from flax_googlenet.config import first_difference, flatten, resolve, to_json_di
 from flax_googlenet.data import TrainBatches, check_classes, open_source, to_devices
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
+from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.clock import Clock
@@ -35,13 +37,13 @@ Batch = dict[str, jax.Array]
 Result = dict[str, Any]
 
 
-def train(config: FrozenConfigDict, workdir: str) -> Result:
+def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> Result:
     """Train until the config's duration is over, going on from the last checkpoint.
 
     The same call resumes a killed run, exactly, and answers at once for a complete one.
 
     Args:
-      config: a resolved config.
+      config: what the experiment sets, see `resolve_config`, which fills in the rest.
       workdir: directory of the run; made if it is not there.
 
     Returns:
@@ -53,6 +55,11 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
       UserError: the config, the data or the workdir cannot be used, or the loss is no
         longer a number.
     """
+    workdir = os.fspath(workdir)
+    return _train(resolve_config(config, workdir), workdir)
+
+
+def _train(config: FrozenConfigDict, workdir: str) -> Result:
     mesh = data_mesh()
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     root = pathlib.Path(workdir).expanduser().absolute()
