@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
@@ -29,7 +28,8 @@ from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.parameter_groups import check_patterns
-from flax_googlenet.training.reporting import Reporter, read_metrics
+from flax_googlenet.training.reporting import Reporter, over_steps, read_metrics
+from flax_googlenet.training.samples import augmented_samples
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import Metrics, make_train_step
 
@@ -165,6 +165,7 @@ class _Run:
             stack.callback(reporter.close)
             devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
             verb = f"resuming at step {first} of" if first else "training for"
+            reporter.start(config)
             reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
             if self.start:
                 reporter.say(self.start.summary)
@@ -185,6 +186,8 @@ class _Run:
             asked = time.perf_counter()
             batch = next(stream)
             self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
+            if step == 1 and reporter.enabled:
+                reporter.samples(augmented_samples(batch, config))
             with jax.transfer_guard("disallow"):
                 state, metrics = self.step(state, batch)
             pending.append(metrics)
@@ -202,11 +205,9 @@ class _Run:
             for name in ("loss", "gradient_norm"):
                 check_finite(name, [each[name] for each in fetched], step - len(fetched) + 1, self.last_good)
             if reports:
-                means = {name: float(np.mean([each[name] for each in fetched])) for name in fetched[0]}
-                if "bad_images" in means:
-                    means["bad_images"] = int(sum(each["bad_images"] for each in fetched))
-                reporter.train(step, means, self.clock.lap(), config.batch_size)
-                for warning in stuck.warnings(step, means):
+                shown = over_steps(fetched)
+                reporter.train(step, shown, self.clock.lap(), config.batch_size)
+                for warning in stuck.warnings(step, shown):
                     reporter.say(warning)
                 pending = []
             self.clock.stop()
