@@ -2,9 +2,11 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from ml_collections import FrozenConfigDict
 
 from flax_googlenet.training.reporting import read_metrics
 
@@ -55,6 +57,17 @@ def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
             axes.legend(fontsize="small")
     figure.suptitle(title)
     return figure
+
+
+def title_of(config: FrozenConfigDict, result: Mapping[str, Any]) -> str:
+    """What the picture of a complete run says above it.
+
+    Args:
+      config: of the run.
+      result: with "top1" and "step", as `train` returns it.
+    """
+    run = f"{config.model.variant} on {config.data.source}"
+    return f"{run}: top-1 {result['top1']:.4f} after {result['step']} steps"
 
 
 def accuracy_limits(records: Sequence[Mapping[str, float]]) -> tuple[float, float]:

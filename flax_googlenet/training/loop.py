@@ -22,7 +22,7 @@ from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.clock import Clock
-from flax_googlenet.training.curves import save_curves
+from flax_googlenet.training.curves import save_curves, title_of
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
@@ -241,8 +241,7 @@ class _Run:
 
     def draw_curves(self, result: Result) -> None:
         if jax.process_index() == 0:
-            name = f"{self.config.model.variant} on {self.config.data.source}"
-            save_curves(self.root, f"{name}: top-1 {result['top1']:.4f} after {result['step']} steps")
+            save_curves(self.root, title_of(self.config, result))
 
     def save(self, step: int, state: TrainState, figures: Result, result: Result) -> None:
         self.checkpoints.save(
