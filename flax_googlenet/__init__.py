@@ -6,20 +6,56 @@
 array([7])
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from flax_googlenet.classifier import Classifier, load
-from flax_googlenet.config import resolve as resolve_config
 from flax_googlenet.errors import UserError
-from flax_googlenet.models import AuxiliaryClassifier, GoogLeNet, Inception, build_model
+from flax_googlenet.inheritance import resolve_config
+from flax_googlenet.models import VGG16, AuxiliaryClassifier, GoogLeNet, Inception, build_model
+from flax_googlenet.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from flax_googlenet.evaluation.ensemble import evaluate
+    from flax_googlenet.pretrained import export, import_weights, load_pretrained
+    from flax_googlenet.training import train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "VARIANTS",
+    "VGG16",
     "AuxiliaryClassifier",
     "Classifier",
     "GoogLeNet",
     "Inception",
     "UserError",
     "build_model",
+    "evaluate",
+    "export",
+    "import_weights",
     "load",
+    "load_pretrained",
     "resolve_config",
+    "train",
 ]
+
+
+# Imported when they are first asked for: they bring matplotlib, TensorBoard's writer, requests and Optax.
+_LATE = {
+    "evaluate": "flax_googlenet.evaluation.ensemble",
+    "export": "flax_googlenet.pretrained",
+    "import_weights": "flax_googlenet.pretrained",
+    "load_pretrained": "flax_googlenet.pretrained",
+    "train": "flax_googlenet.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,18 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING, resolve
 from flax_googlenet.data import augmentation, decoding, preprocessing
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
 
 Image = np.ndarray | str | os.PathLike
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Classifier:
     """What `load` gives.
 
@@ -33,7 +35,7 @@ class Classifier:
       class_names: in the order of the probabilities.
       step: number of updates that made the weights.
       history: figures of the training so far, as in metrics.jsonl.
-      checkpoint: the directory it came from.
+      checkpoint: the directory it came from; of `load_pretrained`, the file.
       origin: of weights that came from outside; see `checkpoints.Description`.
     """
 
@@ -46,10 +48,30 @@ class Classifier:
     checkpoint: str
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        names = textwrap.shorten(", ".join(self.class_names), width=60, placeholder=" …")
+        lines = {
+            "variant": self.config.model.variant,
+            "classes": f"{len(self.class_names)} ({names})",
+            "parameters": f"{self.params:,}",
+            "image size": self.config.data.image_size,
+            "step": self.step,
+            "checkpoint": self.checkpoint,
+        }
+        return "Classifier(\n" + "".join(f"    {name}: {value}\n" for name, value in lines.items()) + ")"
+
+    @property
+    def params(self) -> int:
+        """Number of parameters at inference: without the auxiliary heads."""
+        modules = self.variables["params"].items()
+        trees = [tree for name, tree in modules if not name.startswith("aux_")]
+        return sum(leaf.size for leaf in jax.tree.leaves(trees))
+
     @property
     def metadata(self) -> dict[str, Any]:
         """How the weights expect their images, and where they come from."""
-        return metadata(self.config, self.origin)
+        preprocessing = {key: self.config.data[key] for key in PREPROCESSING}
+        return {**preprocessing, "source": "a run of flax_googlenet", **self.origin}
 
     def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
         """Probabilities of the classes.
@@ -66,13 +88,41 @@ class Classifier:
         Raises:
           UserError: a file is not there or not an image.
         """
-        return self._predict(images, batch_size, all_heads=False)["logits"]
+        probabilities: np.ndarray = self._in_batches(self._heads, images, batch_size, False)["logits"]
+        return probabilities
 
     def predict_heads(
         self, images: Sequence[Image] | np.ndarray, batch_size: int = 32
     ) -> dict[str, np.ndarray]:
         """As `predict`, for each head: "logits", and "aux_4a" and "aux_4d" where the network has them."""
-        return self._predict(images, batch_size, all_heads=True)
+        heads: dict[str, np.ndarray] = self._in_batches(self._heads, images, batch_size, True)
+        return heads
+
+    def features(
+        self, images: Sequence[Image] | np.ndarray, layer: str | None = None, batch_size: int = 32
+    ) -> np.ndarray:
+        """Embeddings of images: the output of a row of the network's table.
+
+        Args:
+          images, batch_size: as `predict` takes them.
+          layer: name of a row, such as "inception_4a". By default the last one with
+            features, which the dropout and the last layer read: of GoogLeNet
+            "avg_pool", 1,024 numbers an image.
+
+        Returns:
+          float32 [len(images), features], or of a row that keeps the map's sides
+          [len(images), height, width, features].
+
+        Raises:
+          UserError: the network has no such row; or as `predict`.
+        """
+        rows = {row.name: row.kind for row in self.model.rows}
+        if layer is None:
+            layer = next(name for name in reversed(rows) if rows[name] not in ("dropout", "linear"))
+        if layer not in rows:
+            raise UserError(f'The network has no row "{layer}"; {did_you_mean(layer, rows)}')
+        found: np.ndarray = self._in_batches(self._row, images, batch_size, layer)
+        return found
 
     def logits(self, variables: Any, images: jax.Array, *, all_heads: bool = False) -> dict[str, jax.Array]:
         """Logits of each head for uint8 images of the network's size; for use under `jax.jit`."""
@@ -80,31 +130,45 @@ class Classifier:
         outputs: Any = self.model.apply(variables, normalized, all_heads=all_heads)
         return dict(outputs)
 
-    def _predict(self, images, batch_size: int, *, all_heads: bool) -> dict[str, np.ndarray]:
+    def _in_batches(self, function: Any, images: Any, batch_size: int, option: Any) -> Any:
+        """`function(variables, batch, option)` of all images, which are prepared a batch at a time."""
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
-            raise TypeError("predict takes a sequence of images; put the one image into a list.")
-        results: list[dict[str, np.ndarray]] = []
+            raise TypeError("It takes a sequence of images; put the one image into a list.")
+        results = []
         for start in range(0, len(images), batch_size):
             pixels = [
                 preprocessing.prepare(_pixels(image), self.config.data)
                 for image in images[start : start + batch_size]
             ]
-            missing = batch_size - len(pixels)  # padded: one shape, one compilation
+            count = len(pixels)
+            missing = batch_size - count  # padded: one shape, one compilation
             batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
-            heads = jax.device_get(self._forward(self.variables, batch, all_heads))
-            results.append({name: value[: len(pixels)] for name, value in heads.items()})
+            padded = jax.device_get(function(self.variables, batch, option))
+            results.append(jax.tree.map(lambda value, count=count: value[:count], padded))
         if not results:
-            heads = self.model.head_names if all_heads else ("logits",)
-            return {head: np.zeros((0, len(self.class_names)), np.float32) for head in heads}
-        return {head: np.concatenate([each[head] for each in results]) for head in results[0]}
+            size = self.config.data.image_size
+            none = jax.ShapeDtypeStruct((0, size, size, 3), np.uint8)
+            shapes = jax.eval_shape(functools.partial(function, option=option), self.variables, none)
+            return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
+        return jax.tree.map(lambda *values: np.concatenate(values), *results)
 
     @functools.cached_property
-    def _forward(self):
-        def forward(variables, images, all_heads):
-            outputs = self.logits(variables, images, all_heads=all_heads)
+    def _heads(self) -> Any:
+        def forward(variables, images, option: bool):
+            outputs = self.logits(variables, images, all_heads=option)
             return {head: jax.nn.softmax(logits) for head, logits in outputs.items()}
 
-        return jax.jit(forward, static_argnums=2)
+        return jax.jit(forward, static_argnames="option")
+
+    @functools.cached_property
+    def _row(self) -> Any:
+        def forward(variables, images, option: str):
+            normalized = augmentation.normalize(images, self.config.data)
+            _, sown = self.model.apply(variables, normalized, mutable=["intermediates"])
+            outputs = {path[-1]: values[0] for path, values in flatten_dict(sown["intermediates"]).items()}
+            return outputs[f"{option}_output"].astype(jnp.float32)
+
+        return jax.jit(forward, static_argnames="option")
 
 
 def _pixels(image: Image) -> np.ndarray:
@@ -117,17 +181,6 @@ def _pixels(image: Image) -> np.ndarray:
     except OSError as error:
         raise UserError(f"{image} cannot be read: {error.strerror}; check the path.") from error
     return decoding.decode(encoded, str(image))
-
-
-def metadata(config: FrozenConfigDict, origin: Mapping[str, str]) -> dict[str, Any]:
-    """How weights expect their images, and where they come from.
-
-    Args:
-      config: of the run, or of the import.
-      origin: see `checkpoints.Description`.
-    """
-    preprocessing = {key: config.data[key] for key in PREPROCESSING}
-    return {**preprocessing, "source": "a run of flax_googlenet", **origin}
 
 
 def load(path: str | os.PathLike) -> Classifier:

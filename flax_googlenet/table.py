@@ -55,25 +55,34 @@ def _max_pool(name: str, size: int, depth: int) -> PaperRow:
     return PaperRow(name, "max pool", 3, 2, (size, size, depth), 0)
 
 
-TABLE_1: tuple[PaperRow, ...] = (
-    PaperRow("conv1", "convolution", 7, 2, (112, 112, 64), 1, (64,), "2.7K", "34M"),
-    _max_pool("pool1", 56, 64),
-    PaperRow("conv2", "convolution", 3, 1, (56, 56, 192), 2, (64, 192), "112K", "360M"),
-    _max_pool("pool2", 28, 192),
-    _inception("3a", 28, 256, (64, 96, 128, 16, 32, 32), "159K", "128M"),
-    _inception("3b", 28, 480, (128, 128, 192, 32, 96, 64), "380K", "304M"),
-    _max_pool("pool3", 14, 480),
-    _inception("4a", 14, 512, (192, 96, 208, 16, 48, 64), "364K", "73M"),
-    _inception("4b", 14, 512, (160, 112, 224, 24, 64, 64), "437K", "88M"),
-    _inception("4c", 14, 512, (128, 128, 256, 24, 64, 64), "463K", "100M"),
-    _inception("4d", 14, 528, (112, 144, 288, 32, 64, 64), "580K", "119M"),
-    _inception("4e", 14, 832, (256, 160, 320, 32, 128, 128), "840K", "170M"),
-    _max_pool("pool4", 7, 832),
-    _inception("5a", 7, 832, (256, 160, 320, 32, 128, 128), "1072K", "54M"),
-    _inception("5b", 7, 1024, (384, 192, 384, 48, 128, 128), "1388K", "71M"),
-    PaperRow("avg_pool", "avg pool", 7, 1, (1, 1, 1024), 0),
-    PaperRow("dropout", "dropout", 0, 0, (1, 1, 1024), 0),
-    PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1, (), "1000K", "1M"),
+class Table(tuple[PaperRow, ...]):
+    """Rows of a network. In a signature, or in the `repr` of a module, it is shown by its length."""
+
+    def __repr__(self) -> str:
+        return f"<table of {len(self)} rows>"
+
+
+TABLE_1 = Table(
+    (
+        PaperRow("conv1", "convolution", 7, 2, (112, 112, 64), 1, (64,), "2.7K", "34M"),
+        _max_pool("pool1", 56, 64),
+        PaperRow("conv2", "convolution", 3, 1, (56, 56, 192), 2, (64, 192), "112K", "360M"),
+        _max_pool("pool2", 28, 192),
+        _inception("3a", 28, 256, (64, 96, 128, 16, 32, 32), "159K", "128M"),
+        _inception("3b", 28, 480, (128, 128, 192, 32, 96, 64), "380K", "304M"),
+        _max_pool("pool3", 14, 480),
+        _inception("4a", 14, 512, (192, 96, 208, 16, 48, 64), "364K", "73M"),
+        _inception("4b", 14, 512, (160, 112, 224, 24, 64, 64), "437K", "88M"),
+        _inception("4c", 14, 512, (128, 128, 256, 24, 64, 64), "463K", "100M"),
+        _inception("4d", 14, 528, (112, 144, 288, 32, 64, 64), "580K", "119M"),
+        _inception("4e", 14, 832, (256, 160, 320, 32, 128, 128), "840K", "170M"),
+        _max_pool("pool4", 7, 832),
+        _inception("5a", 7, 832, (256, 160, 320, 32, 128, 128), "1072K", "54M"),
+        _inception("5b", 7, 1024, (384, 192, 384, 48, 128, 128), "1388K", "71M"),
+        PaperRow("avg_pool", "avg pool", 7, 1, (1, 1, 1024), 0),
+        PaperRow("dropout", "dropout", 0, 0, (1, 1, 1024), 0),
+        PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1, (), "1000K", "1M"),
+    )
 )
 
 
@@ -86,17 +95,19 @@ def _stage(number: int, depth: int, size: int, features: int) -> tuple[PaperRow,
     return (*convolutions, PaperRow(f"pool{number}", "max pool", 2, 2, (half, half, features), 0))
 
 
-CONFIGURATION_D: tuple[PaperRow, ...] = (
-    *_stage(1, 2, 224, 64),
-    *_stage(2, 2, 112, 128),
-    *_stage(3, 3, 56, 256),
-    *_stage(4, 3, 28, 512),
-    *_stage(5, 3, 14, 512),
-    PaperRow("fc6", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
-    PaperRow("drop6", "dropout", 0, 0, (1, 1, 4096), 0),
-    PaperRow("fc7", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
-    PaperRow("drop7", "dropout", 0, 0, (1, 1, 4096), 0),
-    PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1),
+CONFIGURATION_D = Table(
+    (
+        *_stage(1, 2, 224, 64),
+        *_stage(2, 2, 112, 128),
+        *_stage(3, 3, 56, 256),
+        *_stage(4, 3, 28, 512),
+        *_stage(5, 3, 14, 512),
+        PaperRow("fc6", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
+        PaperRow("drop6", "dropout", 0, 0, (1, 1, 4096), 0),
+        PaperRow("fc7", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
+        PaperRow("drop7", "dropout", 0, 0, (1, 1, 4096), 0),
+        PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1),
+    )
 )
 
 

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
-from flax_googlenet.config import DEFAULTS, resolve
+from flax_googlenet.config import DEFAULTS
 from flax_googlenet.config_names import nearest_key, unknown_key
 from flax_googlenet.config_schema import KEYS
 from flax_googlenet.errors import UserError, did_you_mean
+from flax_googlenet.inheritance import resolve_config
 
 USER_ERROR, BAD_FLAGS, INTERRUPTED = 1, 2, 130  # exit statuses
 
@@ -74,18 +75,14 @@ def config(workdir: str = "") -> FrozenConfigDict:
       workdir: of the run, which inherits from its own checkpoint once it has one.
     """
     changed = _overridden(_given)
-    init_from = str(changed.get("init_from", ""))
-    if not init_from:
-        return resolve(changed)
-    refuse_weights_file(init_from)
-    from flax_googlenet.training import fine_tuning  # seconds of imports that others do without
-
-    return resolve(changed, fine_tuning.inherited(init_from, workdir))
+    refuse_weights_file(str(changed.get("init_from", "")))
+    return resolve_config(changed, workdir)
 
 
-def override(base: Mapping[str, Any]) -> FrozenConfigDict:
-    """A config with the overrides of the command line, resolved."""
-    return resolve(_overridden(base))
+def overrides() -> dict[str, Any]:
+    """The overrides of the command line alone, by section."""
+    given: dict[str, Any] = _overridden({}).to_dict()
+    return given
 
 
 def _overridden(base: Mapping[str, Any]) -> ConfigDict:

@@ -8,20 +8,13 @@ DIR is a run's workdir, for its last checkpoint, or a checkpoint in it. Probabil
 over crops and over checkpoints, as in the paper.
 """
 
-import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
 import flax_googlenet
-from flax_googlenet.data import check_same_classes, crops, open_source
-from flax_googlenet.data.imagenet import SPLIT_SIZES, missing_from_validation
-from flax_googlenet.errors import UserError
-from flax_googlenet.evaluation import Evaluator, Member
-from flax_googlenet.evaluation.report import save_report
-from flax_googlenet.sharding import data_mesh
+from flax_googlenet.data import crops
 from launch import command
 
 _CHECKPOINT = flags.DEFINE_list(
@@ -43,47 +36,16 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     for path in _CHECKPOINT.value:
         command.refuse_weights_file(path)
-    classifiers = [flax_googlenet.load(path) for path in _CHECKPOINT.value]
-    configs = [command.override(each.config.to_dict()) for each in classifiers]
-    source = open_source(configs[0].data, "val")
-    for path, classifier, config in zip(_CHECKPOINT.value, classifiers, configs, strict=True):
-        check_same_classes(
-            classifier.class_names, source.class_names, path, "the data set", "set config.data to its own"
-        )
-        if _AUX_HEADS.value and not config.model.aux_heads:
-            raise UserError(f"{path} has no auxiliary heads; leave out --aux_heads.")
-    if missing_from_validation(source.class_names, len(source)):
-        print(
-            f"note: these are {len(source)} images; ImageNet's validation split has "
-            f"{SPLIT_SIZES['validation']}, and published figures are of all of them.",
-            file=sys.stderr,
-        )
-    evaluator = Evaluator(
-        [Member(each.model, config.data) for each, config in zip(classifiers, configs, strict=True)],
-        source,
-        data_mesh(),
-        batch_size=configs[0].evaluation.batch_size,
-        number_of_crops=int(_CROPS.value),
-        all_heads=_AUX_HEADS.value,
-        detailed=True,
+    overrides = command.overrides()
+    figures = flax_googlenet.evaluate(
+        _CHECKPOINT.value,
+        crops=int(_CROPS.value),
+        aux_heads=_AUX_HEADS.value,
+        data=overrides["data"],
+        batch_size=overrides["evaluation"].get("batch_size"),
+        out=_OUT.value,
     )
-    figures = evaluator([each.variables for each in classifiers])
-    described = {
-        "models": len(classifiers),
-        "crops": int(_CROPS.value),
-        "checkpoint": ",".join(each.checkpoint for each in classifiers),
-    }
-    if _OUT.value:
-        try:
-            save_report(pathlib.Path(_OUT.value), {**figures, **described}, classifiers[0].class_names)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write to {_OUT.value}: {error.strerror}; choose another --out."
-            ) from error
-    return {
-        **{name: value for name, value in figures.items() if name not in _IN_THE_REPORT_ALONE},
-        **described,
-    }
+    return {name: value for name, value in figures.items() if name not in _IN_THE_REPORT_ALONE}
 
 
 if __name__ == "__main__":

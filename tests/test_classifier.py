@@ -1,9 +1,17 @@
+import dataclasses
+import functools
+
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import flax_googlenet
-from flax_googlenet.classifier import top_classes
+from flax_googlenet.classifier import Classifier, top_classes
+from flax_googlenet.config import resolve
+from flax_googlenet.data import augmentation
+from flax_googlenet.models import VGG16, GoogLeNet
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +78,109 @@ def test_top_classes_are_ordered():
     found = top_classes(np.array([0.1, 0.6, 0.3]), ["a", "b", "c"], 2)
     assert [each["name"] for each in found] == ["b", "c"]
     assert found[0] == {"label": 1, "name": "b", "probability": 0.6}
+
+
+def drawn(model):
+    """Variables that nothing trained, and that nothing is compiled for."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    return jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(np.float32), shapes)
+
+
+@pytest.fixture(scope="module")
+def small(small_table):
+    """A small classifier, by the options of its network."""
+
+    @functools.cache
+    def build(model=None, **options) -> Classifier:
+        model = model or GoogLeNet(**{"num_classes": 4, "table": small_table, **options})
+        config = resolve({"model": {"num_classes": 4}, "data": {"image_size": 32, "resize": 32}})
+        return Classifier(model, drawn(model), config, tuple("abcd"), 3, ({"step": 3.0},), "runs/x")
+
+    return build
+
+
+def test_repr_is_a_few_lines(small):
+    plain = small()
+    shown = repr(plain)  # it was 437,766 characters, of a whole network
+    assert shown.splitlines() == [
+        "Classifier(",
+        "    variant: paper",
+        "    classes: 4 (a, b, c, d)",
+        f"    parameters: {plain.params:,}",
+        "    image size: 32",
+        "    step: 3",
+        "    checkpoint: runs/x",
+        ")",
+    ]
+    params = plain.variables["params"]
+    aux = sum(leaf.size for name in ("aux_4a", "aux_4d") for leaf in jax.tree.leaves(params[name]))
+    assert plain.params + aux == sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_repr_of_many_classes_is_short(small):
+    many = dataclasses.replace(small(), class_names=tuple(f"class number {i}" for i in range(1000)))
+    assert "classes: 1000 (class number 0, class number 1, class number 2, class …)" in repr(many)
+
+
+@pytest.fixture(scope="module")
+def images(rng):
+    return rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def sown(small, images):
+    """Every row's output, from Flax itself."""
+    classifier = small()
+
+    @jax.jit
+    def apply(images):
+        normalized = augmentation.normalize(images, classifier.config.data)
+        return classifier.model.apply(classifier.variables, normalized, mutable=["intermediates"])[1]
+
+    return apply(images)["intermediates"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "path", "shape"),
+    [
+        pytest.param(None, "avg_pool", (), (33,), id="by default what the last layer reads"),
+        pytest.param("avg_pool", "avg_pool", (), (33,), id="avg_pool"),
+        pytest.param("inception_4a", "inception_4a", (), (2, 2, 32), id="a module"),
+        pytest.param("conv2", "conv2", ("stem",), (8, 8, 12), id="a row of the stem"),
+        pytest.param("head", "head", (), (4,), id="the logits"),
+    ],
+)
+def test_features_are_what_the_network_sows(small, images, sown, layer, name, path, shape):
+    found = small().features(images, layer, batch_size=2)
+    for part in path:
+        sown = sown[part]
+    (expected,) = sown[f"{name}_output"]
+    assert found.dtype == np.float32
+    assert found.shape == (5, *shape)
+    assert np.ptp(found) > 0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * float(np.abs(found).max()))
+    assert small().features([], layer).shape == (0, *shape)
+
+
+def test_features_are_float32_whatever_the_network_computes_in(small, images):
+    found = small(dtype=jnp.bfloat16).features(images, "inception_3a")
+    expected = small().features(images, "inception_3a")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 * float(np.abs(expected).max()))
+
+
+def test_features_of_other_networks(small):
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    assert small(head="fully_connected").features(images).shape == (1, 1024)
+    rows = tuple(
+        dataclasses.replace(row, filters=tuple(n // 64 for n in row.filters)) for row in VGG16().table
+    )
+    assert small(VGG16(num_classes=4, table=rows)).features(images).shape == (1, 64)
+
+
+def test_a_row_that_is_not_there_is_named(small):
+    with pytest.raises(flax_googlenet.UserError, match='no row "inception4a"; did you mean "inception_4a"'):
+        small().features([], "inception4a")
+    with pytest.raises(TypeError, match="sequence of images"):
+        small().features("one.png")

@@ -16,8 +16,10 @@ FLOORS = [
     {"ops"},
     {"models"},
     {"data"},
-    {"evaluation", "checkpoints"},
-    {"training", "classifier"},
+    {"checkpoints"},
+    {"classifier", "inheritance"},
+    {"evaluation"},
+    {"training"},
     {"pretrained"},
 ]
 

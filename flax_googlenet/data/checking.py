@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flax_googlenet.data.batches import read
+from flax_googlenet.data.classes import same_classes
 from flax_googlenet.data.decoding import inspect
 from flax_googlenet.data.examples import Source
 from flax_googlenet.data.progress import in_threads
@@ -151,7 +152,9 @@ class DataCheck:
         return {
             "splits": {split: len(check) for split, check in self.splits.items()},
             "classes": {split: len(names) for split, names in self.class_names.items()},
-            "class_names_agree": len(set(self.class_names.values())) == 1,
+            "class_names_agree": all(
+                itertools.starmap(same_classes, itertools.pairwise(self.class_names.values()))
+            ),
             "bad_images": len(self.bad_images),
             "damaged_images": len(self.damaged_images),
             "labels_out_of_range": len(self.labels_out_of_range),

@@ -18,14 +18,9 @@ _DISAGREEMENT = (
     "≠ marks where the paper's figure is not what these filters come to; its K is 1024 and leaves biases "
     "out, its M is 10^6."
 )
-_FILTER_COLUMNS = {
-    "conv1x1": "#1x1",
-    "reduce3x3": "#3x3 reduce",
-    "conv3x3": "#3x3",
-    "reduce5x5": "#5x5 reduce",
-    "conv5x5": "#5x5",
-    "pool_proj": "pool proj",
-}
+_FILTERS = ("conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj")
+_FILTER_COLUMNS = ("#1x1", "#3x3", "#5x5", "pool")  # 96→128: a reduction to 96, then 128 filters
+_LEGEND = "M is 10^6 multiply-adds; 96→128 is a 1x1 reduction to 96 filters before 128."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,26 +134,21 @@ class Summary:
         return 4 * sum(row.activations for row in self.rows)
 
     def to_markdown(self) -> str:
-        """The table as Markdown, padded so that it reads well in a terminal too."""
+        """The table as Markdown, padded so that it reads well in a terminal of 120 columns too."""
         has_paper = any(row.paper and row.paper.params for row in self.rows)
         has_filters = any(any(row.filters) for row in self.rows)
-        head = [
-            "layer",
-            "patch/stride",
-            "output",
-            "depth",
-            *(_FILTER_COLUMNS.values() if has_filters else ()),
-        ]
+        head = ["layer", "patch", "output", "depth", *(_FILTER_COLUMNS if has_filters else ())]
         total = ["total", "", "", str(sum(row.depth for row in self.rows)), *[""] * (len(head) - 4)]
-        head += ["params", "multiply-adds"] + (["paper: params", "paper: ops"] if has_paper else [])
+        head += ["params", "paper", "mul-adds", "paper"] if has_paper else ["params", "mul-adds"]
         body = [_cells(row, has_filters, has_paper) for row in (*self.rows, *self.auxiliary)]
-        total += [f"{self.params:,}", f"{self.multiply_adds:,}"]
-        lines = [*_table([head, *body, total + [""] * (len(head) - len(total))]), ""]
+        total += _figures(self.params, self.multiply_adds, ("", "") if has_paper else ())
+        lines = [*_table([head, *body, total]), ""]
         if self.auxiliary:
             lines += [
                 f"With the auxiliary heads, which run in training only: {self.params_with_aux:,} parameters.",
                 "",
             ]
+        lines += [_LEGEND if has_filters else _LEGEND.partition(";")[0] + ".", ""]
         if any(row.params_disagree or row.ops_disagree for row in self.rows):
             lines += [_DISAGREEMENT, ""]
         return "\n".join(lines)
@@ -254,7 +244,7 @@ def _measure(
         patch=patch,
         output=tuple(output),
         depth=max((branches.count(branch) for branch in branches), default=0),
-        filters=tuple(features.get(column, 0) for column in _FILTER_COLUMNS),
+        filters=tuple(features.get(column, 0) for column in _FILTERS),
         params=sum(leaf.size for path, leaf in _leaves(params) if _row_name(path) == name),
         weights=sum(math.prod(layer.kernel) for layer in own),
         multiply_adds=sum(layer.multiply_adds for layer in own),
@@ -270,21 +260,29 @@ def _leaves(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
 
 
 def _cells(row: Row, has_filters: bool, has_paper: bool) -> list[str]:
-    number = lambda value: f"{value:,}" if value else ""  # noqa: E731
-    output = "x".join(map(str, row.output)) + (" ≠" if row.output_disagrees else "")
-    name = row.name if row.kind in ("inception", row.name) else f"{row.kind} ({row.name})"
-    cells = [
-        name,
-        row.patch,
-        output,
-        str(row.depth) + (" ≠" if row.depth_disagrees else ""),
-        *(map(number, row.filters) if has_filters else ()),
-    ]
-    cells += [number(row.params), number(row.multiply_adds)]
+    filters: list[str] = []
+    if has_filters:
+        one, *branches, pool = (str(number) if number else "" for number in row.filters)
+        pairs = zip(branches[::2], branches[1::2], strict=True)
+        filters = [one, *(f"{reduce}→{number}" if reduce else number for reduce, number in pairs), pool]
+    paper: tuple[str, ...] = ()
     if has_paper:
         params, ops = (row.paper.params, row.paper.ops) if row.paper else ("", "")
-        cells += [params + (" ≠" if row.params_disagree else ""), ops + (" ≠" if row.ops_disagree else "")]
-    return cells
+        paper = (params + "≠" * row.params_disagree, ops + "≠" * row.ops_disagree)
+    return [
+        row.name,
+        row.patch,
+        "x".join(map(str, row.output)) + "≠" * row.output_disagrees,
+        str(row.depth) + "≠" * row.depth_disagrees,
+        *filters,
+        *_figures(row.params, row.multiply_adds, paper),
+    ]
+
+
+def _figures(params: int, multiply_adds: int, paper: tuple[str, ...]) -> list[str]:
+    """Parameters and multiply-adds, and after each what the paper says of it, if there is anything."""
+    ours = (f"{params:,}" if params else "", f"{multiply_adds / 1e6:,.1f}M" if multiply_adds else "")
+    return [cell for pair in zip(ours, paper, strict=True) for cell in pair] if paper else list(ours)
 
 
 def _table(rows: list[list[str]]) -> list[str]:

@@ -44,8 +44,8 @@ def fetch(published: Published) -> pathlib.Path:
         )
     except (requests.RequestException, OSError) as error:
         raise UserError(
-            f"{published.address} cannot be downloaded: are you offline? Fetch it elsewhere and name it "
-            "with --path."
+            f"{published.address} cannot be downloaded: are you offline? Fetch it elsewhere and pass "
+            "path=FILE."
         ) from error
     try:
         check_digest(pathlib.Path(path), published)

@@ -45,7 +45,7 @@ def export(classifier: Classifier, file_format: str, out: str) -> pathlib.Path:
         FORMATS[file_format](half_written, classifier)
         half_written.replace(path)
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror or error}; choose another --out.") from error
+        raise UserError(f"Cannot write {path}: {error.strerror or error}; choose another out.") from error
     finally:
         if half_written.exists():
             half_written.unlink()

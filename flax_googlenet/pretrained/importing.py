@@ -1,7 +1,8 @@
-"""From a file of another framework to an ordinary checkpoint."""
+"""From a file of another framework to a classifier, or to an ordinary checkpoint."""
 
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flax_googlenet import checkpoints
-from flax_googlenet.classifier import metadata
+from flax_googlenet.classifier import Classifier
 from flax_googlenet.config import DEFAULTS, resolve, to_json_dict
 from flax_googlenet.data.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError, did_you_mean
@@ -44,7 +45,7 @@ class Imported:
       params: number of parameters at inference.
       missing: tensors that the file lacked; they are as freshly initialised.
       unused: tensors of the file that have no place in the network.
-      metadata: see `classifier.metadata`.
+      metadata: see `Classifier.metadata`.
     """
 
     checkpoint: str
@@ -65,10 +66,35 @@ class _File:
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def load_pretrained(
+    source: str,
+    path: str | os.PathLike | None = None,
+    *,
+    class_names: Sequence[str] = (),
+    transform_input: bool = True,
+    allow_missing: bool = False,
+    allow_unused: bool = False,
+) -> Classifier:
+    """Open weights from outside, the published ones by the name of their source alone.
+
+    They are read from the file every time, which is downloaded once; `import_weights` makes
+    a checkpoint of them, for `init_from` and the commands.
+
+    Args:
+      source: "torchvision" or "onnx", see `import_weights`; never a directory, `load` opens those.
+      path, class_names, transform_input, allow_missing, allow_unused: as `import_weights` takes them.
+
+    Raises:
+      UserError: the file cannot be had or read, or is of another network.
+    """
+    read = _read(source, path, class_names, transform_input, allow_missing, allow_unused).classifier
+    return dataclasses.replace(read, variables=jax.device_put(read.variables))
+
+
 def import_weights(
     source: str,
-    path: str | None,
-    out: str,
+    path: str | os.PathLike | None,
+    out: str | os.PathLike,
     *,
     class_names: Sequence[str] = (),
     transform_input: bool = True,
@@ -92,10 +118,36 @@ def import_weights(
     Raises:
       UserError: the file cannot be read, is of another network, or `out` is taken.
     """
+    if checkpoints.find_latest(os.fspath(out)) is not None:
+        raise UserError(f"{out} holds a checkpoint already; choose another out.")
+    read = _read(source, path, class_names, transform_input, allow_missing, allow_unused)
+    classifier = read.classifier
+    description = checkpoints.Description(
+        0, to_json_dict(classifier.config), classifier.class_names, origin=classifier.origin
+    )
+    checkpoint = checkpoints.write(os.fspath(out), classifier.variables, description)
+    return Imported(checkpoint, classifier.params, read.missing, read.unused, classifier.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """A file's network, and how the file's tensors differ from those of the network."""
+
+    classifier: Classifier
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def _read(
+    source: str,
+    path: str | os.PathLike | None,
+    class_names: Sequence[str],
+    transform_input: bool,
+    allow_missing: bool,
+    allow_unused: bool,
+) -> _Read:
     if source not in SOURCES:
         raise UserError(f'There is no source "{source}"; {did_you_mean(source, SOURCES)}')
-    if checkpoints.find_latest(out) is not None:
-        raise UserError(f"{out} holds a checkpoint already; choose another --out.")
     file = _locate(source, path)
     found = {
         "torchvision": lambda: _read_torchvision(file, transform_input),
@@ -114,16 +166,17 @@ def import_weights(
     if missing:
         variables = jax.device_get(jax.jit(init)())  # slow: the network is compiled for it
     variables = layout.convert(found.tensors, variables, found.naming, str(file))
-    origin = found.origin or _origin(source, file)
-    checkpoint = checkpoints.write(
-        out, variables, checkpoints.Description(0, to_json_dict(config), names, origin=origin)
+    classifier = Classifier(
+        model,
+        variables,
+        config,
+        names,
+        step=0,
+        history=(),
+        checkpoint=str(file),
+        origin=found.origin or _origin(source, file),
     )
-    params = sum(
-        leaf.size
-        for path_, leaf in layout.leaves(variables)
-        if path_[0] == "params" and not path_[1].startswith("aux_")
-    )
-    return Imported(checkpoint, params, tuple(missing), tuple(unused), metadata(config, origin))
+    return _Read(classifier, tuple(missing), tuple(unused))
 
 
 def _origin(source: str, file: pathlib.Path) -> dict[str, str]:
@@ -134,14 +187,14 @@ def _origin(source: str, file: pathlib.Path) -> dict[str, str]:
     return {**origin, "licence": "not known: this is not the published file"}
 
 
-def _locate(source: str, path: str | None) -> pathlib.Path:
+def _locate(source: str, path: str | os.PathLike | None) -> pathlib.Path:
     if path is None:
         if source not in PUBLISHED:
-            raise UserError(f'The source "{source}" needs a file; name it with --path.')
+            raise UserError(f'The source "{source}" needs a file; give its path.')
         return download.fetch(PUBLISHED[source])
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
-        raise UserError(f"There is no file {file}; check --path.")
+        raise UserError(f"There is no file {file}; check the path.")
     return file
 
 
@@ -164,7 +217,7 @@ def _read_safetensors(file: pathlib.Path) -> _File:
     tensors, described = safetensors.read(file)
     if "config" not in described:
         raise UserError(
-            f"{file} was not written by launch.export; for torchvision's weights use --source=torchvision."
+            f"{file} was not written by our export; for torchvision's weights use source=torchvision."
         )
     return _File(
         tensors, safetensors.name_of, described["config"], described["class_names"], described["origin"]
@@ -180,7 +233,7 @@ def _class_names(file: pathlib.Path, num_classes: int, given: Sequence[str]) -> 
     return imagenet if num_classes == len(imagenet) else tuple(map(str, range(num_classes)))
 
 
-def _check_complete(complaint: str, names: Sequence[str], verb: str, allowed: bool, flag: str) -> None:
+def _check_complete(complaint: str, names: Sequence[str], verb: str, allowed: bool, kind: str) -> None:
     if names and not allowed:
         listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise UserError(f"{complaint}: it {verb} {listed}; --allow_{flag} takes it all the same.")
+        raise UserError(f"{complaint}: it {verb} {listed}; allow_{kind}=true takes it all the same.")

@@ -1,4 +1,4 @@
-"""Starting from the weights, the network and the preprocessing of another run."""
+"""Starting from the weights of another run; the rest is in `flax_googlenet.inheritance`."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,6 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding
 
 from flax_googlenet import checkpoints
-from flax_googlenet.config import PREPROCESSING
 from flax_googlenet.data.classes import same_classes
 from flax_googlenet.errors import UserError
 from flax_googlenet.models.googlenet import AUXILIARY_HEADS
@@ -17,29 +16,6 @@ from flax_googlenet.training.state import TrainState
 
 AUX_HEADS = tuple(AUXILIARY_HEADS.values())
 LAST_LAYERS = ("head", *(f"{head}/head" for head in AUX_HEADS))
-
-# What a run does not take over from the network.
-_OWN_MODEL_KEYS = frozenset({"num_classes", "dtype", "initializer", "initial_bias"})
-
-
-def inherited(init_from: str, workdir: str = "") -> dict[str, Any]:
-    """What a config takes over from the checkpoint that its run starts from, for `config.resolve`.
-
-    Args:
-      init_from: a run's workdir or a checkpoint, as `checkpoints.opened` takes it.
-      workdir: of the run itself. Once it has a checkpoint it inherits from that, and the
-        one it began with may be gone.
-
-    Raises:
-      UserError: there is no checkpoint.
-    """
-    own = checkpoints.find_latest(workdir) if workdir else None
-    with checkpoints.opened(str(own) if own else init_from) as checkpoint:
-        config = checkpoints.describe(checkpoint).config
-    return {
-        "model": {key: value for key, value in config["model"].items() if key not in _OWN_MODEL_KEYS},
-        "data": {key: value for key, value in config["data"].items() if key in PREPROCESSING},
-    }
 
 
 @dataclasses.dataclass(frozen=True)

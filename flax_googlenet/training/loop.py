@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -11,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
@@ -28,17 +28,19 @@ from flax_googlenet.data import (
 from flax_googlenet.data.identity import check_same_data, describe_data
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
+from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.averaging import make_statistics
 from flax_googlenet.training.clock import Clock
-from flax_googlenet.training.curves import save_curves
+from flax_googlenet.training.curves import save_curves, title_of
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.parameter_groups import check_patterns
-from flax_googlenet.training.reporting import Reporter
+from flax_googlenet.training.reporting import Reporter, over_steps
+from flax_googlenet.training.samples import augmented_samples
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import Metrics, make_train_step
 
@@ -47,13 +49,13 @@ Result = dict[str, Any]
 Records = Sequence[Mapping[str, float]]  # as in metrics.jsonl
 
 
-def train(config: FrozenConfigDict, workdir: str) -> Result:
+def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> Result:
     """Train until the config's duration is over, going on from the last checkpoint.
 
     The same call resumes a killed run, exactly, and answers at once for a complete one.
 
     Args:
-      config: a resolved config.
+      config: what the experiment sets, see `resolve_config`, which fills in the rest.
       workdir: directory of the run; made if it is not there.
 
     Returns:
@@ -65,6 +67,11 @@ def train(config: FrozenConfigDict, workdir: str) -> Result:
       UserError: the config, the data or the workdir cannot be used, or the loss is no
         longer a number.
     """
+    workdir = os.fspath(workdir)
+    return _train(resolve_config(config, workdir), workdir)
+
+
+def _train(config: FrozenConfigDict, workdir: str) -> Result:
     mesh = data_mesh()
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     root = pathlib.Path(workdir).expanduser().absolute()
@@ -215,6 +222,7 @@ class _Run:
             stack.callback(reporter.close)
             devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
             verb = f"resuming at step {first} of" if first else "training for"
+            reporter.start(config)
             reporter.say(f"{verb} {total} steps of {config.batch_size} images on {devices}, into {self.root}")
             if self.start:
                 reporter.say(self.start.summary)
@@ -235,6 +243,8 @@ class _Run:
             asked = time.perf_counter()
             batch = next(stream)
             self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
+            if step == 1 and reporter.enabled:
+                reporter.samples(augmented_samples(batch, config))
             with jax.transfer_guard("disallow"):
                 state, metrics = self.step(state, batch)
             pending.append(metrics)
@@ -252,11 +262,9 @@ class _Run:
             for name in ("loss", "gradient_norm"):
                 check_finite(name, [each[name] for each in fetched], step - len(fetched) + 1, self.last_good)
             if reports:
-                means = {name: float(np.mean([each[name] for each in fetched])) for name in fetched[0]}
-                if "bad_images" in means:
-                    means["bad_images"] = int(sum(each["bad_images"] for each in fetched))
-                reporter.train(step, means, self.clock.lap(), config.batch_size)
-                for warning in stuck.warnings(step, means):
+                shown = over_steps(fetched)
+                reporter.train(step, shown, self.clock.lap(), config.batch_size)
+                for warning in stuck.warnings(step, shown):
                     reporter.say(warning)
                 pending = []
             self.clock.stop()
@@ -298,10 +306,7 @@ class _Run:
 
     def draw_curves(self, result: Result, records: Records) -> None:
         if jax.process_index() == 0:
-            name = f"{self.config.model.variant} on {self.config.data.source}"
-            save_curves(
-                self.root, records, f"{name}: top-1 {result['top1']:.4f} after {result['step']} steps"
-            )
+            save_curves(self.root, records, title_of(self.config, result))
 
     def save(self, step: int, state: TrainState, figures: Result, result: Result, records: Records) -> None:
         self.checkpoints.save(

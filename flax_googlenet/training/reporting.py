@@ -5,10 +5,15 @@ import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import tqdm
+from ml_collections import FrozenConfigDict
 from tensorboardX import SummaryWriter
+from tensorboardX.summary import hparams
 
+from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.clock import Lap
 
@@ -44,7 +49,7 @@ class Reporter:
           UserError: metrics.jsonl cannot be written.
         """
         self.records = [dict(record) for record in history]
-        self._enabled = enabled
+        self.enabled = enabled
         self._total = total_steps
         if not enabled:
             return
@@ -65,9 +70,29 @@ class Reporter:
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
         )
 
+    def start(self, config: FrozenConfigDict) -> None:
+        """Show TensorBoard the config, as text and as hyperparameters of this very run."""
+        if not self.enabled:
+            return
+        text = json.dumps(to_json_dict(config), indent=2)
+        self._events.add_text("config", f"```json\n{text}\n```", 0)
+        scalars = bool | int | float | str
+        values = {
+            key: value if isinstance(value, scalars) else str(value) for key, value in flatten(config).items()
+        }
+        # `add_hparams` would open a run of its own for them, without the curves.
+        experiment, session, _ = hparams(values, dict.fromkeys(("val/top1", "val/top5", "val/loss"), 0.0))
+        for summary in (experiment, session):
+            self._events.file_writer.add_summary(summary)
+
+    def samples(self, images: np.ndarray) -> None:
+        """Show TensorBoard some training images, uint8 [count, height, width, 3]."""
+        if self.enabled:
+            self._events.add_images("train/samples", images, 0, dataformats="NHWC")
+
     def advance(self) -> None:
         """One step was launched."""
-        if self._enabled:
+        if self.enabled:
             self._bar.update()
 
     def train(self, step: int, figures: Mapping[str, float], lap: Lap, batch_size: int) -> None:
@@ -75,13 +100,13 @@ class Reporter:
 
         Args:
           step: number of updates made.
-          figures: means over those steps.
+          figures: of `over_steps`.
           lap: their speed.
           batch_size: examples in a step.
         """
         speed = {"images_per_second": lap.images_per_second, "data_wait": lap.data_wait}
         self._write(step, {f"train/{name}": value for name, value in {**figures, **speed}.items()})
-        if not self._enabled:
+        if not self.enabled:
             return
         left = (
             (self._total - step) * batch_size / lap.images_per_second if lap.images_per_second else math.nan
@@ -105,12 +130,12 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """Print a line above the progress bar, to stderr."""
-        if self._enabled:
+        if self.enabled:
             tqdm.tqdm.write(line, file=sys.stderr)
 
     def close(self) -> None:
         """Flush and close everything."""
-        if self._enabled:
+        if self.enabled:
             self._bar.close()
             self._file.close()
             self._events.close()
@@ -118,11 +143,24 @@ class Reporter:
     def _write(self, step: int, figures: Mapping[str, float]) -> None:
         record = {"step": step, **figures}
         self.records.append(record)
-        if not self._enabled:
+        if not self.enabled:
             return
         self._file.write(json.dumps(record) + "\n")
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
+
+
+def over_steps(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What consecutive steps come to: means, but the number of bad images and the last learning rate.
+
+    >>> over_steps([{"loss": 3.0, "learning_rate": 0.0}, {"loss": 2.0, "learning_rate": 0.5}])
+    {'loss': 2.5, 'learning_rate': 0.5}
+    """
+    figures = {name: float(np.mean([step[name] for step in metrics])) for name in metrics[0]}
+    figures["learning_rate"] = float(metrics[-1]["learning_rate"])
+    if "bad_images" in figures:
+        figures["bad_images"] = int(sum(step["bad_images"] for step in metrics))
+    return figures
 
 
 def format_seconds(seconds: float) -> str:

@@ -12,7 +12,7 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet.data import augmentation
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.averaging import average
-from flax_googlenet.training.losses import head_losses
+from flax_googlenet.training.losses import cross_entropy, head_losses
 from flax_googlenet.training.optimizer import Schedule
 from flax_googlenet.training.parameter_groups import (
     freeze_normalization,
@@ -44,9 +44,12 @@ def make_train_step(
     Returns:
       A function of the state, which it consumes, and a batch of "image" (uint8) and
       "label", split over `mesh`. It returns the next state and scalars: "loss",
-      "loss_HEAD" for each head, "gradient_norm" before clipping, "learning_rate", and, where
-      broken images are skipped, "bad_images", their number.
-      Losses are those of the targets that were trained on, smoothed and mixed as they are.
+      "loss_HEAD" for each head, "top1", "gradient_norm" before clipping, "learning_rate",
+      and, where broken images are skipped, "bad_images", their number.
+      Losses are those of the targets that were trained on, smoothed and mixed as they are;
+      where they are smoothed, "cross_entropy" is the main head's to targets that are not.
+      "top1" is the share of images whose likeliest class is that of their target; of a mixed
+      image, that with the larger share.
       What `config.optimizer.freeze` matches stays as it is to the bit, the running
       statistics of frozen normalisations too.
     """
@@ -75,11 +78,12 @@ def make_train_step(
                 aux_weight=config.loss.aux_weight,
                 label_smoothing=config.loss.label_smoothing,
             )
-            return loss, (by_head, updated.get("batch_stats", {}))
+            shown = {f"loss_{head}": value for head, value in by_head.items()}
+            shown |= _of_the_main_head(outputs["logits"], targets, config.loss.label_smoothing)
+            return loss, (shown, updated.get("batch_stats", {}))
 
-        (loss, (by_head, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-        losses = {"loss": loss, **{f"loss_{head}": value for head, value in by_head.items()}}
-        return batch_stats, (losses, gradient)
+        (loss, (shown, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+        return batch_stats, ({"loss": loss, **shown}, gradient)
 
     def accumulated(params, batch_stats, batch, key):
         """Mean over `parts` slices of the batch, one after the other in memory.
@@ -123,3 +127,12 @@ def make_train_step(
     return jax.jit(
         step, donate_argnums=0, in_shardings=(everywhere, split), out_shardings=(everywhere, everywhere)
     )
+
+
+def _of_the_main_head(logits: jax.Array, targets: jax.Array, label_smoothing: float) -> Metrics:
+    """What is shown and not trained on."""
+    classes = targets if targets.ndim == 1 else targets.argmax(axis=-1)
+    shown = {"top1": (logits.argmax(axis=-1) == classes).mean(dtype=jnp.float32)}
+    if label_smoothing:
+        shown["cross_entropy"] = cross_entropy(logits, targets)
+    return shown

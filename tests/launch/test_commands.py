@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from flax_googlenet import checkpoints, load
 from flax_googlenet.checkpoints import manager
@@ -63,6 +64,20 @@ def test_train_reports_and_leaves_its_files(train_run, trained):
     assert heads | {"train/learning_rate", "train/images_per_second"} <= set(losses[0])
     assert [each["step"] for each in records if "val/top1" in each] == [20, 40]
     assert "evaluated 1000 images" in train_run.stderr
+
+
+def test_tensorboard_shows_the_experiment(trained):
+    events = EventAccumulator(str(trained / "events")).Reload()
+    tags = events.Tags()
+    assert {"train/top1", "train/cross_entropy", "train/loss_logits", "val/top1"} <= set(tags["scalars"])
+    assert "config/text_summary" in tags["tensors"]
+    assert events.PluginTagToContent("hparams")
+    samples = [tag for tag in tags["images"] if tag.startswith("train/samples")]
+    assert len(samples) == 8
+    assert all(len(events.Images(tag)) == 1 for tag in samples)
+    assert not [path for path in (trained / "events").iterdir() if path.is_dir()], "one run"
+    rates = {event.step: event.value for event in events.Scalars("train/learning_rate")}
+    assert rates[10] == pytest.approx(0.015 * 9 / 10), "of the tenth step, in a warm-up of ten"
 
 
 def test_the_same_command_says_that_the_run_is_complete(launch, train_run, trained):

@@ -1,8 +1,11 @@
+import re
+
 import pytest
 
 from flax_googlenet.config import resolve
 from flax_googlenet.models import VGG16, GoogLeNet, build_model
 from flax_googlenet.models.summary import compare, summarize
+from flax_googlenet.variants import VARIANTS
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +35,32 @@ def test_filters_are_read_from_the_module(paper):
     assert next(row for row in paper.rows if row.name == "conv2").filters[1:3] == (64, 192)
 
 
-def test_markdown_lines_up(paper):
-    lines = [line for line in paper.to_markdown().splitlines() if line.startswith("|")]
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("options", [{}, {"stem_reduce": False}], ids=str)
+def test_markdown_lines_up_and_fits_a_terminal(variant, options):
+    if variant == "vgg16" and options:
+        options = {"normalization": "batch"}
+    model = build_model(resolve({"model": {"variant": variant, **options}}).model)
+    text = summarize(model, 224).to_markdown()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in lines}) == 1
     assert len({line.count("|") for line in lines}) == 1
+    assert re.fullmatch(r"\|-+\|(-+:\|)+", lines[1])
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_row_as_it_is_printed(paper):
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:-1]
+        for line in paper.to_markdown().splitlines()
+        if "|" in line
+    }
+    cells = {name: [cell.strip() for cell in row] for name, row in rows.items()}
+    filters = ["64", "96→128", "16→32", "32"]
+    assert cells["inception_3a"] == ["", "28x28x256", "2", *filters, "163,696", "159K", "128.0M", "128M"]
+    assert cells["inception_5a"][-4:] == ["1,043,456", "1072K≠", "51.1M", "54M≠"]
+    assert cells["conv2"][:5] == ["3x3/1", "56x56x192", "2", "", "64→192"]
+    assert cells["total"][-4:] == ["6,998,552", "", "1,582.7M", ""]
 
 
 @pytest.mark.parametrize(

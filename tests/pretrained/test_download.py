@@ -1,39 +1,11 @@
 import hashlib
-import http.server
-import threading
 
 import pytest
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.pretrained import download
 from flax_googlenet.pretrained.importing import PUBLISHED
-
-CONTENT = b"weights"
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    """Serves CONTENT at every path, and counts; the cache is a directory of the test's."""
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
-            self.end_headers()
-            self.wfile.write(CONTENT)
-
-        def log_message(self, *_):
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    monkeypatch.setattr(download.pooch, "os_cache", lambda _: tmp_path / "cache")
-    running.asked = asked
-    yield running
-    running.shutdown()
-    running.server_close()
+from tests.pretrained.conftest import CONTENT
 
 
 def published(server, digest: str) -> download.Published:
@@ -58,7 +30,7 @@ def test_offline_is_one_sentence(server):
     wanted = published(server, "0" * 64)
     server.shutdown()
     server.server_close()
-    with pytest.raises(UserError, match=r"cannot be downloaded: are you offline\? .* --path"):
+    with pytest.raises(UserError, match=r"cannot be downloaded: are you offline\? .* pass path=FILE\.$"):
         download.fetch(wanted)
 
 

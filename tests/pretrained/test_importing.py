@@ -1,3 +1,4 @@
+import hashlib
 import os
 import pathlib
 import sys
@@ -14,7 +15,7 @@ import flax_googlenet
 from benchmarks.parity.onnx import zoo_file
 from benchmarks.parity.torchvision import torchvision_model
 from flax_googlenet.errors import UserError
-from flax_googlenet.pretrained import import_weights, layout
+from flax_googlenet.pretrained import download, import_weights, importing, layout
 from flax_googlenet.pretrained import onnx as names
 
 LIGHT = pathlib.Path(onnx.__file__).parent / "backend/test/data/light"
@@ -241,7 +242,7 @@ def changed(state, **tensors):
         ),
         pytest.param(
             lambda state: changed(state, extra__weight=torch.zeros(2)),
-            "has besides extra.weight; --allow_unused",
+            "has besides extra.weight; allow_unused=true",
             id="one too many",
         ),
         pytest.param(lambda state: list(state.values()), "holds no state dict", id="a list"),
@@ -296,7 +297,7 @@ def test_what_is_asked_for_must_be_there(pth, tmp_path):
     with pytest.raises(UserError, match="has 12 classes and the list of names 2"):
         import_weights("torchvision", str(pth), str(tmp_path / "out"), class_names=["a", "b"])
     safetensors.torch.save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
-    with pytest.raises(UserError, match=r"was not written by launch\.export"):
+    with pytest.raises(UserError, match=r"was not written by our export"):
         import_weights("safetensors", str(tmp_path / "a.safetensors"), str(tmp_path / "out"))
 
 
@@ -313,6 +314,37 @@ def test_a_taken_directory_is_left_alone(folder, pth, imported):
     with pytest.raises(UserError, match="holds a checkpoint already"):
         import_weights("torchvision", str(pth), str(folder / "imported"))
     assert_same(arrays(imported.checkpoint), before)
+
+
+def test_published_weights_by_name(server, pth, imported, monkeypatch, tmp_path):
+    """Downloaded once, held to the digest; a directory of that name is `load`'s and changes nothing."""
+    server.content = pth.read_bytes()
+    digest = hashlib.sha256(server.content).hexdigest()
+    address = f"http://127.0.0.1:{server.server_port}/googlenet.pth"
+    published = download.Published(address, digest[:8], "free")
+    monkeypatch.setitem(importing.PUBLISHED, "torchvision", published)
+    (tmp_path / "torchvision").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        classifier = flax_googlenet.load_pretrained("torchvision")
+        variables = {"/".join(path): leaf for path, leaf in layout.leaves(classifier.variables)}
+        assert_same(variables, arrays(imported.checkpoint))
+    assert server.asked == ["/googlenet.pth"]
+    assert classifier.metadata["licence"] == "free"
+    assert (classifier.step, classifier.config.model.variant) == (0, "torchvision")
+    assert classifier.checkpoint.endswith(f"{digest[:8]}-googlenet.pth")
+    assert not list((tmp_path / "torchvision").iterdir())
+    with pytest.raises(UserError, match="There is no checkpoint in torchvision"):
+        flax_googlenet.load("torchvision")
+
+
+def test_a_file_by_its_path(pth, imported):
+    classifier = flax_googlenet.load_pretrained("torchvision", pth, class_names=list("abcdefghijkl"))
+    assert classifier.class_names == tuple("abcdefghijkl")
+    assert classifier.params == imported.params
+    image = np.zeros((1, 40, 30, 3), np.uint8)
+    expected = flax_googlenet.load(imported.checkpoint).predict(image)
+    np.testing.assert_array_equal(classifier.predict(image), expected)
 
 
 def test_values_are_those_of_the_file(state, imported):

@@ -15,9 +15,10 @@ from flax_googlenet.checkpoints import Checkpoints, Description
 from flax_googlenet.classifier import variable_shapes
 from flax_googlenet.config import resolve, to_json_dict
 from flax_googlenet.errors import UserError
+from flax_googlenet.inheritance import inherited
 from flax_googlenet.models import GoogLeNet, build_model
 from flax_googlenet.sharding import data_mesh, replicate
-from flax_googlenet.training.fine_tuning import inherited, read_start, with_weights
+from flax_googlenet.training.fine_tuning import read_start, with_weights
 from flax_googlenet.training.state import TrainState
 
 

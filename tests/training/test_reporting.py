@@ -1,10 +1,15 @@
+import json
+
+import cv2
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from flax_googlenet.config import flatten, resolve, to_json_dict
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.clock import Lap
-from flax_googlenet.training.curves import save_curves
-from flax_googlenet.training.reporting import Reporter
+from flax_googlenet.training.reporting import Reporter, over_steps
 from tests.conftest import read_metrics
 
 FIGURES = {"loss": 1.5, "learning_rate": 0.1, "loss_logits": 1.0, "loss_aux_4a": 1.2}
@@ -63,8 +68,49 @@ def test_event_files_read_back(tmp_path):
     assert events.Scalars("val/top1")[0].value == pytest.approx(0.5)
 
 
+def test_tensorboard_gets_the_experiment(tmp_path):
+    config = resolve({"optimizer": {"learning_rate": 0.25, "freeze": ("stem/*",)}, "seed": 3})
+    reporter = Reporter(tmp_path, first_step=0, total_steps=1)
+    reporter.start(config)
+    images = np.arange(2 * 6 * 5 * 3, dtype=np.uint8).reshape(2, 6, 5, 3)
+    reporter.samples(images)
+    reporter.train(1, FIGURES, Lap(1.0, 0.0), batch_size=1)
+    reporter.evaluation(1, EVALUATION)
+    reporter.close()
+    assert [path.parent for path in tmp_path.rglob("*tfevents*")] == [tmp_path / "events"], "one run"
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    (text,) = events.Tensors("config/text_summary")[0].tensor_proto.string_val
+    assert json.loads(text.decode().removeprefix("```json\n").removesuffix("\n```")) == to_json_dict(config)
+    contents = events.PluginTagToContent("hparams")
+    start = HParamsPluginData.FromString(contents["_hparams_/session_start_info"]).session_start_info
+    assert set(start.hparams) == set(flatten(config))
+    assert start.hparams["optimizer.learning_rate"].number_value == 0.25
+    assert start.hparams["model.variant"].string_value == "paper"
+    assert start.hparams["optimizer.freeze"].string_value == "('stem/*',)"
+    experiment = HParamsPluginData.FromString(contents["_hparams_/experiment"]).experiment
+    metrics = [info.name.tag for info in experiment.metric_infos]
+    assert metrics == ["val/top1", "val/top5", "val/loss"]
+    assert set(metrics) <= set(events.Tags()["scalars"])
+    tags = [tag for tag in events.Tags()["images"] if tag.startswith("train/samples")]
+    shown = [
+        cv2.imdecode(np.frombuffer(events.Images(tag)[0].encoded_image_string, np.uint8), 1) for tag in tags
+    ]
+    np.testing.assert_array_equal(np.concatenate(shown, axis=1)[..., ::-1], np.concatenate(images, axis=1))
+
+
+def test_figures_of_a_window():
+    """Means, but the learning rate is that of the step, and broken images are counted."""
+    steps = [
+        {"loss": 3.0, "learning_rate": 0.1, "bad_images": 1},
+        {"loss": 2.0, "learning_rate": 0.3, "bad_images": 2},
+    ]
+    assert over_steps(steps) == {"loss": 2.5, "learning_rate": 0.3, "bad_images": 3}
+
+
 def test_silent_where_not_enabled(tmp_path, capsys):
     reporter = Reporter(tmp_path, first_step=0, total_steps=1, enabled=False)
+    reporter.start(resolve({}))
+    reporter.samples(np.zeros((1, 2, 2, 3), np.uint8))
     reporter.advance()
     reporter.train(1, FIGURES, Lap(1.0, 0.0), batch_size=1)
     reporter.evaluation(1, EVALUATION)
@@ -73,10 +119,3 @@ def test_silent_where_not_enabled(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     assert not list(tmp_path.iterdir())
     assert len(reporter.records) == 2, "every host keeps them for its description of the checkpoint"
-
-
-@pytest.mark.parametrize("steps", [0, 3])
-def test_curves_are_drawn_even_of_nothing(tmp_path, steps):
-    records = report(tmp_path, 0, steps) if steps else []
-    path = save_curves(tmp_path, records, "a run")
-    assert path.read_bytes().startswith(b"\x89PNG")

@@ -63,7 +63,8 @@ def test_metrics_and_step_count(one_device):
     assert int(state.step) == STEPS
     for _, metrics in trace:
         heads = {"loss_logits", "loss_aux_4a", "loss_aux_4d"}
-        assert set(metrics) == {"loss", "gradient_norm", "learning_rate"} | heads
+        assert set(metrics) == {"loss", "gradient_norm", "learning_rate", "top1"} | heads
+        assert metrics["top1"] * 16 == round(metrics["top1"] * 16)
         assert metrics["gradient_norm"] > 0
         expected = metrics["loss_logits"] + 0.3 * (metrics["loss_aux_4a"] + metrics["loss_aux_4d"])
         np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-6)
@@ -106,41 +107,56 @@ def test_accumulation_is_the_whole_batch(small_table, parts):
 AUGMENTED = {"image_size": 32, "photometric": 0.5, "mixup": 0.4, "cutmix": 1.0, "erasing": 0.5}
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_trains_on_augmented_images_and_mixed_targets(small_table, parts):
-    """Every head on the same ones; the losses that are reported are those to these targets, smoothed."""
+@pytest.mark.parametrize(
+    ("augmentation", "parts"),
+    [
+        pytest.param(AUGMENTED, 1, id="mixed"),
+        pytest.param(AUGMENTED, 2, id="mixed, in two parts"),
+        pytest.param({"image_size": 32}, 1, id="one label an image"),
+    ],
+)
+def test_trains_on_augmented_images_and_mixed_targets(small_table, augmentation, parts):
+    """Every head on the same ones; the losses that are reported are those to these targets, smoothed.
+
+    Accuracy and "cross_entropy" are of the main head, to targets that are not smoothed.
+    """
     trace, _ = run(
         small_table,
         dropout=0.0,
-        data=AUGMENTED,
+        data=augmentation,
         optimizer={"accumulate": parts},
         loss={"label_smoothing": 0.1},
     )
     state, metrics = trace[0]
-    data = resolve({"data": AUGMENTED}).data
+    data = resolve({"data": augmentation}).data
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, 4, 16).astype(np.int32)
     model = GoogLeNet(num_classes=4, table=small_table, dropout=0.0, aux_dropout=0.0, normalization="none")
 
     @jax.jit
-    def losses(key, images, labels):
+    def expected(key, images, labels):
         images, targets = augment(key, jax.random.split(key)[0], images, labels, data, num_classes=4)
-        smooth = 0.9 * targets + 0.1 / 4
+        shares = jax.nn.one_hot(targets, 4) if targets.ndim == 1 else targets
         outputs = model.apply({"params": state.params}, images, train=True)
-        of_heads = {
-            head: -(smooth * jax.nn.log_softmax(logits)).sum(-1).mean() for head, logits in outputs.items()
-        }
-        return of_heads, targets
+
+        def to(targets, logits):
+            return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean()
+
+        of_heads = {f"loss_{head}": to(0.9 * shares + 0.1 / 4, logits) for head, logits in outputs.items()}
+        main = outputs["logits"]
+        right = (main.argmax(-1) == shares.argmax(-1)).astype(jnp.float32)
+        return {**of_heads, "cross_entropy": to(shares, main), "top1": right.mean()}, shares
 
     key = jax.random.fold_in(jax.random.key(0), 0)
     keys = [key] if parts == 1 else [jax.random.fold_in(key, part) for part in range(parts)]
-    found = [losses(key, images[i::parts], labels[i::parts]) for i, key in enumerate(keys)]
-    for _, targets in found:
-        assert (targets.max(-1) < 1).any()
-    for head in ("logits", "aux_4a", "aux_4d"):
-        expected = np.mean([of_heads[head] for of_heads, _ in found])
-        np.testing.assert_allclose(metrics[f"loss_{head}"], expected, rtol=1e-4)
+    found = [expected(key, images[i::parts], labels[i::parts]) for i, key in enumerate(keys)]
+    for _, shares in found:
+        assert (shares.max(-1) < 1).any() == ("mixup" in augmentation)
+    for name in found[0][0]:
+        mean = np.mean([figures[name] for figures, _ in found])
+        np.testing.assert_allclose(metrics[name], mean, rtol=1e-4, err_msg=name)
+    assert metrics["cross_entropy"] != metrics["loss_logits"]
 
 
 def test_augmentation_on_eight_devices_is_that_on_one(small_table):
@@ -156,7 +172,7 @@ def test_vgg_takes_the_same_step():
     )
     trace, state = run(None, model=VGG16(num_classes=4, table=rows), devices=2)
     (before, metrics), _ = trace
-    assert set(metrics) == {"loss", "loss_logits", "gradient_norm", "learning_rate"}
+    assert set(metrics) == {"loss", "loss_logits", "gradient_norm", "learning_rate", "top1"}
     for name in ("conv1_1", "fc6", "head"):
         layer = lambda params, name=name: params[name].get("conv", params[name])["kernel"]  # noqa: E731
         assert not np.array_equal(layer(before.params), layer(state.params)), name

@@ -1,0 +1,132 @@
+"""The figures of one checkpoint, or of several as an ensemble, on a validation split."""
+
+import os
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.classifier import Classifier, load
+from flax_googlenet.config import resolve
+from flax_googlenet.data import Source, check_same_classes, open_source
+from flax_googlenet.data import crops as crops_of_an_image
+from flax_googlenet.data.imagenet import SPLIT_SIZES, missing_from_validation
+from flax_googlenet.errors import UserError
+from flax_googlenet.evaluation.evaluate import Evaluator, Member
+from flax_googlenet.sharding import data_mesh
+
+Checkpoint = str | os.PathLike | Classifier
+
+
+def evaluate(
+    checkpoints: Checkpoint | Sequence[Checkpoint],
+    *,
+    crops: int = 1,
+    aux_heads: bool = False,
+    data: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    out: str | os.PathLike | None = None,
+) -> dict[str, Any]:
+    """Evaluate on the whole validation split, every image exactly once, on all devices.
+
+    Args:
+      checkpoints: a path as `load` takes it, or a classifier; several make an ensemble,
+        whose probabilities are averaged.
+      crops: of an image, averaged as probabilities: 1, 10, or the paper's 144.
+      aux_heads: figures of the auxiliary heads too.
+      data: other values for the section `data` of the checkpoints' configs, such as
+        {"path": "/elsewhere"}.
+      batch_size: crops in a forward pass; by default the config's `evaluation.batch_size`.
+      out: directory for results.json and, for up to 50 classes, confusion.png.
+
+    Returns:
+      The figures of a detailed `Evaluator`: "top1", "top5", "loss", "num_examples", "ece",
+      "class_accuracy" and so on; "models" and "crops", their numbers; and "checkpoint".
+
+    Raises:
+      UserError: a checkpoint, the data or `out` cannot be used, or the checkpoints do not go together.
+    """
+    if crops not in crops_of_an_image.NUMBERS:
+        numbers = ", ".join(map(str, crops_of_an_image.NUMBERS))
+        raise UserError(f"An image cannot be evaluated from {crops} crops; crops is one of {numbers}.")
+    given = [checkpoints] if isinstance(checkpoints, Checkpoint) else checkpoints
+    if not given:
+        raise UserError("There is no checkpoint to evaluate; name at least one.")
+    classifiers = [item if isinstance(item, Classifier) else load(item) for item in given]
+    changes = {"data": data or {}, "evaluation": {"batch_size": batch_size} if batch_size is not None else {}}
+    configs = [_changed(classifier.config, changes) for classifier in classifiers]
+    source = open_source(configs[0].data, "val")
+    _check_members(classifiers, source, aux_heads)
+    if missing_from_validation(source.class_names, len(source)):
+        print(
+            f"note: these are {len(source)} images; ImageNet's validation split has "
+            f"{SPLIT_SIZES['validation']}, and published figures are of all of them.",
+            file=sys.stderr,
+        )
+    evaluator = Evaluator(
+        [
+            Member(classifier.model, config.data)
+            for classifier, config in zip(classifiers, configs, strict=True)
+        ],
+        source,
+        data_mesh(),
+        batch_size=configs[0].evaluation.batch_size,
+        number_of_crops=crops,
+        all_heads=aux_heads,
+        detailed=True,
+    )
+    figures = {
+        **evaluator([classifier.variables for classifier in classifiers]),
+        "models": len(classifiers),
+        "crops": crops,
+        "checkpoint": ",".join(classifier.checkpoint for classifier in classifiers),
+    }
+    if out is not None:
+        _save_report(pathlib.Path(out), figures, classifiers[0].class_names)
+    return figures
+
+
+def _changed(config: FrozenConfigDict, changes: Mapping[str, Mapping[str, Any]]) -> FrozenConfigDict:
+    sections: dict[str, Any] = config.to_dict()
+    for name, changed in changes.items():
+        sections[name] = {**sections[name], **changed}
+    return resolve(sections)
+
+
+def _check_members(classifiers: Sequence[Classifier], source: Source, aux_heads: bool) -> None:
+    """Refuse checkpoints that do not go with the data or with each other."""
+    for classifier in classifiers:
+        check_same_classes(
+            classifier.class_names,
+            source.class_names,
+            classifier.checkpoint,
+            "the data set",
+            "evaluate it on data of its own classes",
+        )
+    if not aux_heads:
+        return
+    first = classifiers[0]
+    for classifier in classifiers:
+        if len(classifier.model.head_names) == 1:
+            raise UserError(f"{classifier.checkpoint} has no auxiliary heads; leave out aux_heads.")
+        if classifier.model.head_names != first.model.head_names:
+            raise UserError(
+                f"{first.checkpoint} has the heads {_listed(first.model.head_names)}, and "
+                f"{classifier.checkpoint} {_listed(classifier.model.head_names)}; evaluate them one by one, "
+                "or leave out aux_heads."
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def _save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
+    from flax_googlenet.evaluation.report import save_report  # matplotlib: seconds that others do without
+
+    try:
+        save_report(directory, figures, class_names)
+    except OSError as error:
+        raise UserError(f"Cannot write to {directory}: {error.strerror}; choose another out.") from error
