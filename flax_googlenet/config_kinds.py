@@ -7,6 +7,8 @@ import numbers
 import re
 from typing import Any, Protocol
 
+import numpy as np
+
 
 class Kind(Protocol):
     """What a value must be, as a phrase for messages and for the documentation."""
@@ -124,6 +126,8 @@ class Real(_Bounded):
             number = float(value)
         except OverflowError:
             number = math.inf
+        with np.errstate(over="ignore"):
+            self._within(np.float32(number))  # as the devices have it: 0.99999999 is 1 there
         result: float = self._within(number)
         return result
 

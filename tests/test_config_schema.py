@@ -57,9 +57,10 @@ def test_no_number_is_infinite_or_nan(row, value):
 
 
 def just_beyond(row, bound: float, towards: float) -> float:
+    """The next number of those that the devices have."""
     if isinstance(row.kind, Whole):
         return bound + int(math.copysign(1, towards))
-    return math.nextafter(bound, towards)
+    return float(np.nextafter(np.float32(bound), np.float32(towards)))
 
 
 def bounds():
@@ -98,6 +99,9 @@ def test_bounds(row, inside, outside):
         ("optimizer.clip_norm", -1.0),
         ("optimizer.learning_rate", -0.01),
         ("optimizer.momentum", 1.0),
+        pytest.param("optimizer.momentum", 0.99999999, id="momentum that is 1 in float32"),
+        pytest.param("optimizer.learning_rate", 1e39, id="rate that is infinite in float32"),
+        pytest.param("data.std", (58.0, 1e-60, 57.0), id="deviation that is 0 in float32"),
         ("optimizer.weight_decay", -2e-4),
         ("optimizer.rates", (("head/*", math.nan),)),
         ("schedule.power", -0.5),
