@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ml_collections import FrozenConfigDict
 
 from flax_googlenet.config import resolve
 from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices, workers
@@ -34,7 +35,9 @@ class Numbered:
 
 
 def data(**options):
-    return resolve({"data": {"image_size": 4, "resize": 4, "train_crop": "center", **options}}).data
+    """Images smaller than any network takes: batches alone do not mind."""
+    resolved = resolve({"data": {"train_crop": "center", **options}}).data
+    return FrozenConfigDict({**resolved.to_dict(), "image_size": 4, "resize": 4})
 
 
 def rows(batches: TrainBatches | EvaluationBatches, step: int, start: int = 0, stop: int = 8):
