@@ -69,4 +69,4 @@ def test_opening_a_checkpoint(trained, tmp_path, monkeypatch):
 def test_the_picture_is_drawn_from_a_run(trained):
     picture = mnist_sample.draw(trained)
     assert picture.size == (1320, 432)
-    assert len(set(picture.getdata())) > 10
+    assert len(picture.getcolors()) > 10
