@@ -25,6 +25,7 @@ from flax_googlenet.training.curves import save_curves
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
+from flax_googlenet.training.initial_state import place_initial_state
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.parameter_groups import check_patterns
 from flax_googlenet.training.reporting import Reporter, read_metrics
@@ -121,10 +122,8 @@ class _Run:
         self.evaluator = Evaluator(
             [Member(model, config.data)], validation, mesh, batch_size=config.evaluation.batch_size
         )
-        self.make_state = jax.jit(
-            lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh)
-        )
-        self.like = jax.eval_shape(self.make_state)
+        self.make_state = lambda: place_initial_state(config, model, optimizer, replicate(mesh))
+        self.like = jax.eval_shape(lambda: initial_state(config, model, optimizer))
         check_patterns(config.optimizer, self.like.params)
         self.origin = recorded.origin if recorded else {}
         self.start: Start | None = None
