@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -51,7 +51,12 @@ class Classifier:
         """How the weights expect their images, and where they come from."""
         return metadata(self.config, self.origin)
 
-    def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
+    def predict(
+        self,
+        images: Sequence[Image] | np.ndarray,
+        batch_size: int = 32,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
         """Probabilities of the classes.
 
         Args:
@@ -59,6 +64,7 @@ class Classifier:
             of any size; or one uint8 array [batch, height, width, 3]. They are resized
             and cropped as in the run's evaluation.
           batch_size: images at once on the device.
+          progress: is told of every batch how many images it had, once it is done.
 
         Returns:
           float32 [len(images), classes]; rows sum to 1.
@@ -66,7 +72,7 @@ class Classifier:
         Raises:
           UserError: a file is not there or not an image.
         """
-        return self._predict(images, batch_size, all_heads=False)["logits"]
+        return self._predict(images, batch_size, all_heads=False, progress=progress)["logits"]
 
     def predict_heads(
         self, images: Sequence[Image] | np.ndarray, batch_size: int = 32
@@ -80,7 +86,14 @@ class Classifier:
         outputs: Any = self.model.apply(variables, normalized, all_heads=all_heads)
         return dict(outputs)
 
-    def _predict(self, images, batch_size: int, *, all_heads: bool) -> dict[str, np.ndarray]:
+    def _predict(
+        self,
+        images,
+        batch_size: int,
+        *,
+        all_heads: bool,
+        progress: Callable[[int], None] | None = None,
+    ) -> dict[str, np.ndarray]:
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise TypeError("predict takes a sequence of images; put the one image into a list.")
         results: list[dict[str, np.ndarray]] = []
@@ -93,6 +106,8 @@ class Classifier:
             batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
             heads = jax.device_get(self._forward(self.variables, batch, all_heads))
             results.append({name: value[: len(pixels)] for name, value in heads.items()})
+            if progress:
+                progress(len(pixels))
         if not results:
             heads = self.model.head_names if all_heads else ("logits",)
             return {head: np.zeros((0, len(self.class_names)), np.float32) for head in heads}

@@ -18,6 +18,7 @@ from absl import flags
 import flax_googlenet
 from flax_googlenet.data import check_classes, crops, open_source
 from flax_googlenet.data.imagenet import SPLIT_SIZES, missing_from_validation
+from flax_googlenet.data.progress import Progress
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.evaluation.report import save_report
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         all_heads=_AUX_HEADS.value,
         detailed=True,
     )
-    figures = evaluator([each.variables for each in classifiers])
+    with Progress("evaluating", len(source)) as progress:
+        figures = evaluator([each.variables for each in classifiers], progress.advance)
     described = {
         "models": len(classifiers),
         "crops": int(_CROPS.value),

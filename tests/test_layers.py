@@ -7,10 +7,10 @@ import pytest
 
 LIBRARY = pathlib.Path(__file__).parent.parent / "flax_googlenet"
 
-# Lowest first. `errors`, `variants`, `config` and `sharding` are the ground that all stand on.
+# Lowest first. `errors`, `variants`, `compilation`, `config` and `sharding` are the ground that all stand on.
 FLOORS = [
     {"errors", "variants"},
-    {"config", "sharding"},
+    {"compilation", "config", "sharding"},
     {"ops"},
     {"models"},
     {"data"},

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.checkpoints import Checkpoints, Description, describe, find_latest
+from flax_googlenet.compilation import without_alarms
 from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict, with_num_classes
 from flax_googlenet.data import TrainBatches, check_classes, open_source, to_devices
 from flax_googlenet.errors import UserError
@@ -118,7 +119,7 @@ class _Run:
         schedule = build_schedule(config, total_steps=self.total_steps, epoch_size=len(self.source))
         optimizer = build_optimizer(config.optimizer, schedule)
         averaging_start = self.steps(config.averaging.start)
-        self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start)
+        self.step: Any = make_train_step(config, model, optimizer, schedule, mesh, averaging_start)
         self.evaluator = Evaluator(
             [Member(model, config.data)], validation, mesh, batch_size=config.evaluation.batch_size
         )
@@ -177,6 +178,8 @@ class _Run:
             asked = time.perf_counter()
             batch = next(stream)
             self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
+            if step == first + 1:
+                self.compile_step(state, batch, reporter)
             with jax.transfer_guard("disallow"):
                 state, metrics = self.step(state, batch)
             pending.append(metrics)
@@ -213,6 +216,13 @@ class _Run:
                 self.save(step, state, figures, result)
             self.clock.start()
         return {**result, "checkpoint": self.checkpoints.path(total)}
+
+    def compile_step(self, state: TrainState, batch: Batch, reporter: Reporter) -> None:
+        reporter.say("compiling the training step ...")
+        started = time.perf_counter()
+        with without_alarms():
+            self.step = self.step.lower(state, batch).compile()
+        reporter.say(f"compiled the training step in {time.perf_counter() - started:.1f} s")
 
     def is_time(self, step: int, every: int) -> bool:
         """The one place that decides when to report, evaluate and save: at the end in any case."""
