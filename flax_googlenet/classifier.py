@@ -5,7 +5,7 @@ import functools
 import os
 import pathlib
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -73,7 +73,12 @@ class Classifier:
         preprocessing = {key: self.config.data[key] for key in PREPROCESSING}
         return {**preprocessing, "source": "a run of flax_googlenet", **self.origin}
 
-    def predict(self, images: Sequence[Image] | np.ndarray, batch_size: int = 32) -> np.ndarray:
+    def predict(
+        self,
+        images: Sequence[Image] | np.ndarray,
+        batch_size: int = 32,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
         """Probabilities of the classes.
 
         Args:
@@ -81,6 +86,7 @@ class Classifier:
             of any size; or one uint8 array [batch, height, width, 3]. They are resized
             and cropped as in the run's evaluation.
           batch_size: images at once on the device.
+          progress: is told of every batch how many images it had, once it is done.
 
         Returns:
           float32 [len(images), classes]; rows sum to 1.
@@ -88,7 +94,8 @@ class Classifier:
         Raises:
           UserError: a file is not there or not an image.
         """
-        probabilities: np.ndarray = self._in_batches(self._heads, images, batch_size, False)["logits"]
+        heads = self._in_batches(self._heads, images, batch_size, False, progress)
+        probabilities: np.ndarray = heads["logits"]
         return probabilities
 
     def predict_heads(
@@ -130,8 +137,15 @@ class Classifier:
         outputs: Any = self.model.apply(variables, normalized, all_heads=all_heads)
         return dict(outputs)
 
-    def _in_batches(self, function: Any, images: Any, batch_size: int, option: Any) -> Any:
-        """`function(variables, batch, option)` of all images, which are prepared a batch at a time."""
+    def _in_batches(
+        self,
+        function: Any,
+        images: Any,
+        batch_size: int,
+        option: Any,
+        progress: Callable[[int], None] | None = None,
+    ) -> Any:
+        """Return `function(variables, batch, option)` of all images, which are prepared a batch at a time."""
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise TypeError("It takes a sequence of images; put the one image into a list.")
         results = []
@@ -145,6 +159,8 @@ class Classifier:
             batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
             padded = jax.device_get(function(self.variables, batch, option))
             results.append(jax.tree.map(lambda value, count=count: value[:count], padded))
+            if progress:
+                progress(count)
         if not results:
             size = self.config.data.image_size
             none = jax.ShapeDtypeStruct((0, size, size, 3), np.uint8)

@@ -13,6 +13,8 @@ from absl import flags
 
 import flax_googlenet
 from flax_googlenet.classifier import top_classes
+from flax_googlenet.compilation import without_alarms
+from flax_googlenet.data.progress import Progress
 from launch import command
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -29,7 +31,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         raise flax_googlenet.UserError("There is no image to classify; name files after the flags.")
     command.refuse_weights_file(_CHECKPOINT.value)
     classifier = flax_googlenet.load(_CHECKPOINT.value)
-    probabilities = classifier.predict(arguments)
+    with Progress("predicting", len(arguments)) as progress, without_alarms():
+        probabilities = classifier.predict(arguments, progress=progress.advance)
     predictions: list[dict[str, Any]] = [
         {"path": path, "classes": top_classes(row, classifier.class_names, _TOP.value)}
         for path, row in zip(arguments, probabilities, strict=True)

@@ -48,6 +48,13 @@ def test_batches_do_not_matter(classifier, pictures, batch_size):
 
 
 @pytest.mark.slow
+def test_tells_how_far_it_is(classifier, pictures):
+    heard: list[int] = []
+    classifier.predict(pictures, 2, progress=heard.append)
+    assert heard == [2, 2, 1]
+
+
+@pytest.mark.slow
 def test_arrays_are_pictures_too(classifier, pictures):
     arrays = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in pictures]
     expected = classifier.predict(pictures)

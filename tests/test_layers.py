@@ -9,7 +9,7 @@ LIBRARY = pathlib.Path(__file__).parent.parent / "flax_googlenet"
 
 # Lowest first. Up to `config` and `sharding` it is the ground that all stand on.
 FLOORS = [
-    {"errors", "variants", "table", "config_kinds"},
+    {"errors", "variants", "table", "config_kinds", "compilation"},
     {"config_schema"},
     {"config_names"},
     {"config", "sharding"},

@@ -13,6 +13,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.data import Source, check_same_classes, open_source
 from flax_googlenet.data import crops as crops_of_an_image
 from flax_googlenet.data.imagenet import SPLIT_SIZES, missing_from_validation
+from flax_googlenet.data.progress import Progress
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.evaluate import Evaluator, Member
 from flax_googlenet.sharding import data_mesh
@@ -77,8 +78,11 @@ def evaluate(
         all_heads=aux_heads,
         detailed=True,
     )
+    variables = [classifier.variables for classifier in classifiers]
+    with Progress("evaluating", len(source)) as progress:
+        measured = evaluator(variables, progress.advance)
     figures = {
-        **evaluator([classifier.variables for classifier in classifiers]),
+        **measured,
         "models": len(classifiers),
         "crops": crops,
         "checkpoint": ",".join(classifier.checkpoint for classifier in classifiers),

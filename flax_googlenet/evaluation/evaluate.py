@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet.compilation import without_alarms
 from flax_googlenet.config import HOST_PREPROCESSING
 from flax_googlenet.data import EvaluationBatches, Source, augmentation, crops, to_devices
 from flax_googlenet.data.progress import say
@@ -121,11 +122,14 @@ class Evaluator:
             step, in_shardings=(self._everywhere, self._split), out_shardings=self._everywhere
         )
 
-    def __call__(self, all_variables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(
+        self, all_variables: Sequence[Mapping[str, Any]], progress: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
         """Evaluate weights.
 
         Args:
           all_variables: "params" and "batch_stats" of each network.
+          progress: is told of every batch how many images it had, once it is done.
 
         Returns:
           "top1" and "top5" as shares, "loss" as the mean cross-entropy in nats, and
@@ -136,7 +140,14 @@ class Evaluator:
         """
         all_variables = jax.device_put(tuple(all_variables), self._everywhere)  # wherever they were loaded to
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
-        found = jax.device_get([self._step(all_variables, batch) for batch in batches])
+        first = next(batches)
+        with without_alarms():
+            launched = [self._step(all_variables, first)]
+        for batch in batches:
+            launched.append(self._step(all_variables, batch))
+            self._report(progress, launched, len(launched) - 2)
+        self._report(progress, launched, len(launched) - 1)
+        found = jax.device_get(launched)
         total = {name: _exact_sum([each[name] for each in found]) for name in found[0]}
         counts = {name: int(total.pop(name)) for name in ("num_examples", "bad_images") if name in total}
         assert sum(counts.values()) == len(self._batches.source), "an example was lost or counted twice"
@@ -145,6 +156,13 @@ class Evaluator:
             raise UserError("There is no image left to evaluate: each is broken; check config.data.")
         scalars = {name: float(value) / count for name, value in total.items() if np.ndim(value) == 0}
         return {**scalars, **counts, **metrics.summarize_details(total)}
+
+    def _report(self, progress: Callable[[int], None] | None, launched: Sequence[Any], index: int) -> None:
+        """Tell of the images of a batch once the devices are done with it."""
+        if progress and index >= 0:
+            jax.block_until_ready(launched[index])
+            size = self._batches.batch_size
+            progress(min(size, len(self._batches.source) - index * size))
 
 
 def average_probabilities(logits: jax.Array) -> jax.Array:

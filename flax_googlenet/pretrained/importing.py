@@ -17,6 +17,7 @@ from flax_googlenet.config import DEFAULTS, resolve, to_json_dict
 from flax_googlenet.data.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import build_model
+from flax_googlenet.models.initialization import initial_variables
 from flax_googlenet.pretrained import download, layout, onnx, safetensors, torchvision
 
 # torchvision publishes the first eight digits of the digest, in the file's name.
@@ -164,7 +165,7 @@ def _read(
     _check_complete(f"{file} is not {NAMES[source]}", missing, "lacks", allow_missing, "missing")
     _check_complete(f"{file} is not {NAMES[source]} alone", unused, "has besides", allow_unused, "unused")
     if missing:
-        variables = jax.device_get(jax.jit(init)())  # slow: the network is compiled for it
+        variables = initial_variables(model, config.model.initializer, config.seed, size)
     variables = layout.convert(found.tensors, variables, found.naming, str(file))
     classifier = Classifier(
         model,

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.checkpoints import Checkpoints, Description, describe, find_latest, verify_digests
+from flax_googlenet.compilation import without_alarms
 from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict, with_num_classes
 from flax_googlenet.data import (
     Source,
@@ -37,6 +38,7 @@ from flax_googlenet.training.curves import save_curves, title_of
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
+from flax_googlenet.training.initial_state import place_initial_state
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.parameter_groups import check_patterns
 from flax_googlenet.training.reporting import Reporter, over_steps
@@ -169,15 +171,13 @@ class _Run:
         schedule = build_schedule(config, total_steps=self.total_steps, epoch_size=len(self.source))
         optimizer = build_optimizer(config.optimizer, schedule)
         averaging_start = self.steps(config.averaging.start)
-        self.step = make_train_step(config, model, optimizer, schedule, mesh, averaging_start)
+        self.step: Any = make_train_step(config, model, optimizer, schedule, mesh, averaging_start)
         self.statistics = make_statistics(config, model, self.source, mesh)
         self.evaluator = Evaluator(
             [Member(model, config.data)], validation, mesh, batch_size=config.evaluation.batch_size
         )
-        self.make_state = jax.jit(
-            lambda: initial_state(config, model, optimizer), out_shardings=replicate(mesh)
-        )
-        self.like = jax.eval_shape(self.make_state)
+        self.make_state = lambda: place_initial_state(config, model, optimizer, replicate(mesh))
+        self.like = jax.eval_shape(lambda: initial_state(config, model, optimizer))
         check_patterns(config.optimizer, self.like.params)
         self.origin = recorded.origin if recorded else {}
         self.start: Start | None = None
@@ -245,6 +245,8 @@ class _Run:
             self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
             if step == 1 and reporter.enabled:
                 reporter.samples(augmented_samples(batch, config))
+            if step == first + 1:
+                self.compile_step(state, batch, reporter)
             with jax.transfer_guard("disallow"):
                 state, metrics = self.step(state, batch)
             pending.append(metrics)
@@ -287,6 +289,13 @@ class _Run:
             return state
         measured = self.statistics(state.averaged_params, state.batch_stats)
         return dataclasses.replace(state, averaged_batch_stats=measured)
+
+    def compile_step(self, state: TrainState, batch: Batch, reporter: Reporter) -> None:
+        reporter.say("compiling the training step ...")
+        started = time.perf_counter()
+        with without_alarms():
+            self.step = self.step.lower(state, batch).compile()
+        reporter.say(f"compiled the training step in {time.perf_counter() - started:.1f} s")
 
     def is_time(self, step: int, every: int) -> bool:
         """The one place that decides when to report, evaluate and save: at the end in any case."""

@@ -64,6 +64,16 @@ def test_every_example_counts_once_on_any_devices(network, expected, devices, ba
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("batch_size", "told"), [(100, [21]), (20, [20, 1]), (5, [5, 5, 5, 5, 1])])
+def test_tells_how_far_it_is(network, batch_size, told):
+    evaluator = Evaluator(
+        [Member(network[0], DATA)], Noise(COUNT), data_mesh(jax.devices()[:1]), batch_size=batch_size
+    )
+    heard: list[int] = []
+    evaluator([network[1]], heard.append)
+    assert heard == told
+
+
 def test_is_the_mean_over_examples(expected):
     assert 0 < expected["top1"] < 1
     assert expected["top5"] == 1.0, "there are four classes"

@@ -1,0 +1,45 @@
+"""The state that a run starts with, on its devices."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import linen as nn
+from jax.sharding import NamedSharding
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.models.initialization import draw_kernels, fill_constants, without_kernels
+from flax_googlenet.training.state import TrainState, initial_state
+
+
+def place_initial_state(
+    config: FrozenConfigDict,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    sharding: NamedSharding,
+) -> TrainState:
+    """Put what `initial_state` gives on the devices, to the bit, without compiling all of it.
+
+    Args:
+      config: a resolved config.
+      model: built from it.
+      optimizer: built from it; its state must start as constants, as that of SGD does.
+      sharding: of every array; replicated.
+    """
+    state = fill_constants(lambda: initial_state(config, without_kernels(model), optimizer))
+    params = draw_kernels(state.params, config.model.initializer, config.seed)
+    averaged = params if state.averaged_params else {}
+    state = dataclasses.replace(state, params=params, averaged_params=averaged)
+
+    def place(leaf: np.ndarray) -> jax.Array:
+        # The step, which donates, writes over it: each device needs memory of its own, and `may_alias=False`
+        # does not see to that.
+        copies = [
+            jax.device_put(np.array(leaf, order="C"), device) for device in sharding.addressable_devices
+        ]
+        return jax.make_array_from_single_device_arrays(leaf.shape, sharding, copies)
+
+    placed: Any = jax.tree.map(place, state)
+    return placed
