@@ -18,6 +18,7 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING, resolve
 from flax_googlenet.data import augmentation, decoding, preprocessing
+from flax_googlenet.data.workers import read_file_in_time
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
 
@@ -193,7 +194,7 @@ def _pixels(image: Image) -> np.ndarray:
             raise TypeError(f"An image is uint8 [height, width, 3]; got {image.dtype} {image.shape}.")
         return image
     try:
-        encoded = pathlib.Path(image).expanduser().read_bytes()
+        encoded = read_file_in_time(pathlib.Path(image).expanduser())
     except OSError as error:
         raise UserError(f"{image} cannot be read: {error.strerror}; check the path.") from error
     return decoding.decode(encoded, str(image))

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import os
 
 import cv2
 import jax
@@ -191,3 +192,9 @@ def test_a_row_that_is_not_there_is_named(small):
         small().features([], "inception4a")
     with pytest.raises(TypeError, match="sequence of images"):
         small().features("one.png")
+
+
+def test_a_fifo_is_not_waited_for(small, tmp_path):
+    os.mkfifo(tmp_path / "cat.png")
+    with pytest.raises(flax_googlenet.UserError, match="cat.png is not a regular file; remove it"):
+        small().predict([tmp_path / "cat.png"])
