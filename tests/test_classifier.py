@@ -196,5 +196,5 @@ def test_a_row_that_is_not_there_is_named(small):
 
 def test_a_fifo_is_not_waited_for(small, tmp_path):
     os.mkfifo(tmp_path / "cat.png")
-    with pytest.raises(flax_googlenet.UserError, match="cat.png is not a regular file; remove it"):
+    with pytest.raises(flax_googlenet.UserError, match=r"cat\.png is not a regular file"):
         small().predict([tmp_path / "cat.png"])
