@@ -33,9 +33,9 @@ class Description:
     """
 
     step: int
-    config: Mapping[str, Any]
-    class_names: tuple[str, ...]
-    history: Sequence[Mapping[str, float]] = ()
+    config: Mapping[str, Any] = dataclasses.field(repr=False)
+    class_names: tuple[str, ...] = dataclasses.field(repr=False)
+    history: Sequence[Mapping[str, float]] = dataclasses.field(default=(), repr=False)
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
     data: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)

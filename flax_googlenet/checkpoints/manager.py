@@ -171,7 +171,7 @@ def write(workdir: str, variables: Mapping[str, Any], description: Description) 
     try:
         epath.Path(workdir).expanduser().mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot make {workdir}: {error.strerror}; choose another --out.") from error
+        raise UserError(f"Cannot make {workdir}: {error.strerror}; choose another directory.") from error
     checkpoints = Checkpoints(workdir, keep_last=1, keep_best=0)
     weights = {
         "params": variables["params"],

@@ -82,8 +82,8 @@ def _train(config: FrozenConfigDict, workdir: str) -> Result:
     if latest is not None and recorded is not None:
         if not recorded.step:
             raise UserError(
-                f"{root} holds imported weights, not a run; choose another --workdir and start from them: "
-                f"--config.init_from={root}."
+                f"{root} holds imported weights, not a run; choose another workdir and start from them with "
+                f"init_from={root}."
             )
         config = with_num_classes(config, recorded.config["model"]["num_classes"])
         _check_same_experiment(config, recorded, root)
@@ -100,7 +100,7 @@ def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root
     if key is not None:
         raise UserError(
             f"{root} holds checkpoints of another experiment: config.{key} is {flatten(theirs)[key]!r} there "
-            f"and {flatten(config)[key]!r} here; choose another --workdir."
+            f"and {flatten(config)[key]!r} here; choose another workdir."
         )
 
 
@@ -135,7 +135,7 @@ def _open_checkpoints(config: FrozenConfigDict, root: pathlib.Path) -> Checkpoin
             pass
     except OSError as error:
         raise UserError(
-            f"Cannot write to the workdir {root}: {error.strerror}; choose another --workdir."
+            f"Cannot write to the workdir {root}: {error.strerror}; choose another workdir."
         ) from error
     return Checkpoints(
         str(root), keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best
