@@ -56,6 +56,10 @@ def small_table() -> tuple[PaperRow, ...]:
     )
 
 
+# XLA leaves out a rounding to bfloat16 and back where it may, and it need not.
+AS_WRITTEN = {"xla_allow_excess_precision": False}
+
+
 @pytest.fixture(scope="session")
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

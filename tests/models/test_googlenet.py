@@ -10,6 +10,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import GoogLeNet, googlenet
 from flax_googlenet.table import TABLE_1, googlenet_rows, least_image_size
+from tests.conftest import AS_WRITTEN
 
 
 def parameters(model: GoogLeNet, size: int = 224):
@@ -220,9 +221,6 @@ def test_bfloat16_computes_narrow_and_answers_wide(small, small_table):
     outputs, captured = apply(narrow, variables, x, all_heads=True, mutable=("intermediates",))
     assert {value.dtype for value in outputs.values()} == {jnp.dtype("float32")}
     assert captured["intermediates"]["inception_4a_output"][0].dtype == jnp.bfloat16
-    for name, logits in outputs.items():
-        rounded = logits.astype(jnp.bfloat16).astype(jnp.float32)
-        assert (rounded != logits).any(), f"{name} is rounded to bfloat16"
     assert {leaf.dtype for leaf in jax.tree.leaves(parameters(narrow))} == {jnp.dtype("float32")}
 
 
@@ -250,9 +248,10 @@ def test_lrn_changes_the_stem_only_where_asked(small, small_table):
 def test_a_thousand_classes_in_bfloat16_do_not_tie(small_table):
     model = GoogLeNet(num_classes=1000, table=small_table, dtype=jnp.bfloat16)
     x = jax.random.normal(jax.random.key(1), (4, 32, 32, 3))
-    outputs, _ = jax.jit(model.init_with_output)(jax.random.key(0), x)
+    outputs, _ = jax.jit(model.init_with_output, compiler_options=AS_WRITTEN)(jax.random.key(0), x)
     for name, logits in outputs.items():
         distinct = [len(np.unique(row)) for row in np.asarray(logits)]
         rounded = [len(np.unique(row)) for row in np.asarray(logits.astype(jnp.bfloat16), np.float32)]
         assert max(rounded) < 800, f"{name}: this would be no test"
+        assert (logits.astype(jnp.bfloat16).astype(jnp.float32) != logits).mean() > 0.5, name
         assert min(distinct) > 990, f"{name}: two of a million float32 values may tie, no more"
