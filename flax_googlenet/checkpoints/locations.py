@@ -53,6 +53,10 @@ def find(path: str) -> epath.Path:
     Raises:
       UserError: there is no checkpoint.
     """
+    if pathlib.Path(_expanded(path)).is_file():
+        raise UserError(
+            f"{path} is a file, not a checkpoint; import_weights makes a checkpoint of a file of weights."
+        )
     try:
         checkpoint = _locate(fsspec.filesystem("file"), _expanded(path))
     except OSError as error:

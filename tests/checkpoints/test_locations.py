@@ -33,6 +33,12 @@ def test_nothing_there_is_said(tmp_path):
         assert str(path) in str(caught.value)
 
 
+def test_a_file_is_no_checkpoint(tmp_path):
+    (tmp_path / "googlenet.pth").touch()
+    with pytest.raises(UserError, match=r"googlenet\.pth is a file, not a checkpoint; import_weights"):
+        checkpoints.find(str(tmp_path / "googlenet.pth"))
+
+
 def test_half_written_checkpoints_do_not_count(tmp_path):
     save(tmp_path, (1,))
     (tmp_path / "checkpoints/2.orbax-checkpoint-tmp/weights").mkdir(parents=True)
