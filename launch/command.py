@@ -1,5 +1,6 @@
 """What the commands share: flags, mistakes in one sentence, one JSON object as the result."""
 
+import gc
 import importlib.util
 import inspect
 import json
@@ -14,8 +15,9 @@ from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
 from flax_googlenet.config import DEFAULTS, flatten, resolve
 from flax_googlenet.errors import UserError, did_you_mean
+from launch import compilation_cache, interrupts
 
-USER_ERROR, BAD_FLAGS, INTERRUPTED = 1, 2, 130  # exit statuses
+USER_ERROR, BAD_FLAGS = 1, 2  # exit statuses
 
 _OVERRIDES_HELP = (
     "  --config.KEY=VALUE: another value for a key of {}; the keys are in flax_googlenet/config.py."
@@ -23,7 +25,11 @@ _OVERRIDES_HELP = (
 
 
 def run(
-    main: Callable[[Sequence[str]], dict[str, Any]], *, config_file: str = "", sections: str = ""
+    main: Callable[[Sequence[str]], dict[str, Any]],
+    *,
+    config_file: str = "",
+    sections: str = "",
+    if_interrupted: Callable[[], str] = lambda: "the same command starts anew",
 ) -> None:
     """Parse the flags, run a command and end the process.
 
@@ -34,16 +40,18 @@ def run(
         `--config=FILE.py[:ARGUMENT=VALUE,...]`; `--config.KEY=VALUE` overrides any key of it.
       sections: for commands of a checkpoint, which sections of its config can be
         overridden, separated by spaces.
+      if_interrupted: says what the same command does after Ctrl-C.
     """
 
     def guarded(argv: Sequence[str]) -> None:
         logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant
+        interrupts.explain(if_interrupted)
+        compilation_cache.turn_on()
+        gc.freeze()  # what was imported stays, and need not be searched for garbage while JAX traces
         try:
             result = main(argv[1:])
         except UserError as error:
             _fail(str(error), USER_ERROR)
-        except KeyboardInterrupt:
-            _fail("Interrupted; the same command again goes on from what is complete.", INTERRUPTED)
         print(json.dumps(result), flush=True)
 
     app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, config_file, sections.split()))
@@ -118,6 +126,7 @@ def _parse_flags(argv: Sequence[str], config_file: str, sections: Sequence[str])
         return rest
     except flags.UnrecognizedFlagError as error:
         known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+        known.append(compilation_cache.flag().name)
         suggestion = did_you_mean(error.flagname, [*known, "config"] if config_file else known)
         _fail(f"There is no flag --{error.flagname}; " + re.sub(r'"(\w+)"', r"--\1", suggestion), USER_ERROR)
     except UserError as error:
@@ -193,7 +202,7 @@ def _help(config_file: str, sections: Sequence[str]) -> str:
     if config_file:
         lines.append(f"  --config=FILE.py[:ARGUMENT=VALUE,...]: the experiment (default: {config_file})")
         lines.append(_OVERRIDES_HELP.format("the experiment"))
-    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
+    for flag in (*flags.FLAGS.get_key_flags_for_module(sys.argv[0]), compilation_cache.flag()):
         default = f" (default: {flag.default})" if flag.default is not None else ""
         lines.append(f"  --{flag.name}: {flag.help}{default}")
     if sections:
