@@ -1,6 +1,7 @@
 """What the commands share: flags, mistakes in one sentence, one JSON object as the result."""
 
 import difflib
+import gc
 import importlib.util
 import inspect
 import json
@@ -14,13 +15,13 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
-from flax_googlenet.config import DEFAULTS
+from flax_googlenet.config import DEFAULTS, resolve
 from flax_googlenet.config_names import nearest_key, unknown_key
 from flax_googlenet.config_schema import KEYS
 from flax_googlenet.errors import UserError, did_you_mean
-from flax_googlenet.inheritance import resolve_config
+from launch import compilation_cache, interrupts
 
-USER_ERROR, BAD_FLAGS, INTERRUPTED = 1, 2, 130  # exit statuses
+USER_ERROR, BAD_FLAGS = 1, 2  # exit statuses
 
 _OVERRIDES_HELP = (
     "--config.KEY=VALUE: another value for a key of {}; flax_googlenet/config_schema.py lists the keys."
@@ -36,7 +37,11 @@ _WEIGHTS_FILES = {
 
 
 def run(
-    main: Callable[[Sequence[str]], dict[str, Any]], *, config_file: str = "", sections: str = ""
+    main: Callable[[Sequence[str]], dict[str, Any]],
+    *,
+    config_file: str = "",
+    sections: str = "",
+    if_interrupted: Callable[[], str] = lambda: "the same command starts anew",
 ) -> None:
     """Parse the flags, run a command and end the process.
 
@@ -47,16 +52,18 @@ def run(
         `--config=FILE.py[:ARGUMENT=VALUE,...]`; `--config.KEY=VALUE` overrides any key of it.
       sections: for commands of a checkpoint, which sections of its config can be
         overridden, separated by spaces.
+      if_interrupted: says what the same command does after Ctrl-C.
     """
 
     def guarded(argv: Sequence[str]) -> None:
         logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant
+        interrupts.explain(if_interrupted)
+        compilation_cache.turn_on()
+        gc.freeze()  # what was imported stays, and need not be searched for garbage while JAX traces
         try:
             result = main(argv[1:])
         except UserError as error:
             _fail(str(error), USER_ERROR)
-        except KeyboardInterrupt:
-            _fail("Interrupted; the same command again goes on from what is complete.", INTERRUPTED)
         print(json.dumps(result), flush=True)
 
     app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, config_file, sections.split()))
@@ -75,7 +82,12 @@ def config(workdir: str = "") -> FrozenConfigDict:
       workdir: of the run, which inherits from its own checkpoint once it has one.
     """
     changed = _overridden(_given)
-    refuse_weights_file(str(changed.get("init_from", "")))
+    init_from = str(changed.get("init_from", ""))
+    if not init_from:
+        return resolve(changed)
+    refuse_weights_file(init_from)
+    from flax_googlenet.inheritance import resolve_config  # seconds of imports that others do without
+
     return resolve_config(changed, workdir)
 
 
@@ -153,6 +165,7 @@ def _parse_flags(argv: Sequence[str], config_file: str, sections: Sequence[str])
 
 def _suggest_flag(name: str, config_file: str) -> str:
     known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    known.append(compilation_cache.flag().name)
     known += ["config"] if config_file else []
     key = nearest_key(name) if config_file else None
     if key and not difflib.get_close_matches(name, known, cutoff=0.5):
@@ -278,7 +291,8 @@ def _help(config_file: str, sections: Sequence[str]) -> str:
     if config_file:
         entries.append(f"--config=FILE.py[:ARGUMENT=VALUE,...]: the experiment (default: {config_file})")
         entries.append(_OVERRIDES_HELP.format("the experiment"))
-    entries += map(_flag_help, flags.FLAGS.get_key_flags_for_module(sys.argv[0]))
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    entries += map(_flag_help, (*own, compilation_cache.flag()))
     if sections:
         entries.append(_OVERRIDES_HELP.format(" or ".join(sections) + " that the checkpoint recorded"))
     wrap = textwrap.TextWrapper(

@@ -62,4 +62,4 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, if_interrupted=lambda: "the same command goes on with what is not complete")

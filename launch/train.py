@@ -9,11 +9,13 @@ The workdir gets checkpoints, metrics.jsonl, TensorBoard events and curves.png. 
 command again resumes from the last checkpoint, or says that the run is complete.
 """
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
+from flax_googlenet.checkpoints import describe, find_latest
 from flax_googlenet.training import train
 from launch import command
 
@@ -25,5 +27,16 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     return train(command.config(_WORKDIR.value), _WORKDIR.value)
 
 
+def after_interruption() -> str:
+    """Say what the same command does with the workdir as it is now."""
+    latest = find_latest(str(pathlib.Path(_WORKDIR.value).expanduser()))
+    if latest is None:
+        return "there is no checkpoint yet, and the same command starts anew"
+    recorded = describe(latest)
+    if recorded.result:
+        return "the run is complete, and the same command says so"
+    return f"the same command goes on from step {recorded.step}"
+
+
 if __name__ == "__main__":
-    command.run(main, config_file="configs/mnist_sample.py")
+    command.run(main, config_file="configs/mnist_sample.py", if_interrupted=after_interruption)

