@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import threading
 
@@ -240,6 +241,7 @@ class Terminal:
 
     def __init__(self, name: str, arguments: list[str]) -> None:
         self._screen, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 100))
         self.shown = ""
         self.process = start("-m", f"launch.{name}", *arguments, stderr=theirs)
         os.close(theirs)

@@ -1,0 +1,29 @@
+import json
+
+import pytest
+
+from tests.conftest import run_module
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_command_measures_a_start_from_nothing_and_the_next(tmp_path):
+    out = tmp_path / "figures.json"
+    process = run_module("benchmarks.startup", "--rounds=1", "--image_size=32", f"--out={out}")
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout.splitlines()[-1])
+    assert json.loads(out.read_text()) == result
+    phases = ("set_up", "compiled", "first_step", "evaluated")
+    for name in ("cold", "warm"):
+        ends = [result[name][f"{phase}_cpu_seconds"] for phase in phases]
+        assert ends == sorted(ends)
+        assert 0 < result[name]["first_line_seconds"] <= result[name]["set_up_seconds"]
+    restore = [result["restore"][f"{phase}_cpu_seconds"] for phase in ("imported", "loaded", "predicted")]
+    assert restore == sorted(restore)
+    assert (result["rounds"], len(result["load_average"])) == (1, 2)
+
+
+def test_what_is_no_clone(tmp_path):
+    process = run_module("benchmarks.startup", f"--checkout={tmp_path}")
+    assert process.returncode == 1
+    assert f"{tmp_path} is no clone of the project" in process.stderr
