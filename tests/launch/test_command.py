@@ -59,7 +59,13 @@ def sentence_of(capsys) -> str:
             "train", ["--lr=1"], 1, "mean --config.optimizer.learning_rate?", id="key as a flag, elsewhere"
         ),
         pytest.param("train", ["--log_every=1"], 1, "did you mean --config.log_every?", id="key as a flag"),
-        pytest.param("train", ["--xyz=1"], 1, "known are --compilation_cache, --config, --workdir.", id="no flag at all"),
+        pytest.param(
+            "train",
+            ["--xyz=1"],
+            1,
+            "known are --compilation_cache, --config, --workdir.",
+            id="no flag at all",
+        ),
         pytest.param("train", ["workdir=x"], 1, '"workdir=x" is not a flag', id="without dashes"),
         pytest.param(
             "train",
