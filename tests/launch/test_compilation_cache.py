@@ -68,6 +68,24 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path, limit, kept):
 
 
 @pytest.mark.slow
+def test_the_library_leaves_it_to_the_commands():
+    environment = process_environment()
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    imports = (
+        "import flax_googlenet, flax_googlenet.training, jax; print(jax.config.jax_compilation_cache_dir)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", imports],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.stdout == "None\n", process.stderr
+
+
+@pytest.mark.slow
 def test_a_corrupt_program_is_replaced(trained, tmp_path):
     def predict() -> subprocess.CompletedProcess[str]:
         environment = {**process_environment(), "XDG_CACHE_HOME": str(tmp_path)}
