@@ -18,19 +18,24 @@ from flax_googlenet.checkpoints import find_latest
 from launch.interrupts import INTERRUPTED
 from tests.conftest import REPOSITORY, TINY, process_environment
 
+# Whoever runs the tests in the background ignores it, and so would the process. To change that between
+# fork and exec, Python would have to fork a process with JAX's threads.
+HEEDING_SIGINT = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
 PATIENCE = 60  # seconds, for a busy machine; it is a fraction of one by design
 
 
 def start(*arguments: object, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
+        [sys.executable, "-c", HEEDING_SIGINT, *map(str, arguments)],
         cwd=REPOSITORY,
         env={**process_environment(), **environment},
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        # Whoever runs the tests in the background ignores it, and so would the process.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = threading.Timer(600, process.kill)  # or a failure would be a test that does not end
     deadline.daemon = True
