@@ -27,6 +27,8 @@ _OVERRIDES_HELP = (
     "--config.KEY=VALUE: another value for a key of {}; flax_googlenet/config_schema.py lists the keys."
 )
 
+_NO_VALUE = "must have a value other than None"  # absl's words for a required flag that is not given
+
 # What writes such files, of those that launch.import_weights reads.
 _WEIGHTS_FILES = {
     ".pth": "torchvision",
@@ -184,7 +186,7 @@ def _explain(message: str) -> str:
     if name.startswith("config."):
         return KEYS[name.removeprefix("config.")].refusal(value)
     flag = flags.FLAGS[name]
-    if _is_required(flag) and flag.value is None:
+    if _NO_VALUE in message:
         text = _help_text(flag)
         return f"--{name} is required: {text[0].lower()}{text[1:]}"
     if choices := getattr(flag.parser, "enum_values", None):
@@ -195,7 +197,7 @@ def _explain(message: str) -> str:
 
 
 def _is_required(flag: flags.Flag) -> bool:
-    return any("must have a value other than None" in validator.message for validator in flag.validators)
+    return any(_NO_VALUE in validator.message for validator in flag.validators)
 
 
 def _take_config_file(argv: Sequence[str], default: str) -> tuple[list[str], str]:

@@ -145,6 +145,13 @@ def sentence_of(capsys) -> str:
             id="crops",
         ),
         pytest.param(
+            "import_weights",
+            ["--source=tensorflow", "--out=z"],
+            2,
+            "--source is 'tensorflow'; it must be one of torchvision|onnx|safetensors.",
+            id="choice of a required flag",
+        ),
+        pytest.param(
             "evaluate", ["--checkpoint=x", "--aux_heads=2"], 2, "must be true or false", id="boolean flag"
         ),
         pytest.param(
