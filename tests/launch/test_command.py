@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from absl import app, flags
 
+import launch.command  # noqa: F401  before a command is run, for the flag that all of them share
 from tests.conftest import REPOSITORY
 
 COMMANDS = sorted(
