@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding
 
@@ -12,6 +11,7 @@ from flax_googlenet import checkpoints
 from flax_googlenet.data.classes import same_classes
 from flax_googlenet.errors import UserError
 from flax_googlenet.models.googlenet import AUXILIARY_HEADS
+from flax_googlenet.sharding import put_copies
 from flax_googlenet.training.state import TrainState
 
 AUX_HEADS = tuple(AUXILIARY_HEADS.values())
@@ -95,8 +95,7 @@ def with_weights(state: TrainState, start: Start, everywhere: NamedSharding) -> 
     """A fresh state with the weights of a start in place of its own, the averaged ones too."""
 
     def load(fresh: Any, loaded: Mapping[str, Any]) -> Any:
-        # Never the host's own memory: the step, which donates, must find each array by itself.
-        placed = jax.device_put(loaded, everywhere, may_alias=False)
+        placed = put_copies(loaded, everywhere)
         return unflatten_dict({**flatten_dict(fresh), **flatten_dict(placed)})
 
     return dataclasses.replace(

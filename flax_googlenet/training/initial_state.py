@@ -3,14 +3,13 @@
 import dataclasses
 from typing import Any
 
-import jax
-import numpy as np
 import optax
 from flax import linen as nn
 from jax.sharding import NamedSharding
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.models.initialization import draw_kernels, fill_constants, without_kernels
+from flax_googlenet.sharding import put_copies
 from flax_googlenet.training.state import TrainState, initial_state
 
 
@@ -33,13 +32,5 @@ def place_initial_state(
     averaged = params if state.averaged_params else {}
     state = dataclasses.replace(state, params=params, averaged_params=averaged)
 
-    def place(leaf: np.ndarray) -> jax.Array:
-        # The step, which donates, writes over it: each device needs memory of its own, and `may_alias=False`
-        # does not see to that.
-        copies = [
-            jax.device_put(np.array(leaf, order="C"), device) for device in sharding.addressable_devices
-        ]
-        return jax.make_array_from_single_device_arrays(leaf.shape, sharding, copies)
-
-    placed: Any = jax.tree.map(place, state)
+    placed: Any = put_copies(state, sharding)
     return placed

@@ -243,14 +243,14 @@ class _Run:
             asked = time.perf_counter()
             batch = next(stream)
             self.clock.count(config.batch_size, waited=time.perf_counter() - asked)
-            if step == 1 and reporter.enabled:
-                reporter.samples(augmented_samples(batch, config))
             if step == first + 1:
                 self.compile_step(state, batch, reporter)
             with jax.transfer_guard("disallow"):
                 state, metrics = self.step(state, batch)
             pending.append(metrics)
             reporter.advance()
+            if step == 1 and reporter.enabled:
+                reporter.samples(augmented_samples(batch, config))
 
             evaluates = self.is_time(step, self.evaluate_every)
             saves = self.is_time(step, self.save_every)

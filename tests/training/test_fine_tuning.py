@@ -208,6 +208,8 @@ def test_the_state_starts_with_them_on_every_device(tmp_path, network, devices, 
         is_fresh = name.startswith("aux_4a/") or name.removeprefix("aux_4d/").startswith("head/")
         np.testing.assert_array_equal(value, np.zeros_like(value) if is_fresh else expected[name])
         assert value.sharding.is_equivalent_to(everywhere, value.ndim)
+        buffers = {shard.data.unsafe_buffer_pointer() for shard in value.addressable_shards}
+        assert len(buffers) == devices, "each device has memory of its own"
     np.testing.assert_array_equal(
         state.batch_stats["stem"]["conv1"]["norm"]["var"],
         variables["batch_stats"]["stem"]["conv1"]["norm"]["var"],
