@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
@@ -91,7 +90,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
 
 
 def _expanded(path: str) -> str:
-    return os.path.expanduser(path)  # noqa: PTH111  a path may end in a slash
+    return str(pathlib.Path(path).expanduser().absolute())  # Orbax takes no other paths
 
 
 def _missing(path: str) -> UserError:

@@ -38,7 +38,7 @@ class TfdsSource:
         shards = [instruction.filename for instruction in instructions]
         _check_shards(builder, shards)
         # Bytes and examples of the whole tell data prepared anew from other files.
-        whole = [(name, each.num_examples, each.num_bytes) for name, each in builder.info.splits.items()]
+        whole = [(name, each.num_examples, int(each.num_bytes)) for name, each in builder.info.splits.items()]
         parts = [(each.skip, each.take, each.examples_in_shard) for each in instructions]
         identity = (builder.info.full_name, sorted(whole), split, parts)
         self.digest = hashlib.sha256(repr(identity).encode()).hexdigest()

@@ -26,6 +26,18 @@ def test_the_home_directory_is_expanded(tmp_path, monkeypatch, path):
     assert checkpoints.find_latest("~") == tmp_path / "checkpoints/9"
 
 
+@pytest.mark.parametrize("path", [".", "checkpoints", "checkpoints/9"])
+def test_a_relative_path_will_do(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    weights, _ = save(tmp_path, (9,))
+    with checkpoints.opened(path) as found:
+        assert found == tmp_path / "checkpoints/9"
+        jax.tree.map(
+            np.testing.assert_array_equal, checkpoints.read_weights(found)["params"], weights["params"]
+        )
+    assert checkpoints.find_latest(".") == tmp_path / "checkpoints/9"
+
+
 def test_nothing_there_is_said(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UserError, match="There is no checkpoint in") as caught:

@@ -50,12 +50,13 @@ def test_the_digest_tells_splits_and_data_sets_apart_but_not_where_they_are(imag
         )
     }
     assert len(digests) == 4
-    file = moved / "imagenet2012/5.1.0/dataset_info.json"
+    changed = shutil.copytree(imagenet, tmp_path / "changed")
+    file = changed / "imagenet2012/5.1.0/dataset_info.json"
     text = file.read_text()
     described = json.loads(text)
     described["splits"][0]["numBytes"] = str(int(described["splits"][0]["numBytes"]) + 1)
     file.write_text(json.dumps(described))
-    assert open_tfds(moved).digest != open_tfds(imagenet).digest
+    assert open_tfds(changed).digest != open_tfds(imagenet).digest
 
 
 def test_validation_labels_are_those_of_the_file_names(imagenet):
