@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data import augmentation
+from flax_googlenet.training.forward import augment_batch
 
 COUNT = 8
 
@@ -26,9 +26,7 @@ def augmented_samples(batch: dict[str, jax.Array], config: FrozenConfigDict) -> 
     )
 
     def augment(images: jax.Array, labels: jax.Array) -> jax.Array:
-        key = jax.random.key(config.seed)
-        mirror_key, _ = jax.random.split(key)
-        return augmentation.augment(key, mirror_key, images, labels, config.data, config.model.num_classes)[0]
+        return augment_batch({"image": images, "label": labels}, jax.random.key(config.seed), config)[0]
 
     return pixels(np.asarray(jax.jit(augment)(images, labels)), config.data)
 

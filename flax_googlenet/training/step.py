@@ -9,13 +9,12 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data import augmentation
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.averaging import average
+from flax_googlenet.training.forward import apply_in_training, augment_batch
 from flax_googlenet.training.losses import cross_entropy, head_losses
 from flax_googlenet.training.optimizer import Schedule
 from flax_googlenet.training.parameter_groups import (
-    freeze_normalization,
     keep_frozen,
     stop_gradient_where_frozen,
 )
@@ -58,20 +57,11 @@ def make_train_step(
     freeze = config.optimizer.freeze
 
     def loss_and_gradient(params, batch_stats, batch, key):
-        mirror_key, dropout_key = jax.random.split(key)
-        images, targets = augmentation.augment(
-            key, mirror_key, batch["image"], batch["label"], config.data, config.model.num_classes
-        )
+        images, targets, dropout_key = augment_batch(batch, key, config)
 
         def loss_of(params):
-            with nn.intercept_methods(freeze_normalization(freeze)):
-                outputs, updated = model.apply(
-                    {"params": stop_gradient_where_frozen(params, freeze), "batch_stats": batch_stats},
-                    images,
-                    train=True,
-                    rngs={"dropout": dropout_key},
-                    mutable=["batch_stats"],
-                )
+            trained = stop_gradient_where_frozen(params, freeze)
+            outputs, updated = apply_in_training(model, trained, batch_stats, images, dropout_key, freeze)
             loss, by_head = head_losses(
                 outputs,
                 targets,
@@ -80,7 +70,7 @@ def make_train_step(
             )
             shown = {f"loss_{head}": value for head, value in by_head.items()}
             shown |= _of_the_main_head(outputs["logits"], targets, config.loss.label_smoothing)
-            return loss, (shown, updated.get("batch_stats", {}))
+            return loss, (shown, updated)
 
         (loss, (shown, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
         return batch_stats, ({"loss": loss, **shown}, gradient)
