@@ -6,7 +6,8 @@ from typing import Any
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
-from flax_googlenet.config import DEFAULTS, PREPROCESSING, flatten, resolve
+from flax_googlenet.config import PREPROCESSING, flatten, resolve
+from flax_googlenet.config_schema import KEYS
 
 # What a run does not take over from the network.
 _OWN_MODEL_KEYS = frozenset({"num_classes", "dtype", "initializer", "initial_bias"})
@@ -30,7 +31,7 @@ def resolve_config(config: Mapping[str, Any], workdir: str = "") -> FrozenConfig
     'batch'
     """
     init_from = str(config.get("init_from", ""))
-    is_complete = flatten(DEFAULTS).keys() <= flatten(config).keys()  # then there is nothing to take over
+    is_complete = KEYS.keys() <= flatten(config).keys()  # then there is nothing to take over
     return resolve(config, inherited(init_from, workdir) if init_from and not is_complete else None)
 
 

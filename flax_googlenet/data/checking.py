@@ -5,8 +5,7 @@ import dataclasses
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -235,13 +234,14 @@ def _check_split(source: Source, split: str, workers: int, progress: Callable[[i
             formats[image_format(example.encoded)] += 1
         return formats, bad, damaged, unlabelled
 
-    blocks = (range(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
-    for block, (formats, bad, damaged, unlabelled) in _in_threads(examine, blocks, workers):
-        found.formats += formats
-        found.bad_images += bad
-        found.damaged_images += damaged
-        found.labels_out_of_range += unlabelled
-        progress(len(block))
+    blocks = [range(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
+    with Workers(workers, "check") as pool:
+        for block, (formats, bad, damaged, unlabelled) in zip(blocks, pool.map(examine, blocks), strict=True):
+            found.formats += formats
+            found.bad_images += bad
+            found.damaged_images += damaged
+            found.labels_out_of_range += unlabelled
+            progress(len(block))
     return found
 
 
@@ -251,20 +251,6 @@ def _problem(split: str, name: str, error: Exception) -> Problem:
     if isinstance(error, OSError) and error.strerror:
         return Problem(split, str(error.filename or name), f"it cannot be read: {error.strerror}")
     return Problem(split, name, f"{type(error).__name__}: {error}")
-
-
-def _in_threads(
-    examine: Callable[[range], _Found], blocks: Iterable[range], workers: int
-) -> Iterator[tuple[range, _Found]]:
-    """Results in order; a few blocks are under way at a time, however many there are."""
-    ahead: collections.deque[tuple[range, Future[_Found]]] = collections.deque()
-    with Workers(workers, "check") as pool:
-        for block in blocks:
-            ahead.append((block, pool.submit(examine, block)))
-            if len(ahead) > 2 * workers:
-                yield ahead[0][0], pool.result(ahead.popleft()[1])
-        while ahead:
-            yield ahead[0][0], pool.result(ahead.popleft()[1])
 
 
 def _find_copies(sources: Mapping[str, Source], splits: Mapping[str, SplitCheck]) -> list[list[Copy]]:

@@ -59,4 +59,4 @@ def say(line: str) -> None:
 def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:
     """Results in the order of the tasks, a thread a core; after an error no other task begins."""
     with Workers(os.cpu_count() or 1) as pool:
-        return [pool.result(future) for future in [pool.submit(function, task) for task in tasks]]
+        return list(pool.map(function, tasks))

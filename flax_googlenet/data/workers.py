@@ -5,6 +5,7 @@ for such a thread gets an error that names the file, and the process ends withou
 """
 
 import atexit
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -13,7 +14,7 @@ import queue
 import stat
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +25,7 @@ READ_DEADLINE = 120.0  # seconds that a read may take, of one file or one record
 
 _PATIENCE = 1.0  # seconds that `Workers.close` leaves to reads that are under way
 
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
@@ -96,6 +98,16 @@ class Workers:
         future: Future[Result] = Future()
         self.tasks.put((future, function, arguments))
         return future
+
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Yield the results in the order of the tasks, of which a few are under way at a time."""
+        ahead: collections.deque[Future[Result]] = collections.deque()
+        for task in tasks:
+            ahead.append(self.submit(function, task))
+            if len(ahead) > 2 * len(self._threads):
+                yield self.result(ahead.popleft())
+        while ahead:
+            yield self.result(ahead.popleft())
 
     def result(self, future: Future[Result]) -> Result:
         """Wait for what a function returns.

@@ -1,7 +1,6 @@
 """The state that a run starts with, on its devices."""
 
 import dataclasses
-from typing import Any
 
 import optax
 from flax import linen as nn
@@ -30,7 +29,7 @@ def place_initial_state(
     state = fill_constants(lambda: initial_state(config, without_kernels(model), optimizer))
     params = draw_kernels(state.params, config.model.initializer, config.seed)
     averaged = params if state.averaged_params else {}
-    state = dataclasses.replace(state, params=params, averaged_params=averaged)
-
-    placed: Any = put_copies(state, sharding)
+    placed: TrainState = put_copies(
+        dataclasses.replace(state, params=params, averaged_params=averaged), sharding
+    )
     return placed

@@ -78,8 +78,9 @@ def _train(config: FrozenConfigDict, workdir: str) -> Result:
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     root = pathlib.Path(workdir).expanduser().absolute()
     latest = find_latest(str(root))
-    recorded = describe(latest) if latest is not None else None
-    if latest is not None and recorded is not None:
+    recorded = None
+    if latest is not None:
+        recorded = describe(latest)
         if not recorded.step:
             raise UserError(
                 f"{root} holds imported weights, not a run; choose another workdir and start from them with "
