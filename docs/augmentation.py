@@ -13,7 +13,7 @@ import PIL.ImageDraw
 from sklearn.datasets import load_sample_images
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data.augmentation import augment
+from flax_googlenet.data.augmentation.pipeline import augment
 
 SIZE, COLUMNS, LABEL = 80, 8, 96
 ROWS: dict[str, dict[str, float | str]] = {

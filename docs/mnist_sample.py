@@ -11,7 +11,7 @@ import PIL.Image
 
 import flax_googlenet
 from configs import mnist_sample
-from flax_googlenet.training.curves import draw_curves, title_of
+from flax_googlenet.training.reporting.curves import draw_curves, title_of
 
 
 def draw(workdir: pathlib.Path) -> PIL.Image.Image:

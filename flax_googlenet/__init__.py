@@ -17,7 +17,7 @@ from flax_googlenet.variants import VARIANTS
 
 if TYPE_CHECKING:
     from flax_googlenet.evaluation.ensemble import evaluate
-    from flax_googlenet.pretrained import export, import_weights, load_pretrained
+    from flax_googlenet.interop import export, import_weights, load_pretrained
     from flax_googlenet.training import train
 
 __version__ = "0.1.0"
@@ -44,9 +44,9 @@ __all__ = [
 # Imported when they are first asked for: they bring matplotlib, TensorBoard's writer, requests and Optax.
 _LATE = {
     "evaluate": "flax_googlenet.evaluation.ensemble",
-    "export": "flax_googlenet.pretrained",
-    "import_weights": "flax_googlenet.pretrained",
-    "load_pretrained": "flax_googlenet.pretrained",
+    "export": "flax_googlenet.interop",
+    "import_weights": "flax_googlenet.interop",
+    "load_pretrained": "flax_googlenet.interop",
     "train": "flax_googlenet.training",
 }
 

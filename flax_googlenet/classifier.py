@@ -17,10 +17,11 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING, resolve
-from flax_googlenet.data import augmentation, decoding, preprocessing
-from flax_googlenet.data.workers import read_file_in_time
+from flax_googlenet.data import augmentation
+from flax_googlenet.data.images import decoding, preprocessing
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
+from flax_googlenet.workers import read_file_in_time
 
 Image = np.ndarray | str | os.PathLike
 

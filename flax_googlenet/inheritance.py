@@ -7,7 +7,7 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING, flatten, resolve
-from flax_googlenet.config_schema import KEYS
+from flax_googlenet.config.schema import KEYS
 
 # What a run does not take over from the network.
 _OWN_MODEL_KEYS = frozenset({"num_classes", "dtype", "initializer", "initial_bias"})

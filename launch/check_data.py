@@ -15,10 +15,10 @@ from typing import Any
 from absl import flags
 
 from flax_googlenet.data import open_source
-from flax_googlenet.data.check_report import REPORT_FILE, save_report
-from flax_googlenet.data.checking import Copy, DataCheck, Problem, check_data
-from flax_googlenet.data.progress import Progress
+from flax_googlenet.data.checking.inspection import Copy, DataCheck, Problem, check_data
+from flax_googlenet.data.checking.report import REPORT_FILE, save_report
 from flax_googlenet.errors import UserError
+from flax_googlenet.progress import Progress
 from launch import command
 
 _OUT = flags.DEFINE_string("out", None, "Directory for report.json and class_histogram.png.")

@@ -16,8 +16,8 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
 from flax_googlenet.config import DEFAULTS, resolve
-from flax_googlenet.config_names import nearest_key, unknown_key
-from flax_googlenet.config_schema import KEYS
+from flax_googlenet.config.names import nearest_key, unknown_key
+from flax_googlenet.config.schema import KEYS
 from flax_googlenet.errors import UserError, did_you_mean
 from launch import compilation_cache, interrupts
 

@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 import flax_googlenet
-from flax_googlenet.data import crops
+from flax_googlenet.data.images import crops
 from launch import command
 
 _CHECKPOINT = flags.DEFINE_list(

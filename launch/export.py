@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 import flax_googlenet
-from flax_googlenet.pretrained import FORMATS, export
+from flax_googlenet.interop import FORMATS, export
 from launch import command
 
 _CHECKPOINT = flags.DEFINE_string(

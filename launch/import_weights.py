@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from flax_googlenet.errors import UserError
-from flax_googlenet.pretrained import SOURCES, import_weights
+from flax_googlenet.interop import SOURCES, import_weights
 from launch import command
 
 _SOURCE = flags.DEFINE_enum(

@@ -14,7 +14,7 @@ from absl import flags
 import flax_googlenet
 from flax_googlenet.classifier import top_classes
 from flax_googlenet.compilation import without_alarms
-from flax_googlenet.data.progress import Progress
+from flax_googlenet.progress import Progress
 from launch import command
 
 _CHECKPOINT = flags.DEFINE_string(

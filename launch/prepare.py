@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from flax_googlenet.data.preparation import Beam, prepare
+from flax_googlenet.data.preparation.making import Beam, prepare
 from flax_googlenet.errors import UserError
 from launch import command
 

@@ -146,7 +146,7 @@ def process_environment(devices: int = 1) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def imagenet_tars(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """ImageNet's two tars: 8 training images of each of four classes, the first 10 of validation."""
-    from tests import imagenet_tars
+    from tests.support import imagenet_tars
 
     directory = tmp_path_factory.mktemp("tars")
     draw = np.random.RandomState(0)

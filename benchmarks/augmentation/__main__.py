@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data.augmentation import augment
+from flax_googlenet.data.augmentation.pipeline import augment
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training.optimizer import build_optimizer

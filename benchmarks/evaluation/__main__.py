@@ -23,7 +23,7 @@ from absl import flags
 from benchmarks import photographs
 from flax_googlenet.config import resolve
 from flax_googlenet.data import Example
-from flax_googlenet.data.crops import NUMBERS
+from flax_googlenet.data.images.crops import NUMBERS
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.evaluation.evaluate import CROPS_AT_ONCE
 from flax_googlenet.models import build_model

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from flax_googlenet.data import decoding
 from flax_googlenet.data.batches import crop_uniforms
-from flax_googlenet.data.preprocessing import random_resized_box
+from flax_googlenet.data.images import decoding
+from flax_googlenet.data.images.preprocessing import random_resized_box
 
 
 class Decoder(NamedTuple):

@@ -15,10 +15,11 @@ import jax
 import numpy as np
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data import TrainBatches, jpeg, open_source, to_devices
+from flax_googlenet.data import TrainBatches, open_source, to_devices
 from flax_googlenet.data.batches import crop_uniforms
-from flax_googlenet.data.preprocessing import random_resized_box
-from flax_googlenet.data.rewriting import smaller
+from flax_googlenet.data.images import jpeg
+from flax_googlenet.data.images.preprocessing import random_resized_box
+from flax_googlenet.data.preparation.rewriting import smaller
 from flax_googlenet.sharding import data_mesh, split_batch
 
 SIZE = 224

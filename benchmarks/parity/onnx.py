@@ -15,8 +15,8 @@ from flax import linen as nn
 import flax_googlenet
 from benchmarks.parity.comparison import Comparison, channels_first, compare
 from flax_googlenet import ops
-from flax_googlenet.pretrained import import_weights
-from flax_googlenet.pretrained import onnx as names
+from flax_googlenet.interop import import_weights
+from flax_googlenet.interop import onnx_reader as names
 
 
 def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:

@@ -14,9 +14,9 @@ import torchvision
 
 import flax_googlenet
 from benchmarks.parity.comparison import Comparison, channels_first, compare, random_checkpoint
-from flax_googlenet.pretrained import export, import_weights, layout
-from flax_googlenet.pretrained import torchvision as names
-from flax_googlenet.pretrained.exporting import inference
+from flax_googlenet.interop import export, import_weights, layout
+from flax_googlenet.interop import torchvision_weights as names
+from flax_googlenet.interop.exporting import inference
 
 
 def normalized_logits(classifier: flax_googlenet.Classifier, x: np.ndarray) -> np.ndarray:

@@ -17,10 +17,10 @@ from sklearn.datasets import load_sample_images
 import flax_googlenet
 from benchmarks.parity.comparison import Arrays, Comparison, channels_first, compare
 from flax_googlenet.config import resolve
+from flax_googlenet.interop import import_weights, layout
+from flax_googlenet.interop import torchvision_weights as names
 from flax_googlenet.models import AuxiliaryClassifier, Inception, Network, build_model
 from flax_googlenet.models.inception import Convolution
-from flax_googlenet.pretrained import import_weights, layout
-from flax_googlenet.pretrained import torchvision as names
 from flax_googlenet.training.losses import head_losses
 
 

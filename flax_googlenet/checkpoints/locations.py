@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import fsspec
 from etils import epath
 
-from flax_googlenet.data.progress import say
 from flax_googlenet.errors import UserError
+from flax_googlenet.progress import say
 
 DIRECTORY = "checkpoints"
 

@@ -12,8 +12,8 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 from flax_googlenet.checkpoints.description import Description
 from flax_googlenet.checkpoints.integrity import verify_digests, write_digests
 from flax_googlenet.checkpoints.locations import DIRECTORY, find_latest, set_aside_incomplete
-from flax_googlenet.data.progress import say
 from flax_googlenet.errors import UserError
+from flax_googlenet.progress import say
 
 Shapes = dict[tuple[str, ...], tuple[int, ...]]  # of arrays, by the names on their path
 

@@ -17,11 +17,11 @@ import numpy as np
 from jax.sharding import NamedSharding
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data import crops, decoding, preprocessing
 from flax_googlenet.data.examples import Example, Source
-from flax_googlenet.data.progress import say
-from flax_googlenet.data.workers import Workers, reading
+from flax_googlenet.data.images import crops, decoding, preprocessing
 from flax_googlenet.errors import BrokenImageError
+from flax_googlenet.progress import say
+from flax_googlenet.workers import Workers, reading
 
 Batch = dict[str, np.ndarray]
 

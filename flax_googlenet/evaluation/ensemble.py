@@ -11,11 +11,11 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet.classifier import Classifier, load
 from flax_googlenet.config import resolve
 from flax_googlenet.data import Source, check_same_classes, open_source
-from flax_googlenet.data import crops as crops_of_an_image
-from flax_googlenet.data.imagenet import SPLIT_SIZES, missing_from_validation
-from flax_googlenet.data.progress import Progress
+from flax_googlenet.data.images import crops as crops_of_an_image
+from flax_googlenet.data.sources.imagenet import SPLIT_SIZES, missing_from_validation
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.evaluate import Evaluator, Member
+from flax_googlenet.progress import Progress
 from flax_googlenet.sharding import data_mesh
 
 Checkpoint = str | os.PathLike | Classifier

@@ -13,11 +13,12 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet.compilation import without_alarms
 from flax_googlenet.config import HOST_PREPROCESSING
-from flax_googlenet.data import EvaluationBatches, Source, augmentation, crops, to_devices
-from flax_googlenet.data.progress import say
+from flax_googlenet.data import EvaluationBatches, Source, augmentation, to_devices
+from flax_googlenet.data.images import crops
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
+from flax_googlenet.progress import say
 from flax_googlenet.sharding import replicate, split_batch
 
 # Crops of an image in one forward pass; the others follow, and need not fit into memory with them.

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from flax_googlenet.data.captions import caption, save_picture
+from flax_googlenet.pictures import caption, save_picture
 
 RESULTS_FILE, CONFUSION_FILE = "results.json", "confusion.png"
 

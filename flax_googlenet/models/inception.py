@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_googlenet import ops
-from flax_googlenet.config_kinds import Whole, check
-from flax_googlenet.config_schema import KEYS
+from flax_googlenet.config.kinds import Whole, check
+from flax_googlenet.config.schema import KEYS
 
 Initializer = Callable[..., jax.Array]
 

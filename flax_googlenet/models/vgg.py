@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from flax_googlenet.config_kinds import Choice, check
+from flax_googlenet.config.kinds import Choice, check
 from flax_googlenet.models.googlenet import check_image_shape, max_pool
 from flax_googlenet.models.inception import (
     Convolution,

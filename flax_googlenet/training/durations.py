@@ -2,7 +2,7 @@
 
 import math
 
-from flax_googlenet.config_kinds import parse_duration
+from flax_googlenet.config.kinds import parse_duration
 from flax_googlenet.errors import UserError
 
 MAX_STEPS = 2**31 - 1  # the state counts them in an int32

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding
 
 from flax_googlenet import checkpoints
-from flax_googlenet.data.classes import same_classes
+from flax_googlenet.data.sources.classes import same_classes
 from flax_googlenet.errors import UserError
 from flax_googlenet.models.googlenet import AUXILIARY_HEADS
 from flax_googlenet.sharding import put_copies

@@ -26,23 +26,23 @@ from flax_googlenet.data import (
     open_source,
     to_devices,
 )
-from flax_googlenet.data.identity import check_same_data, describe_data
+from flax_googlenet.data.sources.identity import check_same_data, describe_data
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.averaging import make_statistics
-from flax_googlenet.training.clock import Clock
-from flax_googlenet.training.curves import save_curves, title_of
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.fine_tuning import Start, read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.initial_state import place_initial_state
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.parameter_groups import check_patterns
-from flax_googlenet.training.reporting import Reporter, over_steps
-from flax_googlenet.training.samples import augmented_samples
+from flax_googlenet.training.reporting.clock import Clock
+from flax_googlenet.training.reporting.curves import save_curves, title_of
+from flax_googlenet.training.reporting.reporter import Reporter, over_steps
+from flax_googlenet.training.reporting.samples import augmented_samples
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import Metrics, make_train_step
 

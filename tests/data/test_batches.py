@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet import workers
 from flax_googlenet.config import resolve
-from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices, workers
+from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices
 from flax_googlenet.data.batches import crop_uniforms, permutation, raw_random
 from flax_googlenet.errors import BrokenImageError, UserError
 from flax_googlenet.sharding import data_mesh, split_batch

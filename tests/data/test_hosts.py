@@ -18,7 +18,7 @@ def run(hosts: int) -> list[dict]:
         port = server.getsockname()[1]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.data.host", str(port), str(hosts), str(host)],
+            [sys.executable, "-m", "tests.support.host", str(port), str(hosts), str(host)],
             cwd=REPOSITORY,
             env=process_environment(),
             stdout=subprocess.PIPE,

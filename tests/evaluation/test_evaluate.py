@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data import Example, augmentation, crops, decoding, preprocessing
+from flax_googlenet.data import Example, augmentation
+from flax_googlenet.data.images import crops, decoding, preprocessing
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.evaluation.evaluate import average_probabilities

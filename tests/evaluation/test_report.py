@@ -3,8 +3,8 @@ import json
 import cv2
 import pytest
 
-from flax_googlenet.data.captions import caption
 from flax_googlenet.evaluation.report import CONFUSION_FILE, RESULTS_FILE, draw_confusion, save_report
+from flax_googlenet.pictures import caption
 
 FIGURES = {
     "top1": 0.75,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests import images
 from tests.conftest import TINY
+from tests.support import images
 
 pytestmark = pytest.mark.slow
 

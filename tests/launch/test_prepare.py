@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from flax_googlenet.data.preparation import prepare
-from flax_googlenet.data.tfds_source import find_builder
+from flax_googlenet.data.preparation.making import prepare
+from flax_googlenet.data.sources.tfds import find_builder
 from flax_googlenet.errors import UserError
 from tests.conftest import REPOSITORY, TINY, process_environment
-from tests.data.test_preparation import leftovers, records
-from tests.data.test_tfds_source import open_tfds
-from tests.imagenet_tars import validation_classes
+from tests.data.preparation.test_making import leftovers, records
+from tests.data.sources.test_tfds import open_tfds
 from tests.launch.test_commands import result_of
 from tests.launch.test_mistakes import contents, error_of
+from tests.support.imagenet_tars import validation_classes
 
 pytestmark = pytest.mark.slow
 
@@ -86,8 +86,8 @@ def test_killed_while_making(imagenet, imagenet_tars, tmp_path, function, calls)
 
 
 REWRITING = [
-    pytest.param("flax_googlenet.data.progress:Progress.advance", 40, id="in the second file"),
-    pytest.param("flax_googlenet.data.rewriting:._write_description", 1, id="at the end"),
+    pytest.param("flax_googlenet.progress:Progress.advance", 40, id="in the second file"),
+    pytest.param("flax_googlenet.data.preparation.rewriting:._write_description", 1, id="at the end"),
 ]
 
 
@@ -115,7 +115,11 @@ def test_killed_while_copying(imagenet, tmp_path, function, calls):
 
 def test_apache_beam_gives_the_same_records(launch, tmp_path):
     """And a builder that does not use it makes them without; which is said."""
-    arguments = (f"--data_dir={tmp_path}", "--imports=tests.own_builders", "--beam_runner=DirectRunner")
+    arguments = (
+        f"--data_dir={tmp_path}",
+        "--imports=tests.support.own_builders",
+        "--beam_runner=DirectRunner",
+    )
     plain, beam = (
         launch("prepare", f"--dataset={name}", *arguments) for name in ("photographs", "photographs_by_beam")
     )

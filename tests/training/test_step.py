@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data.augmentation import augment
+from flax_googlenet.data.augmentation.pipeline import augment
 from flax_googlenet.models import VGG16, GoogLeNet
 from flax_googlenet.models.vgg import CONFIGURATION_D
 from flax_googlenet.sharding import data_mesh, replicate, split_batch

@@ -1,0 +1,5 @@
+"""Augmentation of training images on the device."""
+
+from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_mirror
+
+__all__ = ["augment", "normalize", "random_mirror"]

@@ -1,0 +1,1 @@
+"""Checking that a data set is sound."""

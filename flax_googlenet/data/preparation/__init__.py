@@ -1,0 +1,1 @@
+"""Making and converting data sets of TFDS."""

@@ -1,0 +1,1 @@
+"""Data sets that examples are read from."""

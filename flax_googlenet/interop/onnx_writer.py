@@ -1,0 +1,152 @@
+"""A network of ours as an ONNX graph, with the Model Zoo's names for its tensors."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from flax_googlenet.interop import onnx_reader as zoo
+from flax_googlenet.interop.layout import Path, to_tensors
+from flax_googlenet.models import GoogLeNet, Network
+from flax_googlenet.ops.pooling import ceil_mode_padding
+
+OPSET = 17
+IR_VERSION = 8  # what ONNX 1.13 writes; newer runtimes read it, and older ones back to 2022
+
+
+def write(
+    path: pathlib.Path,
+    model: Network,
+    variables: Mapping[str, Any],
+    image_size: int,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write the network for inference.
+
+    Its input "data_0" is float32 [N, 3, height, width], prepared as the metadata say; its
+    outputs are "logits" and "prob_1", float32 [N, classes].
+
+    Args:
+      path: of the file.
+      model, variables: the network and its weights.
+      image_size: height and width.
+      metadata: what JSON can hold; each becomes a property of the model.
+    """
+    onnx = zoo.import_onnx(f"{path} is written")
+    builder = _Builder(onnx, model, to_tensors(variables, zoo.name_of))
+    logits = builder.build("data_0", image_size)
+    builder.node("Identity", [logits], "logits")
+    builder.node("Softmax", [logits], "prob_1", axis=-1)
+    tensor = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        builder.nodes,
+        "googlenet" if isinstance(model, GoogLeNet) else "vgg16",
+        [onnx.helper.make_tensor_value_info("data_0", tensor, ["N", 3, image_size, image_size])],
+        [
+            onnx.helper.make_tensor_value_info(name, tensor, ["N", model.num_classes])
+            for name in ("logits", "prob_1")
+        ],
+        [onnx.numpy_helper.from_array(builder.tensors[name], name) for name in builder.used],
+    )
+    written = onnx.helper.make_model(
+        graph,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="flax_googlenet",
+    )
+    onnx.helper.set_model_props(written, {key: json.dumps(value) for key, value in metadata.items()})
+    onnx.checker.check_model(written, full_check=True)
+    onnx.save(written, path)
+
+
+class _Builder:
+    """Appends nodes; each method takes and returns the name of a value."""
+
+    def __init__(self, onnx: Any, model: Network, tensors: dict[str, np.ndarray]) -> None:
+        self.onnx, self.model, self.tensors = onnx, model, tensors
+        self.nodes: list[Any] = []
+        self.used: dict[str, None] = {}  # names of tensors in the order of their use
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.used.update(dict.fromkeys(name for name in inputs if name in self.tensors))
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], output, **attributes))
+        return output
+
+    def build(self, x: str, size: int) -> str:
+        """The logits of the images `x`."""
+        for row in self.model.rows:
+            stem = ("stem",) if row.name in ("conv1", "conv2") else ()
+            if row.kind == "convolution":
+                *reduction, _ = row.filters
+                if any(reduction):
+                    x = self.convolution((*stem, f"{row.name}_reduce"), x)
+                x = self.convolution((*stem, row.name), x, row.stride)
+                size = -(-size // row.stride)
+                x = self.normalize(x) if row.name == "conv2" else x
+            elif row.kind == "max pool":
+                x, size = self.max_pool(row.name, x, size, row.patch)
+                x = self.normalize(x) if row.name == "pool1" else x
+            elif row.kind == "inception":
+                x = self.inception(row.name, x, row.filters)
+            elif row.kind == "avg pool":
+                x = self.node("Flatten", [self.node("GlobalAveragePool", [x], row.name)], f"{row.name}_flat")
+            elif row.kind == "fully connected":
+                x = self.node("Relu", [self.linear((row.name,), self.flatten(row.name, x, size))], row.name)
+                size = 0
+            elif row.kind == "linear":
+                x = self.linear((row.name,), x)
+        return x
+
+    def convolution(self, layer: Path, x: str, stride: int = 1) -> str:
+        name = zoo.layer_name(layer)
+        kernel, bias = (zoo.name_of(layer, ("conv", leaf)) for leaf in ("kernel", "bias"))
+        side = self.tensors[kernel].shape[-1]
+        same = isinstance(self.model, GoogLeNet) and self.model.conv_padding == "same" and stride > 1
+        window: dict[str, Any] = {"kernel_shape": [side] * 2, "strides": [stride] * 2}
+        window |= {"auto_pad": "SAME_UPPER"} if same else {"pads": [side // 2] * 4}
+        inputs = [x, kernel] + ([bias] if bias in self.tensors else [])
+        x = self.node("Conv", inputs, f"{name}_conv", **window)
+        if self.model.normalization == "batch":
+            norms = [zoo.name_of(layer, ("norm", leaf)) for leaf in ("scale", "bias", "mean", "var")]
+            epsilon = self.model.batch_norm_epsilon
+            x = self.node("BatchNormalization", [x, *norms], f"{name}_bn", epsilon=epsilon)
+        return self.node("Relu", [x], name)
+
+    def normalize(self, x: str) -> str:
+        if not isinstance(self.model, GoogLeNet) or self.model.normalization != "lrn":
+            return x
+        # ONNX divides alpha by the size.
+        alpha = 1e-4 if self.model.lrn_divides_alpha else 5e-4
+        return self.node("LRN", [x], f"{x}_norm", size=5, alpha=alpha, beta=0.75, bias=1.0)
+
+    def max_pool(self, name: str, x: str, size: int, window: int) -> tuple[str, int]:
+        ceil = isinstance(self.model, GoogLeNet) and self.model.pool_rounding == "ceil"
+        end = ceil_mode_padding((size, size), window, 2)[0][1] if ceil else 0
+        pads = [0, 0, end, end]
+        x = self.node("MaxPool", [x], name, kernel_shape=[window] * 2, strides=[2, 2], pads=pads)
+        return x, (size + end - window) // 2 + 1
+
+    def inception(self, name: str, x: str, filters: tuple[int, ...]) -> str:
+        _, reduce3x3, _, reduce5x5, _, pool_proj = filters
+        pooled = self.node(
+            "MaxPool", [x], f"{name}/pool", kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]
+        )
+        branches = [
+            self.convolution((name, "conv1x1"), x),
+            self.convolution((name, "conv3x3"), self.convolution((name, "reduce3x3"), x) if reduce3x3 else x),
+            self.convolution((name, "conv5x5"), self.convolution((name, "reduce5x5"), x) if reduce5x5 else x),
+            self.convolution((name, "pool_proj"), pooled) if pool_proj else pooled,
+        ]
+        return self.node("Concat", branches, f"{name}/output", axis=1)
+
+    def flatten(self, name: str, x: str, size: int) -> str:
+        """[N, C, H, W], or what is flat already, to [N, H * W * C], the order of our weights."""
+        if size:
+            x = self.node("Transpose", [x], f"{name}_channels_last", perm=[0, 2, 3, 1])
+        return self.node("Flatten", [x], f"{name}_flat")
+
+    def linear(self, layer: Path, x: str) -> str:
+        kernel, bias = (zoo.name_of(layer, (leaf,)) for leaf in ("kernel", "bias"))
+        return self.node("Gemm", [x, kernel, bias], f"{zoo.layer_name(layer)}_linear", transB=1)

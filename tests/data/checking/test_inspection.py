@@ -1,0 +1,193 @@
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from flax_googlenet import workers
+from flax_googlenet.data import Example
+from flax_googlenet.data.checking.inspection import Copy, Problem, check_data, image_format
+from flax_googlenet.errors import UserError
+from tests.support import images
+
+
+def image(value: int, height: int = 8, width: int = 12, suffix: str = ".png") -> bytes:
+    return cv2.imencode(suffix, np.full((height, width, 3), value, np.uint8))[1].tobytes()
+
+
+class Listed:
+    """A source made of pairs (encoded or an exception, label)."""
+
+    def __init__(self, *examples, class_names=("cat", "dog"), prefix="x"):
+        self.class_names = class_names
+        self._examples, self._prefix = examples, prefix
+
+    def __len__(self):
+        return len(self._examples)
+
+    def __getitem__(self, index):
+        encoded, label = self._examples[index]
+        if isinstance(encoded, Exception):
+            raise encoded
+        return Example(encoded, label, f"{self._prefix}{index}")
+
+
+def test_a_sound_data_set():
+    train = Listed(*[(image(value), value % 2) for value in range(100)])
+    val = Listed(*[(image(value, suffix=".jpg"), 1) for value in range(0, 200, 20)])
+    check = check_data({"train": train, "val": val})
+    assert check.figures() == {
+        "splits": {"train": 100, "val": 10},
+        "classes": {"train": 2, "val": 2},
+        "class_names_agree": True,
+        "bad_images": 0,
+        "damaged_images": 0,
+        "labels_out_of_range": 0,
+        "duplicates": 0,
+        "duplicates_across_splits": 0,
+        "label_conflicts": 0,
+    }
+    assert check.splits["train"].formats == {"PNG": 100}
+    assert check.splits["val"].formats == {"JPEG": 10}
+    assert check.class_counts("train").tolist() == [50, 50]
+    assert check.class_counts("val").tolist() == [0, 10]
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_what_is_bad_is_named_and_stops_nothing(workers):
+    source = Listed(
+        (image(1), 0),
+        (b"", 0),
+        (FileNotFoundError(2, "No such file or directory", "gone.jpg"), 0),
+        (OSError("input/output"), 0),
+        (KeyError("record"), 0),
+        (image(2), 2),
+        (image(3), -1),
+        (b"not an image", 7),
+        *[(image(value), 1) for value in range(10, 110)],
+        (image(1)[:40], 1),
+    )
+    seen = []
+    check = check_data({"val": source}, workers=workers, progress=seen.append)
+    found = check.splits["val"]
+    assert sum(seen) == len(found) == 109
+    undecodable = "is not an image that can be decoded; remove it or replace it."
+    assert check.bad_images == [
+        Problem("val", "x1", "x1 is empty; remove it or replace it."),
+        Problem("val", "gone.jpg", "it cannot be read: No such file or directory"),
+        Problem("val", "example 3", "OSError: input/output"),
+        Problem("val", "example 4", "KeyError: 'record'"),
+        Problem("val", "x7", f"x7 {undecodable}"),
+        Problem("val", "x108", f"x108 {undecodable}"),
+    ]
+    assert check.labels_out_of_range == [
+        Problem("val", "x5", "its label is 2 and there are 2 classes"),
+        Problem("val", "x6", "its label is -1 and there are 2 classes"),
+        Problem("val", "x7", "its label is 7 and there are 2 classes"),
+    ]
+    assert check.class_counts("val").tolist() == [1, 100]
+    assert found.decoded.sum() == 103
+    assert check.copies == [], "what does not decode is no copy of anything"
+
+
+def test_damage_that_leaves_an_image_is_counted_apart():
+    sound = images.encode(images.photograph())
+    source = Listed(
+        (sound, 0),
+        (sound[:-2] + b"more" * 20 + b"\xff\xd9", 0),
+        (image(2), 0),
+        (sound[: len(sound) * 3 // 4] + b"\xff\xd9", 1),
+        (b"", 1),
+    )
+    check = check_data({"train": source})
+    assert [problem.name for problem in check.bad_images] == ["x4"]
+    assert [problem.name for problem in check.damaged_images] == ["x1", "x3"]
+    assert all(problem.reason.startswith("Corrupt JPEG data: ") for problem in check.damaged_images)
+    assert check.class_counts("train").tolist() == [3, 1], "it counts, as it is trained on"
+    assert check.figures()["damaged_images"] == 2
+
+
+def test_copies_are_found_within_and_across_splits():
+    train = Listed(
+        (image(1), 0), (image(2), 0), (image(1), 0), (image(3), 1), (image(1), 1), (image(4), 0), prefix="t"
+    )
+    val = Listed((image(9), 0), (image(3), 1), (image(1), 0), (image(1), 9), (image(8), 1), prefix="v")
+    check = check_data({"train": train, "val": val})
+    t0, t2, t4 = (Copy("train", name, each) for name, each in (("t0", "cat"), ("t2", "cat"), ("t4", "dog")))
+    t3, v1 = Copy("train", "t3", "dog"), Copy("val", "v1", "dog")
+    v2, v3 = Copy("val", "v2", "cat"), Copy("val", "v3", "9")
+    assert check.copies == [[t0, t2, t4, v2, v3], [t3, v1]]
+    assert check.duplicates == [(t2, t0), (t4, t0), (v3, v2)]
+    assert check.leaks == [(v2, t0), (v3, t0), (v1, t3)]
+    figures = check.figures()
+    counted = ("duplicates", "duplicates_across_splits", "label_conflicts", "labels_out_of_range")
+    assert [figures[name] for name in counted] == [3, 3, 1, 1]
+
+
+def test_sides_of_what_decodes():
+    shapes = [(10, 40), (30, 20), (50, 60), (7, 7)]
+    source = Listed(*[(image(5, *shape), 0) for shape in shapes], (b"", 0))
+    assert check_data({"train": source}).splits["train"].side_summary() == {
+        "shorter_side": {"smallest": 7, "median": 15.0, "largest": 50},
+        "longer_side": {"smallest": 7, "median": 35.0, "largest": 60},
+    }
+
+
+@pytest.mark.parametrize("examples", [(), ((b"", 0), (b"", 1))], ids=["no example", "no image"])
+def test_nothing_that_decodes(examples):
+    check = check_data({"train": Listed(*examples), "val": Listed()})
+    assert check.splits["train"].side_summary() == {}
+    assert check.class_counts("train").tolist() == [0, 0]
+    assert check.figures()["bad_images"] == len(examples)
+
+
+def test_classes_that_differ_between_splits():
+    check = check_data({"train": Listed((image(1), 0)), "val": Listed((image(2), 0), class_names=("dog",))})
+    assert check.figures()["class_names_agree"] is False
+    assert check.figures()["classes"] == {"train": 2, "val": 1}
+
+
+def test_few_images_are_under_way_at_a_time():
+    """However long the first takes, the other thread does not run far ahead of it."""
+    ahead = threading.Event()
+
+    class Slow(Listed):
+        def __getitem__(self, index):
+            if index == 0:
+                assert not ahead.wait(0.5)
+            if index > 1000:
+                ahead.set()
+            return super().__getitem__(index)
+
+    source = Slow(*[(image(1) + bytes(index), 0) for index in range(3000)])
+    assert check_data({"train": source}, workers=2).bad_images == []
+
+
+def test_a_read_that_does_not_end_is_named(monkeypatch):
+    monkeypatch.setattr(workers, "READ_DEADLINE", 0.2)
+    gate = threading.Event()
+
+    class Stuck(Listed):
+        def __getitem__(self, index):
+            if index == 70:
+                gate.wait()
+            return super().__getitem__(index)
+
+    with pytest.raises(UserError, match=r"^example 70 could not be read within 0.2 s; make sure"):
+        check_data({"train": Stuck(*[(image(value), 0) for value in range(100)])}, workers=2)
+    gate.set()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"),
+    [
+        (".png", "PNG"),
+        (".jpg", "JPEG"),
+        (".webp", "WebP"),
+        (".bmp", "BMP"),
+        (".tiff", "TIFF"),
+        (".ppm", "other"),
+    ],
+)
+def test_formats_are_told_by_their_bytes(suffix, name):
+    assert image_format(image(7, suffix=suffix)) == name

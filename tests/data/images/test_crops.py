@@ -1,0 +1,119 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flax_googlenet.config import resolve
+from flax_googlenet.data.images import crops, preprocessing
+
+DATA = resolve({}).data
+
+
+def coordinates(height: int, width: int) -> np.ndarray:
+    """An image whose pixels say where they are."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows & 255, columns & 255, (rows >> 8) << 4 | columns >> 8], axis=-1).astype(np.uint8)
+
+
+def places(image: np.ndarray) -> np.ndarray:
+    """Row and column that each pixel of a crop of `coordinates` comes from."""
+    low, high = image.astype(int), image[..., 2].astype(int)
+    return np.stack([low[..., 0] + ((high >> 4) << 8), low[..., 1] + ((high & 15) << 8)], axis=-1)
+
+
+def papers_protocol(height: int, width: int):
+    """Section 7: scale, square, crop, mirror. Yields the four scales' crops as (rows, columns)."""
+    upright = []
+    for scale in (256, 288, 320, 352):
+        tall, wide = scale * height // min(height, width), scale * width // min(height, width)
+        for where in ("first", "middle", "last"):
+            spare = {"first": 0, "middle": None, "last": max(tall, wide) - scale}[where]
+            spare = round((max(tall, wide) - scale) / 2) if spare is None else spare
+            top, left = (spare, 0) if tall > wide else (0, spare)
+            room = scale - 224
+            half = room // 2
+            for i, j in ((0, 0), (0, room), (room, 0), (room, room), (half, half)):
+                upright.append((np.arange(top + i, top + i + 224), np.arange(left + j, left + j + 224)))
+            upright.append(None)  # the square itself, resized
+    return upright + [each and (each[0], each[1][::-1]) for each in upright]
+
+
+@given(height=st.integers(30, 600), width=st.integers(30, 600))
+def test_the_144_crops_cover_what_the_paper_says(height, width):
+    if max(height, width) / min(height, width) > 4:
+        return  # thousands of pixels wide, which `coordinates` cannot number
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            preprocessing,
+            "scale",
+            lambda image, side, **_: coordinates(
+                side * image.shape[0] // min(image.shape[:2]), side * image.shape[1] // min(image.shape[:2])
+            ),
+        )
+        squares = crops.prepare(np.zeros((height, width, 3), np.uint8), DATA, 144)
+    assert {name: array.shape for name, array in squares.items()} == crops.shapes(DATA, 144)
+    found = np.asarray(crops.cut({name: jnp.asarray(each[None]) for name, each in squares.items()}, 224, 144))
+    assert found.shape == (144, 1, 224, 224, 3)
+    expected = papers_protocol(height, width)
+    assert len(expected) == 144
+    for crop, covered in zip(found[:, 0], expected, strict=True):
+        if covered is not None:
+            rows, columns = covered
+            np.testing.assert_array_equal(places(crop)[:, 0, 0], rows)
+            np.testing.assert_array_equal(places(crop)[0, :, 1], columns)
+
+
+def test_the_square_itself_is_shrunk():
+    smooth = np.linspace(0, 255, 256).round().astype(np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
+    squares = crops.prepare(smooth, DATA, 144)
+    found = np.asarray(crops.cut({name: jnp.asarray(each[None]) for name, each in squares.items()}, 224, 144))
+    whole, mirrored = found[5, 0], found[77, 0]
+    assert whole.min() < 3
+    assert whole.max() > 252
+    np.testing.assert_array_equal(whole[:, ::-1], mirrored)
+    np.testing.assert_allclose(whole[0, :, 0], np.linspace(0, 255, 224), atol=2)
+
+
+def test_of_a_stretched_image_the_distinct_crops_are_cut_once(rng):
+    """As if the three squares had been cut, which are all the whole image."""
+    data = resolve({"data": {"stretch": True, "image_size": 56, "resize": 64}}).data
+    image = rng.integers(0, 256, (70, 131, 3), dtype=np.uint8)
+    squares = crops.prepare(image, data, 144)
+    assert {name: array.shape for name, array in squares.items()} == crops.shapes(data, 144)
+    assert crops.shapes(data, 144)["squares_64"] == (1, 64, 64, 3)
+    once = crops.cut({name: jnp.asarray(each[None]) for name, each in squares.items()}, 56, 144)
+    assert len(once) == crops.distinct(data, 144) == 48
+    thrice = {name: jnp.asarray(each[None].repeat(3, axis=1)) for name, each in squares.items()}
+    every = np.asarray(crops.cut(thrice, 56, 144))
+    assert len(every) == 144
+    counts = [sum((crop == other).all() for other in every) for crop in np.asarray(once)]
+    assert counts == [3] * 48
+
+
+@pytest.mark.parametrize(("number", "stretch", "expected"), [(1, True, 1), (10, True, 10), (144, False, 144)])
+def test_all_others_are_distinct(number, stretch, expected):
+    assert crops.distinct(resolve({"data": {"stretch": stretch}}).data, number) == expected
+
+
+def test_ten_are_corners_and_centre_of_the_middle_square_and_their_mirrors(rng):
+    image = rng.integers(0, 256, (256, 400, 3), dtype=np.uint8)
+    (square,) = crops.prepare(image, DATA, 10)["squares_256"]
+    np.testing.assert_array_equal(square, image[:, 72:328])
+    found = np.asarray(crops.cut({"squares_256": jnp.asarray(square[None, None])}, 224, 10))[:, 0]
+    np.testing.assert_array_equal(found[1], square[:224, 32:])
+    np.testing.assert_array_equal(found[4], square[16:240, 16:240])
+    np.testing.assert_array_equal(found[5:], found[:5, :, ::-1])
+
+
+def test_one_is_the_centre_crop(rng):
+    image = rng.integers(0, 256, (300, 500, 3), dtype=np.uint8)
+    found = crops.prepare(image, DATA, 1)
+    np.testing.assert_array_equal(found["image"], preprocessing.prepare(image, DATA))
+    assert crops.cut({"image": jnp.asarray(found["image"][None])}, 224, 1).shape == (1, 1, 224, 224, 3)
+
+
+def test_other_sizes_keep_the_papers_proportions():
+    small = resolve({"data": {"image_size": 56, "resize": 64}}).data
+    assert crops.scales(small, 144) == (64, 72, 80, 88)
+    assert crops.scales(small, 10) == (64,)

@@ -1,0 +1,258 @@
+import io
+import random
+import tracemalloc
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+
+from flax_googlenet.config import resolve
+from flax_googlenet.data.images import decoding, preprocessing
+from flax_googlenet.data.images.jpeg import Box, cut
+from flax_googlenet.errors import BrokenImageError
+from tests.support import images
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])
+def test_red_comes_first(suffix):
+    blue_green_red = np.zeros((16, 16, 3), np.uint8)
+    blue_green_red[..., 2] = 250
+    image = decoding.decode(cv2.imencode(suffix, blue_green_red)[1].tobytes(), "red")
+    assert image.dtype == np.uint8
+    assert image[8, 8, 0] > 240 > 15 > image[8, 8, 2]
+
+
+@pytest.mark.parametrize("case", images.DECODABLE)
+def test_every_kind_of_file_is_decoded_right(case):
+    make, mode, tolerance = images.DECODABLE[case]
+    image = decoding.decode(make(), "wrong-suffix.JPEG")
+    expected = np.asarray(images.photograph().convert(mode).convert("RGB"))
+    assert (image.dtype, image.shape) == (np.uint8, expected.shape)
+    assert np.abs(image.astype(int) - expected).mean() <= tolerance
+
+
+def test_ycck_is_decoded_as_pillow_does():
+    encoded = images.ycck()
+    assert PIL.Image.open(io.BytesIO(encoded)).mode == "CMYK"
+    expected = np.asarray(PIL.Image.open(io.BytesIO(encoded)).convert("RGB"))
+    image = decoding.decode(encoded, "x")
+    # They round K's product differently.
+    assert np.abs(image.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_images_are_turned_as_their_exif_data_says(kind):
+    encoded = images.encode(images.photograph(), kind, quality=95, exif=images.rotated_by_exif())
+    turned = np.rot90(np.asarray(images.photograph()).astype(int), -1)
+    assert np.abs(decoding.decode(encoded, "x") - turned).mean() < 9
+    box = Box(10, 20, 50, 60)
+    part = decoding.decode_box(encoded, "x", lambda *_: box)
+    assert np.abs(part - turned[10:60, 20:80]).mean() < 9
+
+
+PLAIN = images.encode(images.photograph(), quality=95, subsampling=0)
+WITHOUT_JFIF = PLAIN[:2] + PLAIN[PLAIN.index(b"\xff\xdb") :]
+XMP = images.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
+
+# A JPEG file of an orientation and a byte order.
+TURNED = {
+    "first": lambda *exif: images.with_segments(WITHOUT_JFIF, images.exif_segment(*exif)),
+    "after APP0": lambda *exif: images.with_segments(PLAIN, images.exif_segment(*exif)),
+    "a fill byte": lambda *exif: images.with_segments(PLAIN, images.exif_segment(*exif, 1)),
+    "five, first": lambda *exif: images.with_segments(WITHOUT_JFIF, images.exif_segment(*exif, 5)),
+    "fill bytes before APP0": lambda *exif: images.with_segments(
+        images.with_segments(PLAIN, b"\xff\xff", 0xE0), images.exif_segment(*exif)
+    ),
+    "fill bytes before another": lambda *exif: images.with_segments(
+        PLAIN, images.segment(0xFE, b"comment", 3) + images.exif_segment(*exif)
+    ),
+    "a marker without a length": lambda *exif: images.with_segments(
+        PLAIN, b"\xff\xd3" + images.exif_segment(*exif)
+    ),
+    "after the tables": lambda *exif: images.with_segments(PLAIN, images.exif_segment(*exif), 0xC0),
+    "before the scan": lambda *exif: images.with_segments(PLAIN, images.exif_segment(*exif), 0xDA),
+    "after XMP": lambda *exif: images.with_segments(PLAIN, XMP + images.exif_segment(*exif)),
+    "before XMP": lambda *exif: images.with_segments(PLAIN, images.exif_segment(*exif) + XMP),
+    "two, upright last": lambda *exif: images.with_segments(
+        PLAIN, images.exif_segment(*exif) + images.exif_segment(1)
+    ),
+    "two, upright first": lambda *exif: images.with_segments(
+        PLAIN, images.exif_segment(1) + images.exif_segment(*exif)
+    ),
+}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("where", TURNED)
+def test_exif_data_are_found_wherever_they_are(where, orientation, order):
+    encoded = TURNED[where](orientation, order)
+    with PIL.Image.open(io.BytesIO(encoded)) as file:
+        expected = np.asarray(PIL.ImageOps.exif_transpose(file)).astype(int)
+    image = decoding.decode(encoded, "x")
+    assert image.shape == expected.shape
+    assert np.abs(image - expected).max() <= 3, "a picture turned otherwise differs by up to 255"
+    box = Box(7, 11, 50, 60)
+    part = decoding.decode_box(encoded, "x", lambda *_: box)
+    np.testing.assert_array_equal(part, cut(image, box))
+
+    data = resolve({"data": {"image_size": 32, "resize": 32}}).data
+    crop, upright = np.zeros((2, 32, 32, 3), np.uint8)
+    uniforms = np.random.default_rng(0).random(preprocessing.UNIFORMS)
+    preprocessing.prepare_to_train(encoded, "x", data, uniforms, crop)
+    again = images.encode(PIL.Image.fromarray(image), "PNG")
+    preprocessing.prepare_to_train(again, "x", data, uniforms, upright)
+    assert np.abs(crop.astype(int) - upright).mean() < 4
+
+
+def test_a_reserved_marker_before_the_exif_data():
+    """TEM, which has no length and at which Pillow gives up."""
+    encoded = images.with_segments(PLAIN, b"\xff\x01" + images.exif_segment(6))
+    turned = np.rot90(np.asarray(images.photograph()).astype(int), -1)
+    assert np.abs(decoding.decode(encoded, "x") - turned).mean() < 4
+
+
+def mangled(encoded: bytes, draw: random.Random) -> bytes:
+    """A file with a few of its first 600 bytes changed, or cut short among them."""
+    changed = bytearray(encoded)
+    for _ in range(draw.choice((1, 1, 2, 4, 8))):
+        changed[draw.randrange(min(600, len(changed)))] = draw.choice((draw.randrange(256), 0, 255))
+    if draw.random() < 0.2:
+        del changed[draw.randrange(min(600, len(changed))) :]
+    if draw.random() < 0.1:
+        at = draw.randrange(min(600, len(changed)) + 1)
+        changed[at:at] = b"\xff" * draw.randrange(1, 4)
+    return bytes(changed)
+
+
+SMALL = images.photograph(24, 32)
+MANGLED = {
+    "jfif": images.encode(SMALL),
+    "opencv's": cv2.imencode(".jpg", np.asarray(SMALL))[1].tobytes(),
+    "upright exif": images.encode(SMALL, exif=images.maker_exif()),
+    "rotated": images.encode(SMALL, exif=images.rotated_by_exif()),
+    "jfif and exif": images.with_segments(images.encode(SMALL), images.exif_segment(1, ">", 1)),
+    "progressive": images.encode(SMALL, progressive=True),
+    "cmyk": images.encode(SMALL.convert("CMYK")),
+    "png": images.encode(SMALL, "PNG"),
+    "webp": images.encode(SMALL, "WEBP", exif=images.rotated_by_exif()),
+    "tiff": images.encode(SMALL, "TIFF"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("kind", MANGLED)
+def test_a_mangled_file_is_an_image_or_broken(kind, monkeypatch):
+    """And a JPEG that can be decoded is the image that OpenCV makes of it."""
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100_000)  # for the sake of memory and time
+    draw = random.Random(kind)
+    decoded = 0
+    for _ in range(400):
+        encoded = mangled(MANGLED[kind], draw)
+        try:
+            image, _ = decoding.inspect(encoded, "x")
+            np.testing.assert_array_equal(decoding.decode(encoded, "x"), image)
+        except BrokenImageError:
+            image = None
+        try:
+            part = decoding.decode_box(
+                encoded, "x", lambda *sides: Box(0, 0, *(each // 2 + 1 for each in sides))
+            )
+        except BrokenImageError:
+            assert image is None
+            continue
+        assert part.shape == (*(side // 2 + 1 for side in image.shape[:2]), 3)
+        decoded += 1
+        if encoded.startswith(b"\xff\xd8"):
+            expected = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+            np.testing.assert_array_equal(image, expected)
+    assert decoded < 400
+
+
+@pytest.mark.parametrize("case", images.BROKEN)
+def test_what_is_broken_is_named(case, recwarn):
+    encoded = images.BROKEN[case]()
+    for decode in (decoding.decode, lambda *file: decoding.decode_box(*file, lambda *_: Box(0, 0, 1, 1))):
+        with pytest.raises(BrokenImageError, match=r"^cats/7\.jpg (is|has) .*\.$"):
+            decode(encoded, "cats/7.jpg")
+    recwarn.clear()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(images.huge_jpeg, id="jpeg"),
+        pytest.param(lambda: images.huge_jpeg(exif=images.maker_exif()), id="jpeg with exif"),
+        pytest.param(lambda: images.huge_jpeg(exif=images.rotated_by_exif()), id="rotated jpeg"),
+        pytest.param(images.huge_png, id="png"),
+    ],
+)
+def test_a_bomb_is_refused_before_it_is_allocated(make, monkeypatch):
+    for library, name in ((decoding.jpeg, "decode"), (decoding.jpeg, "decode_box"), (cv2, "imdecode")):
+        monkeypatch.setattr(library, name, lambda *_: pytest.fail("it was decoded"))
+    encoded = make()
+    tracemalloc.start()
+    with pytest.raises(BrokenImageError, match="more than 89 million pixels"):
+        decoding.decode(encoded, "bomb")
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
+
+
+def test_damage_that_leaves_an_image_does_not_cost_the_image():
+    """As everywhere else: libjpeg goes on after it, and what it shows is the same for a part."""
+    encoded = bytearray(images.encode(images.photograph(480, 640), quality=95))
+    middle = len(encoded) // 2
+    encoded[middle : middle + 100] = bytes(100)
+    whole = decoding.decode(bytes(encoded), "x")
+    assert whole.shape == (480, 640, 3)
+    for box in (Box(0, 0, 100, 100), Box(200, 100, 250, 300), Box(300, 0, 180, 640)):
+        part = decoding.decode_box(bytes(encoded), "x", lambda *_, box=box: box)
+        np.testing.assert_array_equal(part, decoding.cut(whole, box))
+    inspected, damage = decoding.inspect(bytes(encoded), "x")
+    np.testing.assert_array_equal(inspected, whole)
+    assert damage.startswith("Corrupt JPEG data: ")
+
+
+def test_a_subsampling_that_has_no_name_is_decoded():
+    """4:4:1, at which simplejpeg raises KeyError."""
+    encoded = bytearray(images.encode(images.photograph(), subsampling=0))
+    at = encoded.index(b"\xff\xc0")
+    assert encoded[at + 11] == 0x11
+    encoded[at + 11] = 0x14
+    image, damage = decoding.inspect(bytes(encoded), "x")
+    expected = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(image, expected)
+    assert damage.startswith("Corrupt JPEG data"), "the rest was not written for it"
+
+
+@pytest.mark.parametrize("case", images.DECODABLE)
+def test_what_is_sound_has_no_damage(case):
+    encoded = images.DECODABLE[case][0]()
+    image, damage = decoding.inspect(encoded, "x")
+    assert damage == ""
+    np.testing.assert_array_equal(image, decoding.decode(encoded, "x"))
+
+
+@pytest.mark.parametrize(
+    ("box", "at_least", "shape"),
+    [
+        (Box(0, 0, 480, 640), 0, (480, 640)),
+        (Box(0, 0, 480, 640), 241, (480, 640)),
+        (Box(0, 0, 480, 640), 240, (240, 320)),
+        (Box(3, 5, 401, 403), 100, (100, 100)),
+        (Box(3, 5, 401, 300), 75, (100, 75)),
+        (Box(80, 239, 400, 401), 50, (50, 50)),
+        (Box(80, 239, 400, 401), 2, (50, 50)),
+    ],
+)
+def test_a_large_part_is_decoded_small(box, at_least, shape):
+    encoded = images.encode(images.photograph(480, 640), quality=95)
+    part = decoding.decode_box(encoded, "x", lambda *_: box, at_least=at_least)
+    assert part.shape == (*shape, 3)
+    # Its edges lie where those of the smaller pixels lie.
+    scale = box.height // shape[0]
+    full = decoding.cut(decoding.decode(encoded, "x"), Box(*(each // scale * scale for each in box)))
+    smaller = cv2.resize(full, shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(part.astype(int) - smaller).mean() < 2

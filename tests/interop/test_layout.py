@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flax_googlenet.errors import UserError
+from flax_googlenet.interop import layout
+from flax_googlenet.interop import onnx_reader as onnx
+from flax_googlenet.interop import safetensors_files as safetensors
+from flax_googlenet.interop import torchvision_weights as torchvision
+from flax_googlenet.models import GoogLeNet
+
+NAMINGS = [torchvision.name_of, onnx.name_of, safetensors.name_of]
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    model = GoogLeNet(num_classes=7, normalization="batch")
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+
+
+@pytest.fixture(scope="module")
+def variables(shapes):
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: rng.random(leaf.shape, np.float32), shapes)
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_there_and_back_is_bit_for_bit(naming, variables, shapes):
+    tensors = layout.to_tensors(variables, naming)
+    assert len(tensors) == len(jax.tree.leaves(variables)), "two arrays have one name"
+    assert layout.account(tensors, shapes, naming) == ([], [])
+    again = layout.convert(tensors, shapes, naming, "file")
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+
+
+def test_convolutions_are_out_in_height_width():
+    kernel = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    theirs = layout.channels_first(("params", "stem", "conv1", "conv", "kernel"), kernel)
+    assert theirs.shape == (5, 4, 2, 3)
+    assert theirs[4, 3, 1, 2] == kernel[1, 2, 3, 4]
+
+
+def test_a_flattened_map_is_permuted(rng):
+    """The same product, whether the map is flattened as channels or as height first."""
+    images = rng.normal(size=(2, 4, 4, 128))
+    kernel = rng.normal(size=(4 * 4 * 128, 6))
+    theirs = layout.channels_first(("params", "aux_4a", "fc", "kernel"), kernel)
+    flat = images.transpose(0, 3, 1, 2).reshape(2, -1)
+    np.testing.assert_allclose(flat @ theirs.T, images.reshape(2, -1) @ kernel, rtol=1e-12, atol=1e-12)
+
+
+def test_every_tensor_is_accounted_for(variables, shapes):
+    tensors = layout.to_tensors(variables, torchvision.name_of)
+    del tensors["fc.bias"], tensors["conv1.bn.running_var"]
+    tensors["fc.scale"] = np.zeros(3)
+    missing, unused = layout.account(tensors, shapes, torchvision.name_of)
+    assert (sorted(missing), unused) == (["conv1.bn.running_var", "fc.bias"], ["fc.scale"])
+    kept = layout.convert(tensors, variables, torchvision.name_of, "file")
+    np.testing.assert_array_equal(kept["params"]["head"]["bias"], variables["params"]["head"]["bias"])
+
+
+def test_another_shape_is_named(variables, shapes):
+    tensors = layout.to_tensors(variables, torchvision.name_of)
+    tensors["inception3a.branch3.1.conv.weight"] = np.zeros((32, 16, 3, 3))
+    words = (
+        r"weights.pth is of another network: .*branch3.1.conv.weight is 32x16x3x3 there and 32x16x5x5 here"
+    )
+    with pytest.raises(UserError, match=words):
+        layout.convert(tensors, shapes, torchvision.name_of, "weights.pth")
+
+
+def test_caffes_linear_layers_with_more_axes(variables, shapes):
+    tensors = layout.to_tensors(variables, onnx.name_of)
+    tensors["loss3/classifier_w_0"] = tensors["loss3/classifier_w_0"][None, None]
+    again = layout.convert(tensors, shapes, onnx.name_of, "file")
+    np.testing.assert_array_equal(again["params"]["head"]["kernel"], variables["params"]["head"]["kernel"])
