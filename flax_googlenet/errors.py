@@ -12,7 +12,7 @@ class UserError(Exception):
     """
 
 
-class BrokenImageError(UserError):
+class CorruptImageError(UserError):
     """An image that cannot be read or decoded: what `config.data.on_error` is about."""
 
 

@@ -1,5 +1,6 @@
 """Long jobs, and how far they are: a bar on a terminal, a plain line now and then elsewhere."""
 
+import logging
 import os
 import sys
 import threading
@@ -11,6 +12,8 @@ from typing import Self, TypeVar
 import tqdm
 
 from flax_googlenet.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -40,7 +43,7 @@ class Progress:
                 rate = self._done / (self._last_line - self._started)
                 left = tqdm.tqdm.format_interval((self._total - self._done) / rate)
                 counted = f"{self._done}/{self._total} {self._unit}"
-                say(f"{self._what}: {counted}, {rate:.1f} {self._unit}/s, {left} left")
+                logger.info(f"{self._what}: {counted}, {rate:.1f} {self._unit}/s, {left} left")
 
     def __enter__(self) -> Self:
         return self
@@ -49,11 +52,6 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-
-
-def say(line: str) -> None:
-    """Print a line above whatever bar there is, to stderr."""
-    tqdm.tqdm.write(line, file=sys.stderr)
 
 
 def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:

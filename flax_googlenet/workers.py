@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from flax_googlenet.errors import BrokenImageError, UserError
+from flax_googlenet.errors import CorruptImageError, UserError
 
 READ_DEADLINE = 120.0  # seconds that a read may take, of one file or one record
 
@@ -200,7 +200,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Read a regular file, or a link to one.
 
     Raises:
-      BrokenImageError: it is something else: to open a FIFO would be to wait for its writer.
+      CorruptImageError: it is something else: to open a FIFO would be to wait for its writer.
       OSError: it cannot be read.
     """
     name = os.fspath(path)
@@ -209,7 +209,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         open(name, "rb", buffering=0, opener=_open_without_waiting) as file,
     ):
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise BrokenImageError(f"{path} is not a regular file; remove it or replace it.")
+            raise CorruptImageError(f"{path} is not a regular file; remove it or replace it.")
         return file.read()
 
 
@@ -219,7 +219,7 @@ def read_file_in_time(path: str | os.PathLike[str], deadline: float | None = Non
     For the main thread; what a task of `Workers` reads is under a deadline anyway.
 
     Raises:
-      BrokenImageError, OSError: as in `read_file`.
+      CorruptImageError, OSError: as in `read_file`.
       UserError: the read took too long.
     """
     with Workers(1, "read", deadline) as workers:

@@ -19,7 +19,7 @@ from flax_googlenet.config import DEFAULTS, resolve
 from flax_googlenet.config.names import nearest_key, unknown_key
 from flax_googlenet.config.schema import KEYS
 from flax_googlenet.errors import UserError, did_you_mean
-from launch import compilation_cache, interrupts
+from launch import compilation_cache, interrupts, logs
 
 USER_ERROR, BAD_FLAGS = 1, 2  # exit statuses
 
@@ -59,6 +59,7 @@ def run(
 
     def guarded(argv: Sequence[str]) -> None:
         logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant
+        logs.show()
         interrupts.explain(if_interrupted)
         compilation_cache.turn_on()
         gc.freeze()  # what was imported stays, and need not be searched for garbage while JAX traces

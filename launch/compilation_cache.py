@@ -3,15 +3,17 @@
 import contextlib
 import functools
 import hashlib
+import logging
 import pathlib
 import platform
-import sys
 import warnings
 from typing import Any
 
 import jax
 import platformdirs
 from absl import flags
+
+logger = logging.getLogger(__name__)
 
 # Of all programs together; a training step takes a megabyte.
 LIMIT_BYTES = 1 << 30
@@ -47,7 +49,7 @@ def turn_on() -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _say(f"note: compiled programs are not kept: {directory} cannot be made: {error.strerror}")
+        logger.warning(f"compiled programs are not kept: {directory} cannot be made: {error.strerror}")
         return
     _bound(directory, LIMIT_BYTES)
     jax.config.update("jax_compilation_cache_dir", str(directory))
@@ -96,7 +98,7 @@ def _mend_when_told(directory: pathlib.Path) -> None:
         for path in _programs(directory):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-        _say(f"warning: the compilation cache in {directory} was emptied; {message}")
+        logger.warning(f"the compilation cache in {directory} was emptied; {message}")
 
     warnings.showwarning = showwarning
     warnings.filterwarnings("always", "Error .* persistent compilation cache entry")
@@ -104,7 +106,3 @@ def _mend_when_told(directory: pathlib.Path) -> None:
 
 def _programs(directory: pathlib.Path) -> list[pathlib.Path]:
     return list(directory.glob("*-cache"))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from flax_googlenet import workers
-from flax_googlenet.errors import BrokenImageError, UserError
+from flax_googlenet.errors import CorruptImageError, UserError
 from flax_googlenet.progress import in_threads
 from flax_googlenet.workers import Workers, read_file, read_file_in_time, reading
 from tests.conftest import REPOSITORY, process_environment
@@ -209,8 +209,8 @@ def test_a_regular_file_is_read(tmp_path, read):
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        pytest.param(os.mkfifo, BrokenImageError, "is not a regular file; remove", id="fifo"),
-        pytest.param(lambda path: path.symlink_to("/dev/zero"), BrokenImageError, "regular", id="device"),
+        pytest.param(os.mkfifo, CorruptImageError, "is not a regular file; remove", id="fifo"),
+        pytest.param(lambda path: path.symlink_to("/dev/zero"), CorruptImageError, "regular", id="device"),
         pytest.param(make_socket, OSError, "No such device or address", id="socket"),
         pytest.param(lambda path: path.mkdir(), IsADirectoryError, "Is a directory", id="directory"),
         pytest.param(lambda path: path.symlink_to("nowhere"), FileNotFoundError, "No such", id="nothing"),

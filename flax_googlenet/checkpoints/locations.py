@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import pathlib
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ import fsspec
 from etils import epath
 
 from flax_googlenet.errors import UserError
-from flax_googlenet.progress import say
+
+logger = logging.getLogger(__name__)
+
 
 DIRECTORY = "checkpoints"
 
@@ -86,7 +89,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
             )
             aside = next(path for name in names if not (path := directory / name).exists())
             incomplete.rename(aside)
-            say(f"note: {incomplete} is not a complete checkpoint; it was renamed {aside.name}")
+            logger.warning(f"{incomplete} is not a complete checkpoint; it was renamed {aside.name}")
 
 
 def _expanded(path: str) -> str:
@@ -106,7 +109,7 @@ def _locate(files: fsspec.AbstractFileSystem, root: str) -> str | None:
             for step in sorted((name for name in names if name.isdigit()), key=int, reverse=True):
                 if _is_complete(files, f"{directory}/{step}"):
                     return f"{directory}/{step}"
-                say(f"note: {directory}/{step} is not a complete checkpoint and is ignored")
+                logger.warning(f"{directory}/{step} is not a complete checkpoint and is ignored")
     return None
 
 

@@ -1,5 +1,6 @@
 """Writing and reading the arrays of checkpoints; the only module that knows Orbax."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ from flax_googlenet.checkpoints.description import Description
 from flax_googlenet.checkpoints.integrity import verify_digests, write_digests
 from flax_googlenet.checkpoints.locations import DIRECTORY, find_latest, set_aside_incomplete
 from flax_googlenet.errors import UserError
-from flax_googlenet.progress import say
+
+logger = logging.getLogger(__name__)
+
 
 Shapes = dict[tuple[str, ...], tuple[int, ...]]  # of arrays, by the names on their path
 
@@ -208,8 +211,8 @@ def read_weights(checkpoint: epath.Path, like: Mapping[str, Any] | None = None) 
         weights = _restore_item(checkpoint, "weights", tree)
     variables = evaluation_variables(weights)
     if weights.get("averaged_params") and variables["params"] is weights["params"]:
-        say(
-            f"note: {checkpoint} has averaged weights without the batch statistics that belong to them, as "
+        logger.warning(
+            f"{checkpoint} has averaged weights without the batch statistics that belong to them, as "
             "former versions wrote it; the weights of its last step are used."
         )
     return variables

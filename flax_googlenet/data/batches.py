@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import logging
 import os
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future
@@ -19,9 +20,10 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data.examples import Example, Source
 from flax_googlenet.data.images import crops, decoding, preprocessing
-from flax_googlenet.errors import BrokenImageError
-from flax_googlenet.progress import say
+from flax_googlenet.errors import CorruptImageError
 from flax_googlenet.workers import Workers, reading
+
+logger = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 
@@ -98,7 +100,7 @@ class TrainBatches:
                 try:
                     batch["label"][row] = self._read(epoch, index, image)
                     break
-                except BrokenImageError as error:
+                except CorruptImageError as error:
                     if self.data.on_error == "raise" or attempt == ATTEMPTS:
                         raise
                     _announce(f"{error} Another image takes its place.")
@@ -144,7 +146,7 @@ class EvaluationBatches:
             try:
                 example = read(self.source, first + row)
                 pixels = decoding.decode(example.encoded, example.name)
-            except BrokenImageError as error:
+            except CorruptImageError as error:
                 if self.data.on_error == "raise":
                     raise
                 _announce(f"{error} It is not evaluated.")
@@ -162,7 +164,7 @@ def _with_bad(batch: Batch, data: FrozenConfigDict, count: int) -> Batch:
 @functools.cache
 def _announce(sentence: str) -> None:
     """Say it once, however many epochs come across it."""
-    say(f"warning: {sentence}")
+    logger.warning(f"{sentence}")
 
 
 def local_rows(sharding: NamedSharding, batch_size: int) -> tuple[int, int]:
@@ -176,14 +178,14 @@ def read(source: Source, index: int) -> Example:
     """An example of a source.
 
     Raises:
-      BrokenImageError: its file cannot be read.
+      CorruptImageError: its file cannot be read.
     """
     try:
         with reading(f"Example {index}"):
             return source[index]
     except OSError as error:
         name = error.filename or f"Example {index}"
-        raise BrokenImageError(f"{name} cannot be read: {error.strerror or error}; restore it.") from error
+        raise CorruptImageError(f"{name} cannot be read: {error.strerror or error}; restore it.") from error
 
 
 def to_devices(

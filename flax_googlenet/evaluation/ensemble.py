@@ -1,8 +1,8 @@
 """The figures of one checkpoint, or of several as an ensemble, on a validation split."""
 
+import logging
 import os
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +17,8 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.evaluate import Evaluator, Member
 from flax_googlenet.progress import Progress
 from flax_googlenet.sharding import data_mesh
+
+logger = logging.getLogger(__name__)
 
 Checkpoint = str | os.PathLike | Classifier
 
@@ -61,10 +63,9 @@ def evaluate(
     source = open_source(configs[0].data, "val")
     _check_members(classifiers, source, aux_heads)
     if missing_from_validation(source.class_names, len(source)):
-        print(
-            f"note: these are {len(source)} images; ImageNet's validation split has "
-            f"{SPLIT_SIZES['validation']}, and published figures are of all of them.",
-            file=sys.stderr,
+        logger.warning(
+            f"these are {len(source)} images; ImageNet's validation split has "
+            f"{SPLIT_SIZES['validation']}, and published figures are of all of them."
         )
     evaluator = Evaluator(
         [

@@ -1,6 +1,7 @@
 """Exact evaluation: every example once, on any number of devices, from one or many crops and networks."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,8 +19,9 @@ from flax_googlenet.data.images import crops
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
-from flax_googlenet.progress import say
 from flax_googlenet.sharding import replicate, split_batch
+
+logger = logging.getLogger(__name__)
 
 # Crops of an image in one forward pass; the others follow, and need not fit into memory with them.
 CROPS_AT_ONCE = {1: 1, 10: 10, 144: 12}
@@ -70,8 +72,8 @@ class Evaluator:
                         f"{key} are {data[key]} and {member.data[key]}; evaluate them one by one."
                     )
         if (distinct := crops.distinct(data, number_of_crops)) < number_of_crops:
-            say(
-                f"note: images are stretched to squares, so the paper's {number_of_crops} crops are "
+            logger.warning(
+                f"images are stretched to squares, so the paper's {number_of_crops} crops are "
                 f"{distinct} distinct ones, which are computed once"
             )
         devices = mesh.shape["data"]

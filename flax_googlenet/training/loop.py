@@ -3,9 +3,9 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import pathlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +45,8 @@ from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
 from flax_googlenet.training.state import TrainState, initial_state
 from flax_googlenet.training.step import Metrics, make_train_step
+
+logger = logging.getLogger(__name__)
 
 Batch = dict[str, jax.Array]
 Result = dict[str, Any]
@@ -90,7 +92,7 @@ def _train(config: FrozenConfigDict, workdir: str) -> Result:
         _check_same_experiment(config, recorded, root)
         if recorded.result:
             verify_digests(latest)
-            print(f"The run in {root} is complete.", file=sys.stderr)
+            logger.info(f"The run in {root} is complete.")
             return {**recorded.result, "checkpoint": str(latest)}
     return _Run(config, root, mesh, recorded).go()
 

@@ -63,19 +63,16 @@ def test_half_written_checkpoints_do_not_count(tmp_path):
     assert not (tmp_path / "checkpoints/2.orbax-checkpoint-tmp").exists()
 
 
-def test_an_incomplete_directory_is_ignored_and_then_set_aside(tmp_path, capsys):
+def test_an_incomplete_directory_is_ignored_and_then_set_aside(tmp_path, caplog):
     save(tmp_path, (1,))
     incomplete = tmp_path / "checkpoints/9999"
     incomplete.mkdir()
     (incomplete / "weights").mkdir()
     assert checkpoints.find(str(tmp_path)).name == "1"
-    assert f"{incomplete} is not a complete checkpoint and is ignored" in capsys.readouterr().err
+    assert f"{incomplete} is not a complete checkpoint and is ignored" in caplog.text
     (tmp_path / "checkpoints/incomplete-9999").mkdir()
     save(tmp_path, (3,))
-    assert (
-        f"{incomplete} is not a complete checkpoint; it was renamed incomplete-9999-2"
-        in capsys.readouterr().err
-    )
+    assert f"{incomplete} is not a complete checkpoint; it was renamed incomplete-9999-2" in caplog.text
     assert (tmp_path / "checkpoints/incomplete-9999-2/weights").is_dir()
     assert checkpoints.find(str(tmp_path)).name == "3", "a step below the incomplete one is saved"
     save(tmp_path, (9999,))

@@ -78,7 +78,7 @@ def test_weights_alone_prefer_the_averages(tmp_path, devices, averaged, statisti
 
 
 @pytest.mark.parametrize("recorded", ["missing", "empty"])
-def test_averaged_weights_without_their_statistics_are_not_used(tmp_path, capsys, recorded):
+def test_averaged_weights_without_their_statistics_are_not_used(tmp_path, caplog, recorded):
     """Format 2 had none, and what goes on from it has empty ones."""
     weights, optimizer = arrays(averaged=True, statistics=True)
     former = {**weights, "averaged_batch_stats": {}}
@@ -91,7 +91,7 @@ def test_averaged_weights_without_their_statistics_are_not_used(tmp_path, capsys
     for like in (None, shapes(own(weights))):
         found = checkpoints.read_weights(checkpoint, like)
         jax.tree.map(np.testing.assert_array_equal, found, own(weights))
-        assert "averaged weights without the batch statistics" in capsys.readouterr().err
+        assert "averaged weights without the batch statistics" in caplog.text
     restored, _ = saved.restore(1, weights=shapes(weights), optimizer=shapes(optimizer))
     saved.close()
     jax.tree.map(np.testing.assert_array_equal, restored, {**former, "averaged_batch_stats": {}})

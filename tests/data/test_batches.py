@@ -14,7 +14,7 @@ from flax_googlenet import workers
 from flax_googlenet.config import resolve
 from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices
 from flax_googlenet.data.batches import crop_uniforms, permutation, raw_random
-from flax_googlenet.errors import BrokenImageError, UserError
+from flax_googlenet.errors import CorruptImageError, UserError
 from flax_googlenet.sharding import data_mesh, split_batch
 
 
@@ -134,7 +134,7 @@ class Broken(Numbered):
 
 def test_a_file_that_is_gone_is_named():
     batches = TrainBatches(Broken(10, (), unreadable=4), data(), seed=0, batch_size=10)
-    with pytest.raises(BrokenImageError, match="image 4 cannot be read: No such file or directory"):
+    with pytest.raises(CorruptImageError, match="image 4 cannot be read: No such file or directory"):
         rows(batches, 0, 0, 10)
 
 
@@ -164,7 +164,7 @@ SUBSTITUTES = [4, 31, 15, 19, 39]
 
 def test_what_is_broken_altogether_is_refused():
     batches = TrainBatches(Broken(10, range(10)), data(on_error="skip"), seed=0, batch_size=8)
-    with pytest.raises(BrokenImageError, match="is empty"):
+    with pytest.raises(CorruptImageError, match="is empty"):
         rows(batches, 0)
 
 
@@ -179,7 +179,7 @@ def test_evaluation_leaves_broken_images_out_and_counts_them(broken):
 
 def test_evaluation_names_broken_images():
     batches = EvaluationBatches(Broken(11, (6,)), data(), batch_size=4)
-    with pytest.raises(BrokenImageError, match="image 6 is empty"):
+    with pytest.raises(CorruptImageError, match="image 6 is empty"):
         rows(batches, 1, 0, 4)
 
 

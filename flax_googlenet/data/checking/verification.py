@@ -1,12 +1,15 @@
 """Every record of a prepared data set decoded, once."""
 
 import json
+import logging
 from typing import Any
 
 from flax_googlenet.data.images import decoding
 from flax_googlenet.data.sources.tfds import TfdsSource
 from flax_googlenet.errors import UserError
-from flax_googlenet.progress import Progress, in_threads, say
+from flax_googlenet.progress import Progress, in_threads
+
+logger = logging.getLogger(__name__)
 
 # In the data set's directory: what was found, and the files that it is true of.
 RECORD_FILE = "flax_googlenet_verified.json"
@@ -33,12 +36,14 @@ def verify(builder: Any) -> dict[str, int]:
         try:
             record.write_text(json.dumps({"files": files, **sentences}, indent=1))
         except OSError:
-            say(f"{builder.data_path} cannot be written to: the next time will verify it again")
+            logger.info(f"{builder.data_path} cannot be written to: the next time will verify it again")
     else:
-        say(f"every image of {builder.info.full_name} was decoded before; {record} says what was found")
+        logger.info(
+            f"every image of {builder.info.full_name} was decoded before; {record} says what was found"
+        )
     for kind, of_kind in sentences.items():
         for sentence in of_kind:
-            say(f"{kind} image: {sentence}")
+            logger.info(f"{kind} image: {sentence}")
     return {f"{kind}_images": len(of_kind) for kind, of_kind in sentences.items()}
 
 

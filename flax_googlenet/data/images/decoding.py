@@ -9,7 +9,7 @@ import PIL.Image
 
 from flax_googlenet.data.images import jpeg
 from flax_googlenet.data.images.jpeg import Box, cut
-from flax_googlenet.errors import BrokenImageError
+from flax_googlenet.errors import CorruptImageError
 
 # Images are decoded in parallel by the caller; OpenCV's own threads would compete.
 cv2.setNumThreads(1)
@@ -31,7 +31,7 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
       uint8 [height, width, 3], red first.
 
     Raises:
-      BrokenImageError: the bytes are not an image, not all of one, or one that is refused
+      CorruptImageError: the bytes are not an image, not all of one, or one that is refused
         for its size before anything is allocated.
     """
     return _decode(encoded, name)[0]
@@ -49,7 +49,7 @@ def inspect(encoded: bytes, name: str) -> tuple[np.ndarray, str]:
       The image, and libjpeg's first warning; "" if the file is sound.
 
     Raises:
-      BrokenImageError: as in `decode`.
+      CorruptImageError: as in `decode`.
     """
     image, is_sound = _decode(encoded, name)
     return image, "" if is_sound else jpeg.warning(encoded)
@@ -81,7 +81,7 @@ def decode_box(
       uint8 [height, width, 3], red first.
 
     Raises:
-      BrokenImageError: as in `decode`.
+      CorruptImageError: as in `decode`.
     """
     if (header := jpeg.read_header(encoded)) is not None:
         _check_pixels(header.height, header.width, name)
@@ -126,11 +126,11 @@ def _check_pixels(height: int, width: int, name: str) -> None:
         raise _too_large(name)
 
 
-def _too_large(name: str) -> BrokenImageError:
+def _too_large(name: str) -> CorruptImageError:
     limit = f"{MAX_PIXELS / 1e6:.0f} million"
-    return BrokenImageError(f"{name} has more than {limit} pixels; replace it by a smaller copy.")
+    return CorruptImageError(f"{name} has more than {limit} pixels; replace it by a smaller copy.")
 
 
-def _broken(encoded: bytes, name: str) -> BrokenImageError:
+def _broken(encoded: bytes, name: str) -> CorruptImageError:
     what = "is not an image that can be decoded" if encoded else "is empty"
-    return BrokenImageError(f"{name} {what}; remove it or replace it.")
+    return CorruptImageError(f"{name} {what}; remove it or replace it.")

@@ -147,7 +147,7 @@ def prepare_to_train(
       out: uint8 [image_size, image_size, 3], to write to.
 
     Raises:
-      BrokenImageError: it cannot be decoded.
+      CorruptImageError: it cannot be decoded.
     """
     size = data.image_size
     if data.train_crop == "center":

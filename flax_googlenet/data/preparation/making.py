@@ -7,6 +7,7 @@ its final name is complete, and the same call again goes on.
 import contextlib
 import dataclasses
 import fcntl
+import logging
 import os
 import sys
 import tarfile
@@ -19,7 +20,9 @@ from etils import epath
 from flax_googlenet.data.sources import imagenet
 from flax_googlenet.data.sources.tfds import describe_path, find_builder, image_and_label, is_random_access
 from flax_googlenet.errors import UserError, did_you_mean
-from flax_googlenet.progress import SECONDS_BETWEEN_LINES, say
+from flax_googlenet.progress import SECONDS_BETWEEN_LINES
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ def prepare(
         if builder is None:
             builder = _make(dataset, data_dir, manual_dir, beam or Beam())
         elif is_random_access(builder):
-            say(f"{builder.info.full_name} is complete in {builder.data_path}")
+            logger.info(f"{builder.info.full_name} is complete in {builder.data_path}")
         else:
             _import_tensorflow()
             with _alone(builder.data_path.parent):
@@ -83,7 +86,7 @@ def prepare(
                 with _alone(directory.parent):
                     rewriting.shrink(builder, directory, config, shorter_side)
             else:
-                say(f"{name} is complete in {directory}")
+                logger.info(f"{name} is complete in {directory}")
             builder = _found_again(f"{name}:{version}", data_dir)
             dataset = f"{name}:{version}" if ":" in dataset else name
         verified = verification.verify(builder)
@@ -91,7 +94,7 @@ def prepare(
     if builder.info.name == "imagenet2012":
         for name, size in imagenet.SPLIT_SIZES.items():
             if splits.get(name) != size:
-                say(f"warning: {name} has {splits.get(name, 0)} images; of ImageNet's there are {size}")
+                logger.warning(f"{name} has {splits.get(name, 0)} images; of ImageNet's there are {size}")
     return {
         "dataset": dataset,
         "version": str(builder.version),
@@ -139,9 +142,9 @@ def _make(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> Any:
     )
     with _alone(builder.data_path.parent):
         for leftover in builder.data_path.parent.glob(f"incomplete.*_{builder.data_path.name}"):
-            say(f"clearing {leftover}, which a killed process left")
+            logger.info(f"clearing {leftover}, which a killed process left")
             leftover.rmtree()
-        say(f"preparing {builder.info.full_name} in {builder.data_path}")
+        logger.info(f"preparing {builder.info.full_name} in {builder.data_path}")
         try:
             with _signs_of_life(builder):
                 builder.download_and_prepare(download_config=config)
@@ -150,7 +153,7 @@ def _make(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> Any:
                 f"{builder.info.full_name} could not be made: {type(error).__name__}: {_in_a_line(error)}"
             ) from error
     if options is not None and _never_asked_for(options):
-        say(f"note: the builder of {dataset} does not use Apache Beam: TFDS ran it in this process")
+        logger.warning(f"the builder of {dataset} does not use Apache Beam: TFDS ran it in this process")
     return _found_again(dataset, data_dir)
 
 
@@ -261,7 +264,7 @@ def _signs_of_life(builder: Any) -> Generator[None, None, None]:
         while not over.wait(SECONDS_BETWEEN_LINES):
             with contextlib.suppress(OSError):  # files come and go
                 size = sum(path.stat().length for path in epath.Path(builder.data_dir).glob("*"))
-                say(f"preparing {builder.info.full_name}: {size / 1e6:.0f} MB written")
+                logger.info(f"preparing {builder.info.full_name}: {size / 1e6:.0f} MB written")
 
     threading.Thread(target=speak, daemon=True).start()
     try:

@@ -6,6 +6,7 @@ what is killed goes on with the files that are missing.
 
 import functools
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,8 +17,10 @@ from flax_googlenet.data.checking.verification import array_record_files, file_s
 from flax_googlenet.data.images import decoding, preprocessing
 from flax_googlenet.data.sources.tfds import image_and_label
 from flax_googlenet.errors import UserError
-from flax_googlenet.progress import Progress, in_threads, say
+from flax_googlenet.progress import Progress, in_threads
 from flax_googlenet.workers import reading
+
+logger = logging.getLogger(__name__)
 
 JPEG_QUALITY = 95
 
@@ -35,7 +38,7 @@ def convert(builder: Any) -> None:
     def read(path: Any) -> Iterator[bytes]:
         return _under_a_deadline(path, lambda: adapter.make_tf_data(os.fspath(path)).as_numpy_iterator())
 
-    say(f"converting {builder.data_path} from {builder.info.file_format.value} to array_record")
+    logger.info(f"converting {builder.data_path} from {builder.info.file_format.value} to array_record")
     _write_files(builder, _files(builder), builder.data_path, read)
     proto = dataset_info.read_proto_from_builder_dir(builder.data_path)
     proto.alternative_file_formats.append("array_record")
@@ -77,7 +80,9 @@ def shrink(builder: Any, directory: Any, config: str, shorter_side: int) -> None
         incomplete.rmtree()  # of data that have been prepared anew since
     incomplete.mkdir(parents=True, exist_ok=True)
     origin.write_text(described)
-    say(f"writing {builder.info.full_name} with shorter sides of at most {shorter_side} to {directory}")
+    logger.info(
+        f"writing {builder.info.full_name} with shorter sides of at most {shorter_side} to {directory}"
+    )
     files = {name: array_record_files(split) for name, split in builder.info.splits.items()}
     _write_files(builder, files, incomplete, read)
 

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from flax_googlenet.data.examples import Example
-from flax_googlenet.errors import BrokenImageError, UserError
+from flax_googlenet.errors import CorruptImageError, UserError
 from flax_googlenet.workers import reading
 
 # etils, which opens gs:// for TFDS, would import TensorFlow for it wherever that is installed.
@@ -61,7 +61,7 @@ class TfdsSource:
                 record = self._records[index]
             encoded, label = record[self._image], int(record[self._label])
         except (RuntimeError, KeyError) as error:  # a file has a digest of each of its chunks
-            raise BrokenImageError(
+            raise CorruptImageError(
                 f"{name} cannot be read: {error}; copy or prepare the data set again."
             ) from error
         if self._file_name is not None:

@@ -1,6 +1,7 @@
 """What a run shows: a progress bar or plain lines, metrics.jsonl, TensorBoard events."""
 
 import json
+import logging
 import math
 import pathlib
 import sys
@@ -16,6 +17,8 @@ from tensorboardX.summary import hparams
 from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.reporting.clock import Lap
+
+logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -129,9 +132,9 @@ class Reporter:
         self._write(step, {f"val/{name}": value for name, value in figures.items() if name != "num_examples"})
 
     def say(self, line: str) -> None:
-        """Print a line above the progress bar, to stderr."""
+        """Log a line."""
         if self.enabled:
-            tqdm.tqdm.write(line, file=sys.stderr)
+            logger.info(line)
 
     def close(self) -> None:
         """Flush and close everything."""

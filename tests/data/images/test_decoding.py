@@ -11,7 +11,7 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.data.images import decoding, preprocessing
 from flax_googlenet.data.images.jpeg import Box, cut
-from flax_googlenet.errors import BrokenImageError
+from flax_googlenet.errors import CorruptImageError
 from tests.support import images
 
 
@@ -154,13 +154,13 @@ def test_a_mangled_file_is_an_image_or_broken(kind, monkeypatch):
         try:
             image, _ = decoding.inspect(encoded, "x")
             np.testing.assert_array_equal(decoding.decode(encoded, "x"), image)
-        except BrokenImageError:
+        except CorruptImageError:
             image = None
         try:
             part = decoding.decode_box(
                 encoded, "x", lambda *sides: Box(0, 0, *(each // 2 + 1 for each in sides))
             )
-        except BrokenImageError:
+        except CorruptImageError:
             assert image is None
             continue
         assert part.shape == (*(side // 2 + 1 for side in image.shape[:2]), 3)
@@ -175,7 +175,7 @@ def test_a_mangled_file_is_an_image_or_broken(kind, monkeypatch):
 def test_what_is_broken_is_named(case, recwarn):
     encoded = images.BROKEN[case]()
     for decode in (decoding.decode, lambda *file: decoding.decode_box(*file, lambda *_: Box(0, 0, 1, 1))):
-        with pytest.raises(BrokenImageError, match=r"^cats/7\.jpg (is|has) .*\.$"):
+        with pytest.raises(CorruptImageError, match=r"^cats/7\.jpg (is|has) .*\.$"):
             decode(encoded, "cats/7.jpg")
     recwarn.clear()
 
@@ -194,7 +194,7 @@ def test_a_bomb_is_refused_before_it_is_allocated(make, monkeypatch):
         monkeypatch.setattr(library, name, lambda *_: pytest.fail("it was decoded"))
     encoded = make()
     tracemalloc.start()
-    with pytest.raises(BrokenImageError, match="more than 89 million pixels"):
+    with pytest.raises(CorruptImageError, match="more than 89 million pixels"):
         decoding.decode(encoded, "bomb")
     assert tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()

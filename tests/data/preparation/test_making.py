@@ -74,7 +74,7 @@ def interrupt(monkeypatch, function: str, at: int) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
 
-def test_an_interrupted_conversion_goes_on(imagenet, tfrecord, monkeypatch, capsys):
+def test_an_interrupted_conversion_goes_on(imagenet, tfrecord, monkeypatch, caplog):
     directory = tfrecord / "imagenet2012/5.1.0"
     with monkeypatch.context() as patched:
         interrupt(patched, "advance", at=37)
@@ -87,7 +87,7 @@ def test_an_interrupted_conversion_goes_on(imagenet, tfrecord, monkeypatch, caps
     left = directory / f"incomplete.{'0' * 32}.imagenet2012-validation.array_record-00000-of-00001"
     left.write_bytes(b"half")
     prepare("imagenet2012", str(tfrecord))
-    assert "converting" in capsys.readouterr().err
+    assert "converting" in caplog.text
     assert done.stat().st_mtime_ns == written, "it is not converted again"
     assert not leftovers(tfrecord)
     assert records(tfrecord) == records(imagenet)
@@ -100,7 +100,7 @@ def test_a_missing_file_is_named_before_the_conversion(tfrecord):
         prepare("imagenet2012", str(tfrecord))
 
 
-def test_a_copy_has_smaller_images(copy, capsys):
+def test_a_copy_has_smaller_images(copy, caplog):
     result = prepare("imagenet2012", str(copy), shorter_side=90)
     assert result["dataset"] == "imagenet2012/shorter_side_90"
     assert result["splits"] == {"train": 32, "validation": 10}
@@ -120,12 +120,12 @@ def test_a_copy_has_smaller_images(copy, capsys):
             expected = cv2.resize(before, after.shape[1::-1], interpolation=cv2.INTER_AREA)
             assert abs(after.astype(int) - expected.astype(int)).mean() < 3
     assert 0 < kept < len(found)
-    capsys.readouterr()
+    caplog.clear()
     assert prepare("imagenet2012:5.1.0", str(copy), shorter_side=90) == {
         **result,
         "dataset": "imagenet2012/shorter_side_90:5.1.0",
     }
-    assert "imagenet2012/shorter_side_90 is complete" in capsys.readouterr().err
+    assert "imagenet2012/shorter_side_90 is complete" in caplog.text
 
 
 def test_an_interrupted_copy_goes_on(copy, monkeypatch):
@@ -160,7 +160,7 @@ def test_a_copy_of_data_made_anew_starts_anew(copy, imagenet, monkeypatch):
     assert len(records(copy, "imagenet2012/shorter_side_64")) == len(records(imagenet))
 
 
-def test_bad_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, capsys, monkeypatch):
+def test_bad_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, caplog, monkeypatch):
     with tarfile.open(imagenet_tars / VAL_TAR) as tar:
         good = [tar.extractfile(name).read() for name in sorted(tar.getnames())]
     damaged = good[2][:-2] + b"more" * 20 + b"\xff\xd9"
@@ -170,7 +170,7 @@ def test_bad_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, ca
     result = prepare("imagenet2012", str(path), str(tmp_path / "tars"))
     assert result["splits"] == {"train": 3, "validation": 3}
     assert (result["bad_images"], result["damaged_images"]) == (3, 1)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "warning: train has 3 images; of ImageNet's there are 1281167" in said
     for split, name in (
         ("train", "n01440764_1.JPEG"),
@@ -190,18 +190,18 @@ def test_bad_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, ca
     with monkeypatch.context() as patched:
         patched.setattr(verification.decoding, "inspect", forbidden)
         assert prepare("imagenet2012", str(path)) == result
-    again = capsys.readouterr().err
+    again = caplog.text
     assert "was decoded before" in again
     assert again.count("bad image: ") == 3
     smaller = prepare("imagenet2012", str(path), shorter_side=8)
     assert (smaller["bad_images"], smaller["damaged_images"]) == (3, 1), "a copy keeps them as they are"
-    capsys.readouterr()
+    caplog.clear()
     record = path / "imagenet2012/5.1.0" / verification.RECORD_FILE
     kept = json.loads(record.read_text())
     for written in ("{", json.dumps({"files": kept["files"], "bad": kept["bad"]})):  # by an older version
         record.write_text(written)
         assert prepare("imagenet2012", str(path)) == result
-        assert "was decoded before" not in capsys.readouterr().err
+        assert "was decoded before" not in caplog.text
 
 
 def test_a_record_that_cannot_be_read_to_its_end_is_named(copy, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.data import TrainBatches, open_source
 from flax_googlenet.data.images.decoding import decode
-from flax_googlenet.errors import BrokenImageError, UserError
+from flax_googlenet.errors import CorruptImageError, UserError
 
 
 def write_image(path, value: int = 128) -> None:
@@ -41,7 +41,7 @@ def test_what_has_become_a_fifo_is_corrupt(tmp_path, on_error):
     os.mkfifo(tmp_path / "train/cat/1.png")
     batch = batches.empty(3)
     if on_error == "raise":
-        with pytest.raises(BrokenImageError, match=rf"^{tmp_path}/train/cat/1.png is not a regular file; "):
+        with pytest.raises(CorruptImageError, match=rf"^{tmp_path}/train/cat/1.png is not a regular file; "):
             batches.fill(batch, 0, 0)
     else:
         batches.fill(batch, 0, 0)

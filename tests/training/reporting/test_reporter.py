@@ -26,9 +26,9 @@ def report(workdir, first, last, total=10, history=()):
     return reporter.records
 
 
-def test_plain_lines_when_not_on_a_terminal(tmp_path, capsys):
+def test_plain_lines_when_not_on_a_terminal(tmp_path, caplog):
     report(tmp_path, 0, 2)
-    captured = capsys.readouterr()
+    captured = caplog.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "step 1/10: loss 1.0000, 100.0 images/s, 25% waiting for data, 0:04 left",
@@ -105,7 +105,7 @@ def test_figures_of_a_window():
     assert over_steps(steps) == {"loss": 2.5, "learning_rate": 0.3, "bad_images": 3}
 
 
-def test_silent_where_not_enabled(tmp_path, capsys):
+def test_silent_where_not_enabled(tmp_path, caplog):
     reporter = Reporter(tmp_path, first_step=0, total_steps=1, enabled=False)
     reporter.start(resolve({}))
     reporter.samples(np.zeros((1, 2, 2, 3), np.uint8))
@@ -114,6 +114,6 @@ def test_silent_where_not_enabled(tmp_path, capsys):
     reporter.evaluation(1, EVALUATION)
     reporter.say("nothing")
     reporter.close()
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
     assert not list(tmp_path.iterdir())
     assert len(reporter.records) == 2, "every host keeps them for its description of the checkpoint"
