@@ -10,7 +10,7 @@ import pytest
 
 import flax_googlenet
 from docs import mnist_sample
-from tests.conftest import REPOSITORY
+from tests.support.commands import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)

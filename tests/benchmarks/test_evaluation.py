@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.conftest import run_module
+from tests.support.commands import run_module
 
 
 @pytest.mark.slow

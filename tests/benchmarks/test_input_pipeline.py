@@ -11,7 +11,7 @@ import pytest
 from benchmarks import photographs
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
-from tests.conftest import REPOSITORY, process_environment, run_module
+from tests.support.commands import REPOSITORY, process_environment, run_module
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import pytest
 from flax_googlenet import checkpoints
 from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
-from tests.checkpoints.test_manager import save
+from tests.support.checkpoints import save
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from etils import epath
 
 from flax_googlenet import checkpoints
 from flax_googlenet.errors import UserError
-from tests.checkpoints.test_manager import save
+from tests.support.checkpoints import save
 
 
 @pytest.fixture

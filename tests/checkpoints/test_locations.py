@@ -9,7 +9,7 @@ import pytest
 from flax_googlenet import checkpoints
 from flax_googlenet.checkpoints import Checkpoints
 from flax_googlenet.errors import UserError
-from tests.checkpoints.test_manager import save, shapes
+from tests.support.checkpoints import save, shapes
 
 
 @pytest.mark.parametrize("where", ["", "checkpoints", "checkpoints/12"])

@@ -1,50 +1,12 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from flax_googlenet import checkpoints
-from flax_googlenet.checkpoints import Checkpoints, Description
+from flax_googlenet.checkpoints import Checkpoints
 from flax_googlenet.errors import UserError
-from flax_googlenet.sharding import data_mesh, replicate
-
-DESCRIPTION = Description(
-    1,
-    {"seed": 1, "model": {"num_classes": 2}},
-    ("a", "b"),
-    history=[{"step": 1, "train/loss": 2.0}],
-    data={"train": {"num_examples": 7, "digest": "x"}},
-)
-
-
-def arrays(devices: int = 1, averaged: bool = False, statistics: bool = False):
-    place = replicate(data_mesh(jax.devices()[:devices]))
-    params = {"head": {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}}
-    weights = {"params": params, "batch_stats": {"norm": {"mean": jnp.ones(3)}} if statistics else {}}
-    for name, tree in list(weights.items()):
-        weights[f"averaged_{name}"] = jax.tree.map(lambda x: x * 2, tree) if averaged else {}
-    optimizer = {"opt_state": ({}, [jnp.full((2,), 7.0)]), "step": jnp.asarray(5, jnp.int32)}
-    return jax.device_put(weights, place), jax.device_put(optimizer, place)
-
-
-def shapes(tree):
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), tree)
-
-
-def save(
-    workdir, steps=(1,), metrics=None, devices=1, keep_last=2, keep_best=1, averaged=False, statistics=False
-):
-    weights, optimizer = arrays(devices, averaged, statistics)
-    saved = Checkpoints(str(workdir), keep_last=keep_last, keep_best=keep_best)
-    for step in steps:
-        figures = {"top1": metrics[step]} if metrics else None
-        description = dataclasses.replace(DESCRIPTION, step=step)
-        saved.save(step, weights=weights, optimizer=optimizer, description=description, metrics=figures)
-    saved.close()
-    return weights, optimizer
+from tests.support.checkpoints import DESCRIPTION, arrays, save, shapes
 
 
 @pytest.mark.parametrize(("saved_on", "restored_on"), [(1, 1), (8, 1), (1, 8), (8, 2)])

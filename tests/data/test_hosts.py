@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import REPOSITORY, process_environment
+from tests.support.commands import REPOSITORY, process_environment
 
 pytestmark = pytest.mark.slow
 

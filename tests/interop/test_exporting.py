@@ -13,7 +13,7 @@ from benchmarks.parity.comparison import random_checkpoint
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import export, import_weights
 from flax_googlenet.interop.exporting import PLATFORMS
-from tests.interop.test_importing import arrays, assert_same
+from tests.support.weights import arrays, assert_same
 
 SIZE = 64
 

@@ -17,6 +17,7 @@ from benchmarks.parity.torchvision import torchvision_model
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import download, import_weights, importing, layout
 from flax_googlenet.interop import onnx_reader as names
+from tests.support.weights import arrays, assert_same
 
 LIGHT = pathlib.Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -46,16 +47,6 @@ def zoo(folder):
 def saved(folder: pathlib.Path, state, name: str = "changed.pth") -> str:
     torch.save(state, folder / name)
     return str(folder / name)
-
-
-def arrays(directory) -> dict[str, np.ndarray]:
-    return {"/".join(path): leaf for path, leaf in layout.leaves(flax_googlenet.load(directory).variables)}
-
-
-def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.conftest import TINY
 from tests.support import images
+from tests.support.commands import TINY
 
 pytestmark = pytest.mark.slow
 

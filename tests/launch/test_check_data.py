@@ -10,7 +10,7 @@ import cv2
 import pytest
 from sklearn.datasets import load_sample_images
 
-from tests.conftest import REPOSITORY, process_environment
+from tests.support.commands import REPOSITORY, process_environment
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 from absl import app, flags
 
 import launch.command  # noqa: F401  before a command is run, for the flag that all of them share
-from tests.conftest import REPOSITORY
+from tests.support.commands import REPOSITORY
 
 COMMANDS = sorted(
     path.stem for path in (REPOSITORY / "launch").glob("*.py") if "if __name__ ==" in path.read_text()

@@ -19,14 +19,9 @@ from flax_googlenet import checkpoints, load
 from flax_googlenet.checkpoints import manager
 from flax_googlenet.config import resolve
 from flax_googlenet.data import open_source
-from tests.conftest import REPOSITORY, TINY, process_environment, read_metrics
+from tests.support.commands import REPOSITORY, TINY, process_environment, read_metrics, result_of
 
 pytestmark = pytest.mark.slow
-
-
-def result_of(process) -> dict:
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
 
 
 def without_speed(result: dict) -> dict:

@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from launch import compilation_cache
-from tests.conftest import REPOSITORY, process_environment
+from tests.support.commands import REPOSITORY, process_environment
 
 
 @pytest.fixture

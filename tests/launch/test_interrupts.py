@@ -16,7 +16,7 @@ import pytest
 
 from flax_googlenet.checkpoints import find_latest
 from launch.interrupts import INTERRUPTED
-from tests.conftest import REPOSITORY, TINY, process_environment
+from tests.support.commands import REPOSITORY, TINY, process_environment
 
 # Whoever runs the tests in the background ignores it, and so would the process. To change that between
 # fork and exec, Python would have to fork a process with JAX's threads.

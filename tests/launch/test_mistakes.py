@@ -1,21 +1,11 @@
 """A user's mistakes: one sentence that names the culprit and the way out, and nothing lost."""
 
-import pathlib
-
 import pytest
 
-from tests.conftest import TINY
+from tests.support.commands import TINY, error_of
+from tests.support.files import contents
 
 pytestmark = pytest.mark.slow
-
-
-def error_of(process, status: int = 1) -> str:
-    assert process.returncode == status, process.stderr
-    assert process.stdout == ""
-    assert "Traceback" not in process.stderr
-    *_, last = process.stderr.splitlines()
-    assert last.startswith("error: ")
-    return last
 
 
 @pytest.mark.parametrize(
@@ -73,7 +63,3 @@ def test_a_file_that_is_no_image(launch, trained, tmp_path):
     assert f"{tmp_path}/cat.png is not an image" in error_of(process)
     process = launch("predict", f"--checkpoint={trained}", tmp_path / "dog.png")
     assert f"{tmp_path}/dog.png cannot be read" in error_of(process)
-
-
-def contents(directory: pathlib.Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}

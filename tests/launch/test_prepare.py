@@ -11,12 +11,10 @@ import pytest
 from flax_googlenet.data.preparation.making import prepare
 from flax_googlenet.data.sources.tfds import find_builder
 from flax_googlenet.errors import UserError
-from tests.conftest import REPOSITORY, TINY, process_environment
-from tests.data.preparation.test_making import leftovers, records
-from tests.data.sources.test_tfds import open_tfds
-from tests.launch.test_commands import result_of
-from tests.launch.test_mistakes import contents, error_of
+from tests.support.commands import REPOSITORY, TINY, error_of, process_environment, result_of
+from tests.support.files import contents
 from tests.support.imagenet_tars import validation_classes
+from tests.support.tfds import leftovers, open_tfds, records
 
 pytestmark = pytest.mark.slow
 

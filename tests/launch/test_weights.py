@@ -10,8 +10,8 @@ import torchvision
 from sklearn.datasets import load_sample_images
 
 from benchmarks.parity.torchvision import torchvision_model
-from tests.launch.test_commands import result_of
-from tests.launch.test_mistakes import contents, error_of
+from tests.support.commands import error_of, result_of
+from tests.support.files import contents
 
 pytestmark = pytest.mark.slow
 

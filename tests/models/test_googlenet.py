@@ -10,7 +10,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import GoogLeNet, googlenet
 from flax_googlenet.table import TABLE_1, googlenet_rows, least_image_size
-from tests.conftest import AS_WRITTEN
+from tests.support.networks import AS_WRITTEN
 
 
 def parameters(model: GoogLeNet, size: int = 224):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from flax_googlenet.models import VGG16
-from tests.conftest import AS_WRITTEN
+from tests.support.networks import AS_WRITTEN
 
 
 def shapes(model: VGG16, size: int):

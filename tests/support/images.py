@@ -139,3 +139,10 @@ BROKEN = {
     "30,000 x 30,000 jpeg, rotated": lambda: huge_jpeg(exif=rotated_by_exif()),
     "30,000 x 30,000 png": huge_png,
 }
+
+
+@functools.cache
+def square_photograph(side: int) -> np.ndarray:
+    """Return the same photograph as a square, uint8 [side, side, 3]."""
+    pixels = load_sample_image("china.jpg")
+    return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)

@@ -18,7 +18,7 @@ from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training import loop, train
-from tests.conftest import read_metrics
+from tests.support.commands import read_metrics
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from flax_googlenet.data.augmentation.photometric import (
     random_lighting,
     random_orders,
 )
-from tests.conftest import photograph
+from tests.support.images import square_photograph
 
 ENHANCERS = (PIL.ImageEnhance.Brightness, PIL.ImageEnhance.Contrast, PIL.ImageEnhance.Color)
 
@@ -21,7 +21,7 @@ ENHANCERS = (PIL.ImageEnhance.Brightness, PIL.ImageEnhance.Contrast, PIL.ImageEn
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
 @pytest.mark.parametrize("factors", [(0.5, 0.7, 1.5), (1.5, 1.4, 0.5)], ids=str)
 def test_distortion_is_that_of_pillow(order, factors):
-    image = photograph(48)
+    image = square_photograph(48)
     expected = PIL.Image.fromarray(image)
     for kind, factor in zip(order, factors, strict=True):
         expected = ENHANCERS[kind](expected).enhance(factor)
@@ -34,7 +34,7 @@ def test_distortion_is_that_of_pillow(order, factors):
 
 
 def test_the_order_matters_where_pixels_are_clipped():
-    images = jnp.asarray(np.broadcast_to(photograph(48), (6, 48, 48, 3)), jnp.float32)
+    images = jnp.asarray(np.broadcast_to(square_photograph(48), (6, 48, 48, 3)), jnp.float32)
     orders = jnp.asarray(list(itertools.permutations(range(3))))
     factors = jnp.asarray([1.5, 1.2, 0.6])[orders]  # each change has the same one in every order
     results = {np.asarray(each).tobytes() for each in distort(images, orders, factors)}
@@ -57,7 +57,7 @@ def test_factors_are_uniform():
 
 
 def test_each_image_is_changed_in_its_own_way():
-    images = jnp.asarray(np.broadcast_to(photograph(8), (16, 8, 8, 3)), jnp.float32)
+    images = jnp.asarray(np.broadcast_to(square_photograph(8), (16, 8, 8, 3)), jnp.float32)
     for changed in (
         random_distortion(jax.random.key(0), images, 0.5),
         random_lighting(jax.random.key(0), images, 0.1),

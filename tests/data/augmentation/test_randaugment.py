@@ -11,7 +11,7 @@ import pytest
 from torchvision.transforms import RandAugment
 
 from flax_googlenet.data.augmentation.randaugment import OPERATIONS, apply, randaugment
-from tests.conftest import photograph
+from tests.support.images import square_photograph
 
 FILL = (124, 116, 104)
 
@@ -78,7 +78,7 @@ def test_every_operation_is_compared():
 @pytest.mark.parametrize(("strength", "sign"), STRENGTHS)
 @pytest.mark.parametrize("name", COLORING)
 def test_colours_are_those_of_pillow(name, strength, sign):
-    image = photograph(64)
+    image = square_photograph(64)
     operation, tolerance = COLORING[name]
     expected = np.asarray(operation(PIL.Image.fromarray(image), strength * sign), np.float32)
     np.testing.assert_allclose(result(image, name, strength, sign), expected, atol=tolerance + 1e-3)
@@ -87,7 +87,7 @@ def test_colours_are_those_of_pillow(name, strength, sign):
 @pytest.mark.parametrize(("strength", "sign"), STRENGTHS)
 @pytest.mark.parametrize("name", MOVING)
 def test_places_are_those_of_pillow(name, strength, sign):
-    image = photograph(64)
+    image = square_photograph(64)
     found = result(image, name, strength, sign)
     move = MOVING[name]
     t = strength * sign
@@ -139,12 +139,12 @@ def test_ranges_are_those_of_torchvision():
 
 def test_each_image_gets_its_own_operations():
     """Of 448 copies, every operation turns up about 32 times, half of them the other way."""
-    images = jnp.asarray(np.broadcast_to(photograph(16), (448, 16, 16, 3)), jnp.float32)
+    images = jnp.asarray(np.broadcast_to(square_photograph(16), (448, 16, 16, 3)), jnp.float32)
     fill = jnp.asarray(FILL, jnp.float32)
     draw = jax.jit(functools.partial(randaugment, operations=1, magnitude=9.0))
     found = np.asarray(draw(jax.random.key(0), images, fill=fill))
     assert np.isfinite(found).all()
-    possible = every_result(photograph(16), 0.3)
+    possible = every_result(square_photograph(16), 0.3)
     counts = {
         name: [int((np.abs(found - each).max((1, 2, 3)) < 1e-2).sum()) for each in possible[name]]
         for name in OPERATIONS
@@ -159,7 +159,7 @@ def test_each_image_gets_its_own_operations():
 
 
 def test_operations_follow_each_other():
-    images = jnp.asarray(photograph(16)[None], jnp.float32)
+    images = jnp.asarray(square_photograph(16)[None], jnp.float32)
     fill = jnp.asarray(FILL, jnp.float32)
     key = jax.random.key(4)
     one, two = (

@@ -1,35 +1,12 @@
 import threading
 
-import cv2
-import numpy as np
 import pytest
 
 from flax_googlenet import workers
-from flax_googlenet.data import Example
 from flax_googlenet.data.checking.inspection import Copy, Problem, check_data, image_format
 from flax_googlenet.errors import UserError
 from tests.support import images
-
-
-def image(value: int, height: int = 8, width: int = 12, suffix: str = ".png") -> bytes:
-    return cv2.imencode(suffix, np.full((height, width, 3), value, np.uint8))[1].tobytes()
-
-
-class Listed:
-    """A source made of pairs (encoded or an exception, label)."""
-
-    def __init__(self, *examples, class_names=("cat", "dog"), prefix="x"):
-        self.class_names = class_names
-        self._examples, self._prefix = examples, prefix
-
-    def __len__(self):
-        return len(self._examples)
-
-    def __getitem__(self, index):
-        encoded, label = self._examples[index]
-        if isinstance(encoded, Exception):
-            raise encoded
-        return Example(encoded, label, f"{self._prefix}{index}")
+from tests.support.sources import Listed, image
 
 
 def test_a_sound_data_set():

@@ -11,7 +11,7 @@ from flax_googlenet.data.checking.report import (
     draw_class_histogram,
     save_report,
 )
-from tests.data.checking.test_inspection import Listed, image
+from tests.support.sources import Listed, image
 
 
 def test_report_and_picture(tmp_path):

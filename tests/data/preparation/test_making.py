@@ -14,24 +14,12 @@ from flax_googlenet.data.images.decoding import decode
 from flax_googlenet.data.preparation import making as preparation
 from flax_googlenet.data.preparation import rewriting
 from flax_googlenet.data.preparation.making import Beam, prepare
-from flax_googlenet.data.sources.tfds import TfdsSource, find_builder
+from flax_googlenet.data.sources.tfds import find_builder
 from flax_googlenet.errors import UserError
-from tests.data.sources.test_tfds import open_tfds
 from tests.support.imagenet_tars import TRAIN_TAR, VAL_TAR, write_tars
+from tests.support.tfds import leftovers, open_tfds, records
 
 pytestmark = pytest.mark.slow  # TensorFlow's import takes seconds
-
-
-def records(path, dataset: str = "imagenet2012") -> list:
-    """Every example of a data set, without the version and config that their names begin with."""
-    builder = find_builder(dataset, str(path))
-    sources = [TfdsSource(builder, split) for split in builder.info.splits]
-    examples = [source[index] for source in sources for index in range(len(source))]
-    return [(each.encoded, each.label, each.name.split(maxsplit=1)[1]) for each in examples]
-
-
-def leftovers(path) -> list:
-    return [each for each in path.rglob("*") if "incomplete" in each.name]
 
 
 @pytest.fixture

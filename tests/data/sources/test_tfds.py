@@ -6,20 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flax_googlenet.config import resolve
-from flax_googlenet.data import open_source
 from flax_googlenet.data.images.decoding import decode
 from flax_googlenet.data.sources.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError
-from tests.conftest import REPOSITORY
+from tests.support.commands import REPOSITORY
 from tests.support.imagenet_tars import A_FEW_CLASSES, validation_classes
+from tests.support.tfds import open_tfds
 
 pytestmark = pytest.mark.slow  # the real builder runs once
-
-
-def open_tfds(path, split: str = "train", dataset: str = "imagenet2012", **options):
-    data = {"source": "tfds", "dataset": dataset, "path": str(path), **options}
-    return open_source(resolve({"data": data}).data, split)
 
 
 def test_records_are_imagenets(imagenet):
@@ -156,7 +150,7 @@ def test_neither_tensorflow_nor_a_network(imagenet):
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('a connection')\n"
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
-        "from tests.data.sources.test_tfds import open_tfds\n"
+        "from tests.support.tfds import open_tfds\n"
         f"source = open_tfds({str(imagenet)!r})\n"
         "assert source[3].encoded[:2] == bytes([0xff, 0xd8])\n"
         "import importlib.util; assert importlib.util.find_spec('tensorflow')\n"

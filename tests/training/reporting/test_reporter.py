@@ -10,7 +10,7 @@ from flax_googlenet.config import flatten, resolve, to_json_dict
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.reporting.clock import Lap
 from flax_googlenet.training.reporting.reporter import Reporter, over_steps
-from tests.conftest import read_metrics
+from tests.support.commands import read_metrics
 
 FIGURES = {"loss": 1.5, "learning_rate": 0.1, "loss_logits": 1.0, "loss_aux_4a": 1.2}
 EVALUATION = {"top1": 0.5, "top5": 0.9, "loss": 1.25, "num_examples": 10}
