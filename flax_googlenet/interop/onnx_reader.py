@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import UserError, missing_package
 from flax_googlenet.interop.layout import Path
 
 _LAYERS = {
@@ -83,7 +83,7 @@ def read(path: pathlib.Path) -> Graph:
     Raises:
       UserError: the file is broken, or holds another graph.
     """
-    onnx = import_onnx(f"{path} is read")
+    onnx = import_onnx(f"Reading {path}")
     try:
         model = onnx.load(path)
         tensors = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
@@ -154,7 +154,7 @@ def _pool_rounding(path: pathlib.Path, nodes: Any) -> str:
 
 
 def _attributes(node: Any) -> dict[str, Any]:
-    onnx = import_onnx("a graph is read")
+    onnx = import_onnx("Reading a graph")
     found = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
     return {name: list(value) if hasattr(value, "__len__") else value for name, value in found.items()}
 
@@ -169,5 +169,5 @@ def import_onnx(purpose: str) -> Any:
         import onnx
         import onnx.numpy_helper
     except ImportError as error:
-        raise UserError(f'{purpose} with the package onnx: pip install "flax-googlenet[onnx]".') from error
+        raise missing_package(purpose, "onnx", "onnx") from error
     return onnx

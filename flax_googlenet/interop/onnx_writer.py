@@ -34,7 +34,7 @@ def write(
       image_size: height and width.
       metadata: what JSON can hold; each becomes a property of the model.
     """
-    onnx = zoo.import_onnx(f"{path} is written")
+    onnx = zoo.import_onnx(f"Writing {path}")
     builder = _Builder(onnx, model, to_tensors(variables, zoo.name_of))
     logits = builder.build("data_0", image_size)
     builder.node("Identity", [logits], "logits")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import UserError, missing_package
 from flax_googlenet.interop import safetensors_files as safetensors
 from flax_googlenet.interop.layout import Path, Tensors
 
@@ -69,7 +69,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     """
     if path.suffix == ".safetensors":
         return safetensors.read(path)[0]
-    torch = _import_torch(f"{path} is read")
+    torch = _import_torch(f"Reading {path}")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
@@ -103,7 +103,7 @@ def write(path: pathlib.Path, tensors: Tensors) -> None:
     if path.suffix == ".safetensors":
         safetensors.write(path, complete, {})
         return
-    torch = _import_torch(f"{path} is written")
+    torch = _import_torch(f"Writing {path}")
     torch.save({name: torch.from_numpy(np.array(array)) for name, array in complete.items()}, path)
 
 
@@ -111,7 +111,5 @@ def _import_torch(purpose: str) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise UserError(
-            f'{purpose} with PyTorch: pip install "flax-googlenet[torch]"; or use a .safetensors file.'
-        ) from error
+        raise missing_package(purpose, "torch", "torch", "use a .safetensors file") from error
     return torch

@@ -296,7 +296,9 @@ def test_what_is_asked_for_must_be_there(pth, tmp_path):
 def test_an_extra_that_is_not_installed_is_named(pth, zoo, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
     source, file = {"torch": ("torchvision", pth), "onnx": ("onnx", zoo)}[package]
-    with pytest.raises(UserError, match=rf'pip install "flax-googlenet\[{package}\]"'):
+    with pytest.raises(
+        UserError, match=rf'package {package}; install it with pip install -e "\.\[{package}\]"'
+    ):
         import_weights(source, str(file), str(tmp_path / "out"))
 
 

@@ -19,7 +19,7 @@ from etils import epath
 
 from flax_googlenet.data.sources import imagenet
 from flax_googlenet.data.sources.tfds import describe_path, find_builder, image_and_label, is_random_access
-from flax_googlenet.errors import UserError, did_you_mean
+from flax_googlenet.errors import UserError, did_you_mean, missing_package
 from flax_googlenet.progress import SECONDS_BETWEEN_LINES
 
 logger = logging.getLogger(__name__)
@@ -111,9 +111,7 @@ def _import_tensorflow() -> None:
         import importlib_resources  # noqa: F401  TFDS imports it and does not declare it
         import tensorflow  # noqa: F401
     except ImportError as error:
-        raise UserError(
-            f'Preparing a data set needs the package {error.name}: pip install "flax-googlenet[prepare]".'
-        ) from error
+        raise missing_package("Preparing a data set", str(error.name), "prepare") from error
 
 
 def _make(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> Any:
@@ -198,7 +196,7 @@ def _beam_options(beam: Beam) -> Any | None:
         from apache_beam.options.pipeline_options import PipelineOptions
         from apache_beam.runners.runner import create_runner
     except ImportError as error:
-        raise UserError('--beam_runner needs apache-beam: pip install "flax-googlenet[prepare]".') from error
+        raise missing_package("A Beam runner", "apache_beam", "prepare") from error
     try:
         create_runner(beam.runner)
     except (ValueError, ImportError, AttributeError) as error:

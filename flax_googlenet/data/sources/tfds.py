@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from flax_googlenet.data.examples import Example
-from flax_googlenet.errors import CorruptImageError, UserError
+from flax_googlenet.errors import CorruptImageError, UserError, install_command, missing_package
 from flax_googlenet.workers import reading
 
 # etils, which opens gs:// for TFDS, would import TensorFlow for it wherever that is installed.
@@ -105,9 +105,7 @@ def import_tfds() -> Any:
         import array_record  # noqa: F401
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise UserError(
-            f'Data sets of TFDS need the package {error.name}: pip install "flax-googlenet[tfds]".'
-        ) from error
+        raise missing_package("Reading a TFDS data set", str(error.name), "tfds") from error
     return tfds
 
 
@@ -139,7 +137,7 @@ def find_builder(dataset: str, path: str) -> Any | None:
         raise UserError(f"{dataset}: {' '.join(str(error).split())}") from error
     except (ImportError, OSError) as error:
         raise UserError(
-            f'{describe_path(path)} cannot be read: {error}; gs:// needs pip install "flax-googlenet[gcs]".'
+            f"{describe_path(path)} cannot be read: {error}; gs:// needs {install_command('gcs')}."
         ) from error
 
 

@@ -307,5 +307,7 @@ def test_an_extra_that_is_not_installed_is_named(tmp_path, monkeypatch, package)
     import tests.support.own_builders  # noqa: F401
 
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf'package {package}: pip install "flax-googlenet\[prepare\]"'):
+    with pytest.raises(
+        UserError, match=rf'package {package}; install it with pip install -e "\.\[prepare\]"'
+    ):
         prepare("photographs", str(tmp_path))

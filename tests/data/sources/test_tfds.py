@@ -140,7 +140,7 @@ def test_a_missing_or_damaged_file_is_named(imagenet, tmp_path):
 @pytest.mark.parametrize("package", ["tensorflow_datasets", "array_record"])
 def test_an_extra_that_is_not_installed_is_named(imagenet, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf'package {package}: pip install "flax-googlenet\[tfds\]"'):
+    with pytest.raises(UserError, match=rf'package {package}; install it with pip install -e "\.\[tfds\]"'):
         open_tfds(imagenet)
 
 
