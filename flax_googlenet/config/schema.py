@@ -254,6 +254,11 @@ _ROWS = (
 KEYS: dict[str, Key] = {row.name: row for row in _ROWS}
 
 
+def default_of(key: str) -> Any:
+    """Return the default of a key, such as "model.dropout"."""
+    return KEYS[key].default
+
+
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in flat.items():
