@@ -1,38 +1,38 @@
-"""Mistakes that a user can make, told in one sentence."""
+"""Exceptions whose messages are written for users."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what was asked, not in the program.
+    """A mistake of the user, not of the program.
 
-    The message is one sentence that names the culprit and the way out. The commands
-    print it without a traceback and exit with status 1.
+    The message is one sentence that names the culprit and the way out. Commands print it
+    without a traceback and exit with status 1.
     """
 
 
 class CorruptImageError(UserError):
-    """An image that cannot be read or decoded: what `config.data.on_error` is about."""
+    """An image that cannot be read or decoded. `config.data.on_error` says whether to skip it."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown name: the nearest known one, or all of them.
+    """Return the end of a sentence about an unknown name, with the nearest known name or all of them.
 
     >>> did_you_mean("optimiser", ["optimizer", "model"])
     'did you mean "optimizer"?'
     >>> did_you_mean("x", ["optimizer", "model"])
-    'known are "model", "optimizer".'
+    'choose from "model", "optimizer".'
     >>> did_you_mean("x", [])
-    'none is known.'
+    'there is nothing to choose from.'
     """
-    known = sorted(known)
-    if not known:
-        return "none is known."
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if nearest:
-        return f'did you mean "{nearest[0]}"?'
-    return "known are " + ", ".join(f'"{each}"' for each in known) + "."
+    names = sorted(known)
+    if not names:
+        return "there is nothing to choose from."
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if matches:
+        return f'did you mean "{matches[0]}"?'
+    return "choose from " + ", ".join(f'"{known_name}"' for known_name in names) + "."
 
 
 def missing_package(purpose: str, package: str, extra: str, alternative: str = "") -> UserError:

@@ -1,4 +1,4 @@
-"""The config of an experiment: its keys, what each accepts, and how a whole one is put together."""
+"""The config of an experiment: the table of its keys, their checks and their resolution."""
 
 from flax_googlenet.config.resolution import (
     DEFAULTS,

@@ -1,4 +1,4 @@
-"""Kinds of values that a config has, and what each kind accepts."""
+"""Kinds of config values: what each accepts, and how messages and documentation describe it."""
 
 import dataclasses
 import difflib
@@ -11,31 +11,31 @@ import numpy as np
 
 
 class Kind(Protocol):
-    """What a value must be, as a phrase for messages and for the documentation."""
+    """A set of acceptable values."""
 
     @property
     def phrase(self) -> str:
-        """How "it must be ..." goes on."""
+        """The end of a sentence that begins with "it must be"."""
 
     def convert(self, value: Any) -> Any:
-        """Return the value as the config holds it.
+        """Return a value in the form that a resolved config has.
 
         Raises:
-          ValueError: the value is not of this kind.
+          ValueError: if the value is not of this kind.
         """
 
 
 def check(kind: Kind, value: Any, name: str, example: Any = "") -> Any:
-    """Return a value as the config holds it.
+    """Return a value in the form that a resolved config has.
 
     Args:
-      kind: what it must be.
-      value: what was given.
-      name: what the message calls it.
-      example: a value that would do, unless the kind has its own.
+      kind: the kind that the value must be of.
+      value: the value as the user wrote it.
+      name: identifies the value in the message.
+      example: a valid value for the message, unless the kind has its own example.
 
     Raises:
-      ValueError: the value is not of this kind; the message is one sentence.
+      ValueError: if the value is not of this kind. The message is one sentence.
 
     >>> check(Real(at_least=0, below=1), 1.5, "config.model.dropout", 0.4)
     Traceback (most recent call last):
@@ -48,22 +48,30 @@ def check(kind: Kind, value: Any, name: str, example: Any = "") -> Any:
 
 
 def refusal(kind: Kind, value: Any, name: str, example: Any = "") -> str:
-    """Return the sentence that says why a value is refused; arguments as of `check`."""
+    """Return the sentence that says why `check` refuses a value, given the same arguments."""
     sentence = f"{name} is {value!r}; it must be {kind.phrase}"
     if isinstance(kind, Choice):
         return sentence + kind.nearest(value)
     example = getattr(kind, "example", example)
-    such_as = ", such as " + repr(example).replace("'", '"') if example not in ("", ()) else ""
-    return f"{sentence}{such_as}."
+    return sentence + (f", such as {literal(example)}." if example not in ("", ()) else ".")
+
+
+def literal(value: Any) -> str:
+    """Return a value as Python code, with double quotes around strings.
+
+    >>> print(literal(("stem/*", 0.5)))
+    ("stem/*", 0.5)
+    """
+    return repr(value).replace("'", '"')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Bounded:
-    """Bounds of a number, which is never infinite and never NaN.
+    """A finite number between optional bounds.
 
     Attributes:
-      at_least, at_most: bounds that the number may have.
-      above, below: bounds that it may not have.
+      at_least, at_most: inclusive bounds.
+      above, below: exclusive bounds.
     """
 
     at_least: float | None = None
@@ -73,12 +81,16 @@ class _Bounded:
 
     @property
     def bounds(self) -> str:
-        """The bounds in words, such as "of at least 0 and below 1"; empty without any."""
+        """The bounds in words, such as "of at least 0 and below 1", or an empty string."""
         if self.at_least is not None and self.at_most is not None:
             return f"between {self.at_least} and {self.at_most}"
-        words = {"of at least": self.at_least, "above": self.above, "at most": self.at_most}
-        words["below"] = self.below
-        return " and ".join(f"{word} {bound}" for word, bound in words.items() if bound is not None)
+        bounds = {
+            "of at least": self.at_least,
+            "above": self.above,
+            "at most": self.at_most,
+            "below": self.below,
+        }
+        return " and ".join(f"{words} {bound}" for words, bound in bounds.items() if bound is not None)
 
     def _within(self, number: Any) -> Any:
         is_within = (
@@ -94,15 +106,15 @@ class _Bounded:
 
 
 class Whole(_Bounded):
-    """A whole number."""
+    """A whole number between optional bounds."""
 
     @property
     def phrase(self) -> str:
-        """How "it must be ..." goes on."""
+        """The end of a sentence that begins with "it must be"."""
         return f"a whole number {self.bounds}".strip()
 
     def convert(self, value: Any) -> int:
-        """Return an int."""
+        """Return the value as an int."""
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError
         number: int = self._within(int(value))
@@ -110,16 +122,16 @@ class Whole(_Bounded):
 
 
 class Real(_Bounded):
-    """A finite number; a whole one does as well."""
+    """A finite real number between optional bounds."""
 
     @property
     def phrase(self) -> str:
-        """How "it must be ..." goes on."""
+        """The end of a sentence that begins with "it must be"."""
         is_closed = self.at_most is not None or self.below is not None
         return f"a {'' if is_closed else 'finite '}number {self.bounds}".strip()
 
     def convert(self, value: Any) -> float:
-        """Return a float."""
+        """Return the value as a float."""
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError
         try:
@@ -127,21 +139,21 @@ class Real(_Bounded):
         except OverflowError:
             number = math.inf
         with np.errstate(over="ignore"):
-            self._within(np.float32(number))  # as the devices have it: 0.99999999 is 1 there
+            self._within(np.float32(number))  # devices compute in float32, where 0.99999999 is 1
         result: float = self._within(number)
         return result
 
 
-class Colour(_Bounded):
-    """A number for each of red, green and blue."""
+class Color(_Bounded):
+    """Three finite numbers, for red, green and blue."""
 
     @property
     def phrase(self) -> str:
-        """How "it must be ..." goes on."""
+        """The end of a sentence that begins with "it must be"."""
         return f"three finite numbers {self.bounds}".strip()
 
     def convert(self, value: Any) -> tuple[float, ...]:
-        """Return three floats."""
+        """Return the value as a tuple of three floats."""
         if not isinstance(value, list | tuple) or len(value) != 3:
             raise ValueError
         bounds = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -149,52 +161,52 @@ class Colour(_Bounded):
 
 
 class Switch:
-    """True or false."""
+    """A Boolean."""
 
     phrase = "true or false"
 
     def convert(self, value: Any) -> bool:
-        """Return the value itself."""
+        """Return the value unchanged."""
         if not isinstance(value, bool):
             raise ValueError
         return value
 
 
 class Text:
-    """Any string. A number is one too: the command line reads the path 0001 as one."""
+    """Any string. Numbers are converted, because config files may give a path such as 7 without quotes."""
 
     phrase = "a string"
 
     def convert(self, value: Any) -> str:
-        """Return a string."""
+        """Return the value as a string."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
         return str(value)
 
 
 class Choice:
-    """One of a few values."""
+    """One of a few strings or numbers."""
 
     def __init__(self, *choices: str | int) -> None:
         self.choices = choices
 
     @property
     def phrase(self) -> str:
-        """How "it must be ..." goes on."""
+        """The end of a sentence that begins with "it must be"."""
         *others, last = (f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in self.choices)
         return f"{', '.join(others)} or {last}"
 
     def convert(self, value: Any) -> Any:
-        """Return the value itself."""
+        """Return the value unchanged."""
         if not any(type(value) is type(choice) and value == choice for choice in self.choices):
             raise ValueError
         return value
 
     def nearest(self, value: Any) -> str:
-        """The end of a sentence: the choice that was meant, where one is near."""
-        words = [choice for choice in self.choices if isinstance(choice, str)]
-        nearest = difflib.get_close_matches(str(value), words, n=1)
-        return f'; did you mean "{nearest[0]}"?' if nearest else "."
+        """Return the end of a sentence, with the closest choice if one is similar."""
+        names = [choice for choice in self.choices if isinstance(choice, str)]
+        matches = difflib.get_close_matches(str(value), names, n=1)
+        return f'; did you mean "{matches[0]}"?' if matches else "."
 
 
 _DURATION = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s+(step|epoch|example)s?\s*")
@@ -204,7 +216,7 @@ def parse_duration(duration: str) -> tuple[float, str]:
     """Return the number and the unit ("step", "epoch" or "example") of a duration.
 
     Raises:
-      ValueError: the string is not a duration, or not a finite one.
+      ValueError: if the string is not a duration or not finite.
 
     >>> parse_duration("1e4 examples")
     (10000.0, 'example')
@@ -212,7 +224,7 @@ def parse_duration(duration: str) -> tuple[float, str]:
     match = _DURATION.fullmatch(duration)
     try:
         amount = float(match[1]) if match else math.nan
-    except ValueError:  # 1.2.3
+    except ValueError:  # two points, as in 1.2.3
         amount = math.nan
     if match is None or not math.isfinite(amount):
         raise ValueError(f'"{duration}" is not a duration; write it like "10 epochs" or "500 steps".')
@@ -221,17 +233,17 @@ def parse_duration(duration: str) -> tuple[float, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Duration:
-    """A length of time: a string with its unit, "500 steps", "1 epoch" or "1.5e6 examples"."""
+    """A length of training with its unit, such as "500 steps", "1 epoch" or "1.5e6 examples"."""
 
     can_be_zero: bool = False
 
     @property
     def phrase(self) -> str:
-        """How "it must be ..." goes on."""
+        """The end of a sentence that begins with "it must be"."""
         return f"a duration{'' if self.can_be_zero else ' above 0'} in steps, epochs or examples"
 
     def convert(self, value: Any) -> str:
-        """Return the string itself."""
+        """Return the string unchanged."""
         if not isinstance(value, str):
             raise ValueError
         amount, _ = parse_duration(value)
@@ -241,13 +253,13 @@ class Duration:
 
 
 class Patterns:
-    """Patterns of parameters' names; a single one needs no brackets."""
+    """Patterns of parameter names. A single pattern may be a plain string."""
 
-    phrase = "patterns of parameters' names"
+    phrase = "patterns of parameter names"
     example = ("stem/*", "inception_3*")
 
     def convert(self, value: Any) -> tuple[str, ...]:
-        """Return a tuple of strings."""
+        """Return the patterns as a tuple."""
         patterns = (value,) if isinstance(value, str) else value
         if not isinstance(patterns, list | tuple):
             raise ValueError
@@ -257,13 +269,13 @@ class Patterns:
 
 
 class Rates:
-    """Pairs of a pattern of parameters' names and a factor."""
+    """Pairs of a pattern of parameter names and a factor."""
 
-    phrase = "pairs of a pattern of parameters' names and a factor above 0"
+    phrase = "pairs of a pattern of parameter names and a factor above 0"
     example = (("head/*", 10.0),)
 
     def convert(self, value: Any) -> tuple[tuple[str, float], ...]:
-        """Return a tuple of pairs."""
+        """Return the pairs as a tuple of tuples."""
         if not isinstance(value, list | tuple):
             raise ValueError
         return tuple(map(self._pair, value))

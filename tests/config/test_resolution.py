@@ -80,7 +80,7 @@ def test_defaults_fill_in_and_freeze():
         ),
         pytest.param({"model": {"variant": "bvcl"}}, r'did you mean "bvlc"', id="variant"),
         pytest.param({"model": {"aux_heads": 3}}, "is 3; it must be 2, 1 or 0", id="number as choice"),
-        pytest.param({"model": {"variant": "vgg16", "pool4_window": 2}}, "nothing to vgg16", id="vgg16"),
+        pytest.param({"model": {"variant": "vgg16", "pool4_window": 2}}, "no effect on vgg16", id="vgg16"),
         pytest.param({"model": {"aux_heads": 1.0}}, "is 1.0; it must be 2, 1 or 0", id="choice as a float"),
         pytest.param({"model": {"aux_heads": True}}, "is True; it must be 2, 1", id="choice as a bool"),
         pytest.param({"duration": "1e999 steps"}, "config.duration is '1e999 steps'", id="endless"),
@@ -92,7 +92,7 @@ def test_defaults_fill_in_and_freeze():
         pytest.param({"optimizer": {"learning_rate": 10**400}}, "must be a finite number", id="huge"),
         pytest.param(
             {"data": {"image_size": 60}, "model": {"pool_rounding": "floor"}},
-            "image_size is 60; it must be at least 61 where config.model.pool_rounding is floor",
+            "image_size is 60; it must be at least 61 if config.model.pool_rounding is floor",
             id="floor",
         ),
         pytest.param(

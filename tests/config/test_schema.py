@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import DEFAULTS, flatten, resolve
-from flax_googlenet.config.kinds import Choice, Colour, Duration, Patterns, Rates, Real, Switch, Text, Whole
+from flax_googlenet.config.kinds import Choice, Color, Duration, Patterns, Rates, Real, Switch, Text, Whole
 from flax_googlenet.config.schema import KEYS
 from flax_googlenet.errors import UserError
 
@@ -16,7 +16,7 @@ FREE = (Text, Switch, Patterns, Rates)
 # Any number will do, but for NaN and infinities.
 UNBOUNDED = {"model.initial_bias", "data.mean"}
 
-NUMBERS = [row for row in KEYS.values() if isinstance(row.kind, Whole | Real | Colour)]
+NUMBERS = [row for row in KEYS.values() if isinstance(row.kind, Whole | Real | Color)]
 
 DURATIONS = [row for row in KEYS.values() if isinstance(row.kind, Duration)]
 
@@ -33,7 +33,7 @@ def resolved(key: str, value):
 
 
 def as_value(row, number):
-    return (number,) * 3 if isinstance(row.kind, Colour) else number
+    return (number,) * 3 if isinstance(row.kind, Color) else number
 
 
 @pytest.mark.parametrize("row", KEYS.values(), ids=by_name)
@@ -43,7 +43,7 @@ def test_every_key_has_choices_or_bounds_or_is_free(row):
     assert flatten(DEFAULTS)[row.name] == row.default
     if isinstance(row.kind, Choice):
         assert row.default in row.kind.choices
-    elif isinstance(row.kind, Whole | Real | Colour):
+    elif isinstance(row.kind, Whole | Real | Color):
         assert bool(row.kind.bounds) == (row.name not in UNBOUNDED)
     else:
         assert isinstance(row.kind, (Duration, *FREE))
