@@ -19,7 +19,7 @@ train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
 
 test: $(VENV)/.development  ## run every test, the slow ones too
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.development  ## check style and types
 	$(BIN)/ruff check .

@@ -2,13 +2,17 @@
 
 import os
 import pathlib
+import pickle
 import shutil
 import tempfile
+from collections.abc import Callable
+from typing import TypeVar
 
 # The tests' programs are tiny, and most of the time goes into compiling them. Child processes, which
 # stand for real runs, are optimized as usual.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
+import filelock
 import hypothesis
 import jax
 import matplotlib
@@ -41,7 +45,7 @@ def small_table() -> tuple[PaperRow, ...]:
     return shrink_table()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
@@ -52,14 +56,34 @@ def launch() -> Run:
     return lambda name, *arguments, **options: run_module(f"launch.{name}", *arguments, **options)
 
 
+Made = TypeVar("Made")
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[pathlib.Path], Made]) -> Made:
+    """Return what a function makes in a new directory, made by the first test process that asks for it."""
+    directory = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent  # the one that the test processes share
+    made = directory / f"{name}.pickle"
+    with filelock.FileLock(directory / f"{name}.lock"):
+        if not made.exists():
+            (directory / name).mkdir()
+            made.write_bytes(pickle.dumps(make(directory / name)))
+    result: Made = pickle.loads(made.read_bytes())
+    return result
+
+
 @pytest.fixture(scope="session")
 def train_run(launch: Run, tmp_path_factory: pytest.TempPathFactory) -> Process:
     """The process of a complete training run on one device."""
-    workdir = tmp_path_factory.mktemp("trained") / "run"
-    process = launch("train", f"--workdir={workdir}", *TINY)
-    assert process.returncode == 0, process.stderr
-    process.workdir = workdir
-    return process
+
+    def make(directory: pathlib.Path) -> Process:
+        process = launch("train", f"--workdir={directory / 'run'}", *TINY)
+        assert process.returncode == 0, process.stderr
+        process.workdir = directory / "run"
+        return process
+
+    return make_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
@@ -74,15 +98,18 @@ def imagenet_tars(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """ImageNet's two tars, with 8 training images in each of four classes and 10 validation images."""
     from tests.support import imagenet_tars
 
-    directory = tmp_path_factory.mktemp("tars")
-    draw = np.random.RandomState(0)
-    small = [photograph[::4, ::4] for photograph in imagenet_tars.photographs()]
-    train = {
-        wnid: [imagenet_tars.crop(small[index % 2], draw) for _ in range(8)]
-        for index, wnid in enumerate(imagenet_tars.A_FEW_CLASSES)
-    }
-    imagenet_tars.write_tars(directory, train, [imagenet_tars.crop(small[i % 2], draw) for i in range(10)])
-    return directory
+    def make(directory: pathlib.Path) -> pathlib.Path:
+        draw = np.random.RandomState(0)
+        small = [photograph[::4, ::4] for photograph in imagenet_tars.photographs()]
+        train = {
+            wnid: [imagenet_tars.crop(small[index % 2], draw) for _ in range(8)]
+            for index, wnid in enumerate(imagenet_tars.A_FEW_CLASSES)
+        }
+        val = [imagenet_tars.crop(small[i % 2], draw) for i in range(10)]
+        imagenet_tars.write_tars(directory, train, val)
+        return directory
+
+    return make_once(tmp_path_factory, "tars", make)
 
 
 @pytest.fixture(scope="session")
@@ -90,12 +117,14 @@ def imagenet(
     launch: Run, imagenet_tars: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
     """A TFDS `data_dir`, made from the tars by `launch.prepare`."""
-    directory = tmp_path_factory.mktemp("tfds")
-    process = launch(
-        "prepare", "--dataset=imagenet2012", f"--manual_dir={imagenet_tars}", f"--data_dir={directory}"
-    )
-    assert process.returncode == 0, process.stderr
-    return directory
+
+    def make(directory: pathlib.Path) -> pathlib.Path:
+        arguments = (f"--manual_dir={imagenet_tars}", f"--data_dir={directory}")
+        process = launch("prepare", "--dataset=imagenet2012", *arguments)
+        assert process.returncode == 0, process.stderr
+        return directory
+
+    return make_once(tmp_path_factory, "tfds", make)
 
 
 @pytest.fixture(scope="session")
@@ -103,10 +132,13 @@ def as_tfrecord(imagenet_tars: pathlib.Path, tmp_path_factory: pytest.TempPathFa
     """A TFDS `data_dir` with the same images as TFRecord, the default of TFDS."""
     import tensorflow_datasets as tfds
 
-    path = tmp_path_factory.mktemp("tfrecord")
-    builder = tfds.builder("imagenet2012", data_dir=str(path), file_format="tfrecord")
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(imagenet_tars)))
-    return path
+    def make(directory: pathlib.Path) -> pathlib.Path:
+        builder = tfds.builder("imagenet2012", data_dir=str(directory), file_format="tfrecord")
+        manual = tfds.download.DownloadConfig(manual_dir=str(imagenet_tars))
+        builder.download_and_prepare(download_config=manual)
+        return directory
+
+    return make_once(tmp_path_factory, "tfrecord", make)
 
 
 @pytest.fixture

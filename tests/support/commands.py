@@ -23,8 +23,12 @@ TINY = (
     "--config.checkpoint.every=8 steps",
 )
 
-# Child processes share a compilation cache: what one has compiled, the next one reads in a third of the time.
-_COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")
+# All child processes share a compilation cache, those of other test processes too: what one has compiled,
+# the next one reads in a third of the time.
+_COMPILED = os.environ.get("TESTS_COMPILED", "")
+if not _COMPILED:
+    _DIRECTORY = tempfile.TemporaryDirectory(prefix="compiled-")
+    os.environ["TESTS_COMPILED"] = _COMPILED = _DIRECTORY.name
 
 Process = subprocess.CompletedProcess[str]
 Run = Callable[..., Process]
@@ -38,7 +42,7 @@ def process_environment(devices: int = 1) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": flags,
         "PYTHONWARNINGS": "ignore",
-        "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
+        "JAX_COMPILATION_CACHE_DIR": _COMPILED,
     }
 
 
