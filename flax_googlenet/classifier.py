@@ -18,7 +18,8 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING, resolve
 from flax_googlenet.data import augmentation
-from flax_googlenet.data.images import decoding, preprocessing
+from flax_googlenet.data.images import decoding
+from flax_googlenet.data.images.resizing import resize_and_crop
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
 from flax_googlenet.workers import read_file_in_time
@@ -153,7 +154,7 @@ class Classifier:
         results = []
         for start in range(0, len(images), batch_size):
             pixels = [
-                preprocessing.prepare(_pixels(image), self.config.data)
+                resize_and_crop(_pixels(image), self.config.data)
                 for image in images[start : start + batch_size]
             ]
             count = len(pixels)

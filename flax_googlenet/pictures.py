@@ -1,26 +1,26 @@
-"""Class names in pictures: directories may be called whatever a file system takes."""
+"""Captions and files of pictures. Class names come from directories and may hold any character."""
 
 import os
 import warnings
 
 from matplotlib.figure import Figure
 
-_LONGEST = 24
+_MAX_LENGTH = 24
 
 
 def caption(name: str) -> str:
-    r"""Return a name as it can be drawn, with `parse_math=False`: in one line, short, and in Unicode.
+    r"""Return a name in a form that matplotlib can draw with `parse_math=False`: one short printable line.
 
     >>> caption("tench"), caption("a\nb"), caption("x" * 30)
     ('tench', 'a?b', 'xxxxxxxxxxxxxxxxxxxxxxx…')
     """
-    # A surrogate, which stands for a byte that is not Unicode, is not printable either.
+    # Surrogates, which stand for bytes that are not Unicode, are not printable either.
     drawable = "".join(character if character.isprintable() else "?" for character in name)
-    return drawable if len(drawable) <= _LONGEST else drawable[: _LONGEST - 1] + "…"
+    return drawable if len(drawable) <= _MAX_LENGTH else drawable[: _MAX_LENGTH - 1] + "…"
 
 
 def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a picture; a character that no font has becomes a box, without a warning."""
+    """Write a figure to a file, without warnings about characters that no font has."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure.savefig(path)

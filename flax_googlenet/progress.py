@@ -1,40 +1,43 @@
-"""Long jobs, and how far they are: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long jobs: a bar on a terminal, a log line now and then elsewhere."""
 
 import logging
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import tqdm
-
-from flax_googlenet.workers import Workers
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 30.0
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
 
 class Progress:
-    """Counts up to a total, from several threads."""
+    """A counter up to a known total, which several threads may advance.
 
-    def __init__(self, what: str, total: int, unit: str = "images") -> None:
-        self._what, self._total, self._unit = what, total, unit
+    Args:
+      description: what the job does, such as "decoding imagenet2012".
+      total: the count at the end.
+      unit: what is counted.
+    """
+
+    def __init__(self, description: str, total: int, unit: str = "images") -> None:
+        self._description, self._total, self._unit = description, total, unit
         self._done = 0
         self._started = self._last_line = time.monotonic()
         self._lock = threading.Lock()
         self._bar = tqdm.tqdm(
-            total=total, desc=what, unit=f" {unit}", disable=not sys.stderr.isatty(), dynamic_ncols=True
+            total=total,
+            desc=description,
+            unit=f" {unit}",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
         )
 
     def advance(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Report that `count` more are done."""
         with self._lock:
             self._done += count
             self._bar.update(count)
@@ -43,7 +46,7 @@ class Progress:
                 rate = self._done / (self._last_line - self._started)
                 left = tqdm.tqdm.format_interval((self._total - self._done) / rate)
                 counted = f"{self._done}/{self._total} {self._unit}"
-                logger.info(f"{self._what}: {counted}, {rate:.1f} {self._unit}/s, {left} left")
+                logger.info(f"{self._description}: {counted}, {rate:.1f} {self._unit}/s, {left} left")
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +55,3 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-
-
-def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:
-    """Results in the order of the tasks, a thread a core; after an error no other task begins."""
-    with Workers(os.cpu_count() or 1) as pool:
-        return list(pool.map(function, tasks))

@@ -1,4 +1,4 @@
-"""One mesh axis, `data`: batches are split over it, everything else is replicated."""
+"""The mesh and its shardings: batches are split over the one axis, `data`; all else is replicated."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,30 +11,30 @@ from flax_googlenet.errors import UserError
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The devices, by default all of all hosts, on the axis `data`."""
+    """Return a mesh of devices, by default those of all hosts, along the axis `data`."""
     count = len(devices) if devices else jax.device_count()
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def split_batch(mesh: Mesh) -> NamedSharding:
-    """Sharding of an array whose first axis is the batch."""
+    """Return the sharding of an array whose first axis is the batch."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicate(mesh: Mesh) -> NamedSharding:
-    """Sharding of an array that every device holds whole."""
+    """Return the sharding of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def put_copies(tree: Any, sharding: NamedSharding) -> Any:
-    """Put arrays of the host on the devices, each device with memory of its own.
+    """Copy arrays to the devices, with a separate buffer on every device.
 
-    The train step, which donates its state, writes over it. `jax.device_put` may give devices of
-    one host one buffer, and `may_alias=False` does not keep it from that.
+    The train step donates its state and overwrites these buffers. `jax.device_put` may share one
+    buffer between devices of a host, even with `may_alias=False`.
 
     Args:
-      tree: arrays of the host.
-      sharding: of every array; replicated.
+      tree: arrays on the host.
+      sharding: the sharding of every array, replicated.
     """
 
     def put(leaf: Any) -> jax.Array:
@@ -47,10 +47,15 @@ def put_copies(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def check_batch_size(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
-    """Refuse a batch that cannot be dealt out evenly.
+    """Check that a batch can be split evenly.
+
+    Args:
+      batch_size: the number of rows of the global batch.
+      mesh: the devices.
+      parts: the number of accumulation steps.
 
     Raises:
-      UserError: `batch_size` is not divisible by devices times `parts`.
+      UserError: if `batch_size` is not divisible by the number of devices times `parts`.
     """
     devices = mesh.shape["data"]
     unit = devices * parts

@@ -1,7 +1,7 @@
-"""Worker threads that read and decode, and what becomes of a read that never ends.
+"""Worker threads that read and decode, with a deadline for reads.
 
-A file of a file server that cannot be reached keeps the thread that reads it for ever. Whoever waits
-for such a thread gets an error that names the file, and the process ends without it.
+A read from a file server that cannot be reached keeps its thread forever. Whoever waits for that
+thread gets an error that names the file, and the process can end without it.
 """
 
 import atexit
@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 import os
 import queue
 import stat
@@ -17,13 +18,13 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from flax_googlenet.errors import CorruptImageError, UserError
 
-READ_DEADLINE = 120.0  # seconds that a read may take, of one file or one record
+READ_DEADLINE = 120.0  # seconds that the read of a file or record may take
 
-_PATIENCE = 1.0  # seconds that `Workers.close` leaves to reads that are under way
+_PATIENCE = 1.0  # seconds that `Workers.close` waits for reads in progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -31,11 +32,11 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass
 class _Read:
-    """A read that is under way.
+    """A read in progress.
 
     Attributes:
-      name: of what is read.
-      waited: seconds that somebody has waited for it.
+      name: identifies the file or record in error messages.
+      waited: seconds that `Workers.result` has waited for it.
     """
 
     name: str
@@ -43,13 +44,13 @@ class _Read:
 
 
 class _Closed(BaseException):
-    """Ends a task of a pool that is closed: no error of the task, which must not catch it."""
+    """Ends a task of a closed pool. It is no `Exception`, so that tasks do not catch it."""
 
 
 class _Worker(threading.Thread):
     """A thread of a pool.
 
-    It is a daemon, or the interpreter would wait at its end for a read that never ends.
+    It is a daemon, since the interpreter would wait at exit for a read that never ends.
     """
 
     def __init__(self, pool: "Workers", name: str) -> None:
@@ -72,61 +73,69 @@ class _Worker(threading.Thread):
 
 
 class Workers:
-    """A pool of threads, as `concurrent.futures.ThreadPoolExecutor`, that no read can hang.
+    """A pool of worker threads with a deadline for reads.
 
-    `result` gives up on a read that takes longer than the deadline, and `close` leaves its thread behind.
+    It works like `concurrent.futures.ThreadPoolExecutor`, but a read that hangs does not hang it:
+    `result` gives up on a read past the deadline, and `close` leaves its thread behind.
+
+    Attributes:
+      count: the number of threads.
+      closed: whether `close` has been called.
     """
 
-    def __init__(self, count: int, name: str = "worker", deadline: float | None = None) -> None:
+    def __init__(self, count: int = 0, name: str = "worker", deadline: float | None = None) -> None:
         """Start the threads.
 
         Args:
-          count: how many.
-          name: what their names begin with.
+          count: the number of threads; 0 for one per core.
+          name: the prefix of their names.
           deadline: seconds that a read may take; None for `READ_DEADLINE`.
         """
+        self.count = count or os.cpu_count() or 1
         self.closed = False
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._deadline = READ_DEADLINE if deadline is None else deadline
-        self._threads = [_Worker(self, f"{name}-{number}") for number in range(count)]
+        self._threads = [_Worker(self, f"{name}-{number}") for number in range(self.count)]
         _pools.add(self)
         for thread in self._threads:
             thread.start()
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """Have a thread call a function, after those that were submitted before."""
+        """Schedule a function call, after those submitted before."""
         future: Future[Result] = Future()
         self.tasks.put((future, function, arguments))
         return future
 
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield the results in the order of the tasks, of which a few are under way at a time."""
-        ahead: collections.deque[Future[Result]] = collections.deque()
-        for task in tasks:
-            ahead.append(self.submit(function, task))
-            if len(ahead) > 2 * len(self._threads):
-                yield self.result(ahead.popleft())
-        while ahead:
-            yield self.result(ahead.popleft())
+    def map(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int | None = None
+    ) -> "OrderedResults[Task, Result]":
+        """Apply a function to tasks, and iterate over the results in the order of the tasks.
+
+        Args:
+          function: called with each task by a worker thread.
+          tasks: consumed as results are asked for. After an error no other task begins.
+          ahead: the number of tasks in progress at a time; None for two per thread.
+        """
+        return OrderedResults(self, function, iter(tasks), 2 * self.count if ahead is None else ahead)
 
     def result(self, future: Future[Result]) -> Result:
-        """Wait for what a function returns.
+        """Wait for a submitted function call and return its result.
 
         Raises:
-          UserError: a thread, of whatever task, does not come to the end of a read.
+          UserError: if a read of any thread of the pool takes longer than the deadline.
         """
-        # In steps: what the process sleeps through, as when it is stopped, is no time of the read.
+        # Waiting in steps does not count the time that the whole process is suspended.
         step = min(1.0, self._deadline / 4)
         while not future.done():
             concurrent.futures.wait([future], timeout=step)
             if not future.done():
-                self._count(step)
+                self._charge_reads(step)
         return future.result()
 
     def close(self) -> None:
         """Drop the tasks that have not begun, cut the others short and wait for the threads.
 
-        A task ends at its next read. A thread that does not come to the end of its read is left behind.
+        A task ends at its next read. A thread whose read does not end is left behind.
         """
         self.closed = True
         with contextlib.suppress(queue.Empty):
@@ -141,7 +150,8 @@ class Workers:
                 if thread.read is not None:
                     patience -= step
 
-    def _count(self, seconds: float) -> None:
+    def _charge_reads(self, seconds: float) -> None:
+        """Add to the time of every read in progress, and raise an error if one is overdue."""
         overdue = set()
         for thread in self._threads:
             if (read := thread.read) is not None:
@@ -164,34 +174,58 @@ class Workers:
         self.close()
 
 
+class OrderedResults(Iterator[Result], Generic[Task, Result]):
+    """The results of `Workers.map`, computed a bounded number of tasks ahead."""
+
+    def __init__(
+        self, pool: Workers, function: Callable[[Task], Result], tasks: Iterator[Task], ahead: int
+    ) -> None:
+        self._pool, self._function, self._tasks, self._ahead = pool, function, tasks, ahead
+        self._futures: collections.deque[Future[Result]] = collections.deque()
+
+    def __next__(self) -> Result:
+        for task in itertools.islice(self._tasks, self._ahead - len(self._futures)):
+            self._futures.append(self._pool.submit(self._function, task))
+        if not self._futures:
+            raise StopIteration
+        return self._pool.result(self._futures.popleft())
+
+    def is_ready(self, count: int = 1) -> bool:
+        """Return whether the next `count` results can be had without waiting."""
+        futures = list(itertools.islice(self._futures, count))
+        return len(futures) == count and all(future.done() for future in futures)
+
+
 _pools: weakref.WeakSet[Workers] = weakref.WeakSet()
 
 
 @atexit.register
 def _close_pools() -> None:
-    """Stop what is still at work: the end of the interpreter under a thread in OpenCV aborts the process."""
+    """Stop all threads: if the interpreter exits while one is in OpenCV, the process aborts."""
     for pool in list(_pools):
         pool.close()
 
 
 @contextlib.contextmanager
 def reading(name: str) -> Generator[None, None, None]:
-    """Put what a thread does in here under its pool's deadline; outside of a pool it means nothing.
+    """Put the reads of a block under the deadline of the current thread's pool.
+
+    Outside of a pool there is no deadline.
 
     Args:
-      name: of what is read.
+      name: identifies the file or record in error messages.
     """
     thread = threading.current_thread()
     if not isinstance(thread, _Worker):
         yield
         return
-    around, thread.read = thread.read, _Read(name)
+    outer, thread.read = thread.read, _Read(name)
     try:
         if thread.pool.closed:
             raise _Closed
         yield
     finally:
-        thread.read = around
+        thread.read = outer
     if thread.pool.closed:
         raise _Closed
 
@@ -200,8 +234,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Read a regular file, or a link to one.
 
     Raises:
-      CorruptImageError: it is something else: to open a FIFO would be to wait for its writer.
-      OSError: it cannot be read.
+      CorruptImageError: if it is another kind of file. Opening a FIFO would wait for its writer.
+      OSError: if it cannot be read.
     """
     name = os.fspath(path)
     with (
@@ -214,13 +248,13 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_file_in_time(path: str | os.PathLike[str], deadline: float | None = None) -> bytes:
-    """Read a file as `read_file` does, and wait for it no longer than the deadline.
+    """Read a file as `read_file` does, from the main thread, but under a deadline.
 
-    For the main thread; what a task of `Workers` reads is under a deadline anyway.
+    Reads in tasks of `Workers` are under a deadline already.
 
     Raises:
       CorruptImageError, OSError: as in `read_file`.
-      UserError: the read took too long.
+      UserError: if the read takes longer than the deadline.
     """
     with Workers(1, "read", deadline) as workers:
         return workers.result(workers.submit(read_file, path))

@@ -7,7 +7,6 @@ import pytest
 
 from flax_googlenet import workers
 from flax_googlenet.errors import CorruptImageError, UserError
-from flax_googlenet.progress import in_threads
 from flax_googlenet.workers import Workers, read_file, read_file_in_time, reading
 from tests.support.commands import REPOSITORY, process_environment
 from tests.support.files import make_socket
@@ -26,7 +25,7 @@ def test_results_come_in_the_order_in_which_they_are_asked_for(count):
     with Workers(count) as pool:
         futures = [pool.submit(pow, base, 2) for base in range(50)]
         assert [pool.result(future) for future in futures] == [base**2 for base in range(50)]
-    assert in_threads(lambda base: base**2, range(50)) == [base**2 for base in range(50)]
+        assert list(pool.map(lambda base: base**2, range(50))) == [base**2 for base in range(50)]
 
 
 def test_an_error_reaches_who_asks_and_the_next_task_runs():
@@ -86,12 +85,12 @@ def test_each_read_has_the_whole_deadline():
     with Workers(1, deadline=30) as pool:
         future = pool.submit(read)
         begun.acquire()
-        pool._count(20)
+        pool._charge_reads(20)
         ended.release()
         begun.acquire()
-        pool._count(20)
+        pool._charge_reads(20)
         with pytest.raises(UserError, match=r"^b could not be read within 30 s; "):
-            pool._count(20)
+            pool._charge_reads(20)
         ended.release()
         pool.result(future)
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from flax_googlenet.data.batches import crop_uniforms
 from flax_googlenet.data.images import decoding
-from flax_googlenet.data.images.preprocessing import random_resized_box
+from flax_googlenet.data.images.boxes import random_resized_box
+from flax_googlenet.data.order import crop_uniforms
 
 
 class Decoder(NamedTuple):
@@ -30,7 +30,8 @@ class Decoder(NamedTuple):
 
 def _part(encoded: bytes, index: int) -> None:
     uniforms = crop_uniforms(0, 0, index)[:40]
-    decoding.decode_box(encoded, "", lambda height, width: random_resized_box(height, width, uniforms))
+    file = decoding.ImageFile(encoded, "")
+    file.decode_box(random_resized_box(file.height, file.width, uniforms))
 
 
 def _whole(encoded: bytes, _: int) -> None:

@@ -16,9 +16,9 @@ import numpy as np
 
 from flax_googlenet.config import resolve
 from flax_googlenet.data import TrainBatches, open_source, to_devices
-from flax_googlenet.data.batches import crop_uniforms
 from flax_googlenet.data.images import jpeg
-from flax_googlenet.data.images.preprocessing import random_resized_box
+from flax_googlenet.data.images.boxes import random_resized_box
+from flax_googlenet.data.order import crop_uniforms
 from flax_googlenet.data.preparation.rewriting import smaller
 from flax_googlenet.sharding import data_mesh, split_batch
 
@@ -38,7 +38,7 @@ def ours(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
 
 def ours_whole(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
     """This project's without the package nvimgcodec: files are decoded whole."""
-    jpeg.nvimgcodec = lambda: None
+    jpeg.import_nvimgcodec = lambda: None
     return ours(folder, batch_size, workers)
 
 

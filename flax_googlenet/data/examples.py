@@ -1,4 +1,4 @@
-"""What a data set is to everything that reads one."""
+"""Examples and sources: the interface between data sets and everything that reads them."""
 
 import dataclasses
 from typing import Protocol
@@ -6,12 +6,12 @@ from typing import Protocol
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """An encoded image.
+    """An encoded image and its label.
 
     Attributes:
       encoded: the bytes of an image file.
-      label: index of its class.
-      name: what to call it when it turns out to be broken.
+      label: the index of its class.
+      name: identifies the image in error messages.
     """
 
     encoded: bytes
@@ -20,11 +20,11 @@ class Example:
 
 
 class Source(Protocol):
-    """A split of a data set. Safe to read from several threads.
+    """A split of a data set. It can be read from several threads.
 
     Attributes:
-      class_names: in the order of the labels.
-      digest: changes when the examples do, or their order, and not when the data set moves.
+      class_names: the names of the classes, in the order of the labels.
+      digest: identifies the examples and their order; it does not change if the data set moves.
     """
 
     class_names: tuple[str, ...]

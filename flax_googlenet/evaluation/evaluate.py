@@ -101,7 +101,7 @@ class Evaluator:
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
 
         def step(all_variables: Sequence[Any], batch: dict[str, jax.Array]) -> dict[str, Any]:
-            cut = crops.cut(batch, data.image_size, number_of_crops)
+            cut = crops.crop_squares(batch, data.image_size, number_of_crops)
             found = [
                 logits_of_crops(member, variables, cut)
                 for member, variables in zip(members, all_variables, strict=True)

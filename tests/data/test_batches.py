@@ -13,7 +13,7 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet import workers
 from flax_googlenet.config import resolve
 from flax_googlenet.data import EvaluationBatches, Example, TrainBatches, to_devices
-from flax_googlenet.data.batches import crop_uniforms, permutation, raw_random
+from flax_googlenet.data.order import crop_uniforms, permutation, raw_random
 from flax_googlenet.errors import CorruptImageError, UserError
 from flax_googlenet.sharding import data_mesh, split_batch
 

@@ -7,7 +7,8 @@ import pytest
 
 from flax_googlenet.config import resolve
 from flax_googlenet.data import Example, augmentation
-from flax_googlenet.data.images import crops, decoding, preprocessing
+from flax_googlenet.data.images import crops, decoding
+from flax_googlenet.data.images.resizing import resize_and_crop
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.evaluation.evaluate import average_probabilities
@@ -84,9 +85,9 @@ def test_is_the_mean_over_examples(expected):
 def by_hand(network, number_of_crops: int, image: np.ndarray) -> np.ndarray:
     """Mean probabilities of an image's crops, one forward pass each."""
     model, variables = network
-    batch = {name: each[None] for name, each in crops.prepare(image, DATA, number_of_crops).items()}
+    batch = {name: each[None] for name, each in crops.host_squares(image, DATA, number_of_crops).items()}
     total = 0
-    for crop in crops.cut(jax.tree.map(np.asarray, batch), 32, number_of_crops):
+    for crop in crops.crop_squares(jax.device_put(batch), 32, number_of_crops):
         logits = np.asarray(forward(model, variables, augmentation.normalize(crop, DATA)), np.float64)
         total = total + np.exp(logits) / np.exp(logits).sum()
     return total[0] / number_of_crops
@@ -113,7 +114,7 @@ def test_probabilities_are_averaged_over_crops(network, number_of_crops):
 
 def test_144_crops_of_stretched_images_are_48_computed_once(network, monkeypatch, caplog):
     stretched = resolve({"data": {"image_size": 32, "resize": 40, "stretch": True}}).data
-    cut, number_of_crops = crops.cut, []
+    cut, number_of_crops = crops.crop_squares, []
 
     def count(*arguments):
         found = cut(*arguments)
@@ -130,7 +131,7 @@ def test_144_crops_of_stretched_images_are_48_computed_once(network, monkeypatch
         )
         return evaluator([network[1]])
 
-    monkeypatch.setattr(crops, "cut", count)
+    monkeypatch.setattr(crops, "crop_squares", count)
     once = evaluate_all()
     note = "so the paper's 144 crops are 48 distinct ones, which are computed once"
     assert caplog.text.count(note) == 1
@@ -150,7 +151,7 @@ def test_an_ensemble_averages_its_members(network):
     np.testing.assert_allclose(same["loss"], evaluate(network, 2, 8)["loss"], rtol=1e-6)
     found = evaluate(network, 2, 8, others=[(model, other, bgr)])
     source = Noise(COUNT)
-    images = np.stack([preprocessing.prepare(decoding.decode(each.encoded, ""), DATA) for each in source])
+    images = np.stack([resize_and_crop(decoding.decode(each.encoded, ""), DATA) for each in source])
     labels = np.array([each.label for each in source])
     mean = (
         jax.nn.softmax(forward(model, variables, augmentation.normalize(images, DATA)))

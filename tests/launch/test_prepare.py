@@ -175,5 +175,5 @@ def test_training_says_how_to_prepare(launch, tmp_path):
         "--config.data.dataset=imagenet2012",
         f"--config.data.path={tmp_path}",
     )
-    command = f"python -m launch.prepare --dataset=imagenet2012 --data_dir={tmp_path}"
-    assert error_of(process).endswith(f"this makes it: {command}")
+    call = f"prepare_dataset('imagenet2012', data_dir='{tmp_path}')"
+    assert error_of(process).endswith(f"the command launch.prepare (see docs/imagenet.md) or {call}.")

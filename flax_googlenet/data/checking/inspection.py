@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from flax_googlenet.data.batches import read
+from flax_googlenet.data.batches import read_example
 from flax_googlenet.data.examples import Source
 from flax_googlenet.data.images.decoding import inspect
 from flax_googlenet.data.sources.classes import same_classes
 from flax_googlenet.errors import UserError
-from flax_googlenet.progress import in_threads
 from flax_googlenet.workers import Workers, reading
 
 # Of some examples: their formats, what does not decode, what is damaged, and what belongs to no class.
@@ -267,10 +266,11 @@ def _find_copies(sources: Mapping[str, Source], splits: Mapping[str, SplitCheck]
 
     def describe(place: int) -> Copy:
         split, index = str(owners[place]), int(indices[place])
-        example = read(sources[split], index)  # names are not kept: they would be most of the memory
+        example = read_example(sources[split], index)  # names are not kept: they would be most of the memory
         names = sources[split].class_names
         in_range = 0 <= example.label < len(names)
         return Copy(split, example.name, names[example.label] if in_range else str(example.label))
 
-    copies = iter(in_threads(describe, itertools.chain.from_iterable(found)))
+    with Workers() as pool:
+        copies = iter(list(pool.map(describe, itertools.chain.from_iterable(found))))
     return [list(itertools.islice(copies, len(group))) for group in found]

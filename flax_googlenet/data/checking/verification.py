@@ -7,7 +7,8 @@ from typing import Any
 from flax_googlenet.data.images import decoding
 from flax_googlenet.data.sources.tfds import TfdsSource
 from flax_googlenet.errors import UserError
-from flax_googlenet.progress import Progress, in_threads
+from flax_googlenet.progress import Progress
+from flax_googlenet.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -98,5 +99,6 @@ def _decode_all(builder: Any) -> dict[str, list[str]]:
             progress.advance(len(indices))
             return sentences
 
-        results = in_threads(check, ranges)
+        with Workers() as pool:
+            results = list(pool.map(check, ranges))
     return {kind: [sentence for result in results for sentence in result[kind]] for kind in _KINDS}

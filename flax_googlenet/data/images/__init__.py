@@ -1,1 +1,1 @@
-"""Images on the host: decoding, boxes, resizing and crops, all in uint8."""
+"""Images on the host, in uint8: decoding, boxes, resizing and crops."""

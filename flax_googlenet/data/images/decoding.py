@@ -1,123 +1,155 @@
-"""Encoded bytes to uint8 pixels, on the host, whatever the format and the state of the file."""
+"""Decoding image files of any common format to uint8 pixels, whatever the state of the file."""
 
 import io
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 import PIL.Image
 
 from flax_googlenet.data.images import jpeg
-from flax_googlenet.data.images.jpeg import Box, cut
+from flax_googlenet.data.images.boxes import Box, crop
+from flax_googlenet.data.images.jpeg import Pixels
 from flax_googlenet.errors import CorruptImageError
 
-# Images are decoded in parallel by the caller; OpenCV's own threads would compete.
+# Callers decode images in parallel; OpenCV's own threads would compete with theirs.
 cv2.setNumThreads(1)
 
-# Pillow's, above which it warns. The largest image of ImageNet has 61 million.
+# The size above which Pillow warns. The largest image of ImageNet has 61 million pixels.
 MAX_PIXELS = 89_478_485
 
 
-def decode(encoded: bytes, name: str) -> np.ndarray:
-    """Decode an image file of any common format, rotated as its EXIF data says.
+class ImageFile:
+    """An image file of known size, of which any part can be decoded.
 
-    Grey becomes three channels, CMYK becomes RGB, 16 bits become 8, and transparency is left out.
+    Upright JPEG files are decoded on request. All others are decoded whole at once, since only
+    the decoder knows how it rotates them.
+
+    Attributes:
+      height, width: the size in pixels, after any rotation by EXIF data.
+      may_have_warnings: whether the decoder that was used recovers from errors in a file. It is
+        known once the image has been decoded.
+    """
+
+    def __init__(self, encoded: bytes, name: str) -> None:
+        """Read the header of a file.
+
+        Args:
+          encoded: the bytes of the file.
+          name: identifies the image in error messages.
+
+        Raises:
+          CorruptImageError: if the bytes are not an image, or one with too many pixels.
+        """
+        self._encoded, self._name = encoded, name
+        self._header = jpeg.read_header(encoded)
+        self._whole: Pixels | None = None
+        if self._header is not None:
+            self.height, self.width = self._header.height, self._header.width
+            _check_pixels(self.height, self.width, name)
+        else:
+            _check_pixels(*(jpeg.read_size(encoded) or _read_size(encoded, name)), name)
+            self.height, self.width = self._decode_with_opencv().shape[:2]
+
+    @property
+    def may_have_warnings(self) -> bool:
+        """See the class."""
+        return self._whole is not None
+
+    def decode(self) -> Pixels:
+        """Decode the whole image.
+
+        Raises:
+          CorruptImageError: if the file cannot be decoded.
+        """
+        if self._header is not None and self._whole is None:
+            image = jpeg.decode_scaled(self._encoded, self._header)
+            if image is not None:
+                return image
+        return self._decode_with_opencv()
+
+    def decode_box(self, box: Box, *, at_least: int = 0) -> Pixels:
+        """Decode the part of the image inside a box.
+
+        Args:
+          box: the part, inside the image.
+          at_least: the number of pixels that both sides of the result keep, if the box has them.
+            If the box of a JPEG file is 2, 4 or 8 times as large, it is decoded at 1/2, 1/4 or
+            1/8 of its size, each pixel being the mean of those it stands for; 0 decodes it in full.
+
+        Raises:
+          CorruptImageError: if the file cannot be decoded.
+        """
+        if self._header is not None and self._whole is None:
+            shorter = min(box.height, box.width)
+            factor = next((factor for factor in jpeg.SCALES if at_least and shorter >= factor * at_least), 1)
+            if factor == 1:
+                part = jpeg.decode_box(self._encoded, self._header, box)
+                if part is not None:
+                    return part
+            elif (smaller := jpeg.decode_scaled(self._encoded, self._header, factor)) is not None:
+                return crop(smaller, Box(*(edge // factor for edge in box)))
+        return crop(self._decode_with_opencv(), box)
+
+    def _decode_with_opencv(self) -> Pixels:
+        """Decode the whole image, once, with a decoder that recovers from errors where it can."""
+        if self._whole is None:
+            try:
+                image = cv2.imdecode(np.frombuffer(self._encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+            except cv2.error as error:
+                raise _corrupt(self._encoded, self._name) from error
+            if image is None:
+                raise _corrupt(self._encoded, self._name)
+            self._whole = image
+        return self._whole
+
+
+def decode(encoded: bytes, name: str) -> Pixels:
+    """Decode an image file of any common format, rotated as its EXIF data asks for.
+
+    Gray becomes three channels, CMYK becomes RGB, 16 bits become 8, and transparency is dropped.
 
     Args:
-      encoded: the file's bytes; what it is called does not matter.
-      name: what to call it in an error.
+      encoded: the bytes of the file. Its format is read from them, not from its name.
+      name: identifies the image in error messages.
 
     Returns:
-      uint8 [height, width, 3], red first.
+      The pixels, red first.
 
     Raises:
-      CorruptImageError: the bytes are not an image, not all of one, or one that is refused
-        for its size before anything is allocated.
+      CorruptImageError: if the bytes are not a whole image, or one with too many pixels, which
+        is refused before memory is allocated for it.
     """
-    return _decode(encoded, name)[0]
+    return ImageFile(encoded, name).decode()
 
 
-def inspect(encoded: bytes, name: str) -> tuple[np.ndarray, str]:
-    """Decode as `decode` does, and say what damage the decoder worked around.
+def inspect(encoded: bytes, name: str) -> tuple[Pixels, str]:
+    """Decode an image file as `decode` does, and return the decoder's first warning.
 
-    Only libjpeg works around damage; the decoders of other formats refuse what they notice.
+    Only libjpeg warns and goes on; the decoders of other formats refuse corrupt files.
 
     Args:
-      encoded, name: as in `decode`.
+      encoded, name: as for `decode`.
 
     Returns:
-      The image, and libjpeg's first warning; "" if the file is sound.
+      The pixels, and libjpeg's first warning, "" if there is none.
 
     Raises:
-      CorruptImageError: as in `decode`.
+      CorruptImageError: as for `decode`.
     """
-    image, is_sound = _decode(encoded, name)
-    return image, "" if is_sound else jpeg.warning(encoded)
-
-
-def _decode(encoded: bytes, name: str) -> tuple[np.ndarray, bool]:
-    """Decode, and tell whether the file is known to be sound."""
-    if (header := jpeg.read_header(encoded)) is not None:
-        _check_pixels(header.height, header.width, name)
-        image = jpeg.decode(encoded, header)
-        if image is not None:
-            return image, True
-    return _decode_any(encoded, name), False
-
-
-def decode_box(
-    encoded: bytes, name: str, choose: Callable[[int, int], Box], *, at_least: int = 0
-) -> np.ndarray:
-    """Decode a part of an image.
-
-    Args:
-      encoded, name: as in `decode`.
-      choose: the part, from the height and width of the image.
-      at_least: pixels that either side of the result must have, where the part has them. A
-        part of a JPEG that is 2, 4 or 8 times as large is decoded at 1/2, 1/4 or 1/8 of
-        its size, each pixel being the mean of those it stands for; 0: in full.
-
-    Returns:
-      uint8 [height, width, 3], red first.
-
-    Raises:
-      CorruptImageError: as in `decode`.
-    """
-    if (header := jpeg.read_header(encoded)) is not None:
-        _check_pixels(header.height, header.width, name)
-        box = choose(header.height, header.width)
-        scale = next((each for each in jpeg.SCALES if at_least and min(box[2:]) >= each * at_least), 1)
-        if scale == 1:
-            part = jpeg.decode_box(encoded, header, box)
-            if part is not None:
-                return part
-        elif (smaller := jpeg.decode(encoded, header, scale)) is not None:
-            return cut(smaller, Box(*(each // scale for each in box)))
-    image = _decode_any(encoded, name)
-    return cut(image, choose(*image.shape[:2]))
-
-
-def _decode_any(encoded: bytes, name: str) -> np.ndarray:
-    height, width = jpeg.read_size(encoded) or _read_size(encoded, name)
-    _check_pixels(height, width, name)
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise _broken(encoded, name) from error
-    if image is None:
-        raise _broken(encoded, name)
-    return image
+    file = ImageFile(encoded, name)
+    image = file.decode()
+    return image, jpeg.first_warning(encoded) if file.may_have_warnings else ""
 
 
 def _read_size(encoded: bytes, name: str) -> tuple[int, int]:
-    """Return height and width of an image of any format, without decoding it."""
+    """Return the height and width of an image of any format, from its header."""
     try:
         with PIL.Image.open(io.BytesIO(encoded)) as header:
             width, height = header.size
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
-    except Exception as error:  # Pillow's parsers raise whatever the damage makes them trip over
-        raise _broken(encoded, name) from error
+    except Exception as error:  # Pillow's parsers raise errors of many kinds on corrupt files
+        raise _corrupt(encoded, name) from error
     return height, width
 
 
@@ -131,6 +163,6 @@ def _too_large(name: str) -> CorruptImageError:
     return CorruptImageError(f"{name} has more than {limit} pixels; replace it by a smaller copy.")
 
 
-def _broken(encoded: bytes, name: str) -> CorruptImageError:
-    what = "is not an image that can be decoded" if encoded else "is empty"
-    return CorruptImageError(f"{name} {what}; remove it or replace it.")
+def _corrupt(encoded: bytes, name: str) -> CorruptImageError:
+    reason = "is not an image that can be decoded" if encoded else "is empty"
+    return CorruptImageError(f"{name} {reason}; remove it or replace it.")

@@ -1,8 +1,8 @@
-"""JPEG files, and no more of them than is wanted: the whole, a smaller whole, or a part.
+"""Decoding JPEG files, and no more of them than is needed: all of it, a smaller version, or a part.
 
-All three give the pixels that libjpeg-turbo gives for the whole file. Of a part, its
-entropy coding has to be read down to the last row, which is most of the work; the rest
-is left out where the package nvimgcodec is installed.
+All three give the pixels that libjpeg-turbo gives for the whole file. To decode a part, the
+entropy coding has to be read down to its last row, which is most of the work. The package
+nvimgcodec, where it is installed, saves the rest.
 """
 
 import functools
@@ -12,45 +12,37 @@ import pathlib
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
+from jaxtyping import UInt8
 
-SCALES = (8, 4, 2)  # at which libjpeg-turbo decodes faster than in full
+from flax_googlenet.data.images.boxes import Box, crop
+
+SCALES = (8, 4, 2)  # factors at which libjpeg-turbo decodes a smaller version faster
 
 _EXIF, _ORIENTATION, _UPRIGHT = b"Exif\0\0", 0x0112, 1
-_UNKNOWN = 0  # no orientation that EXIF has
-_SHORT, _LONG = 3, 4  # types of its numbers
+_UNKNOWN = 0  # not an orientation of EXIF's
+_SHORT, _LONG = 3, 4  # types of EXIF's integers
 _START_OF_IMAGE, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
 _MARKER = re.compile(rb"\xff([^\0\xff])", re.DOTALL)
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # have no length and no content
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without length and content
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _BASELINE, _EXTENDED = 0xC0, 0xC1
 
-
-class Box(NamedTuple):
-    """A part of an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-def cut(image: np.ndarray, box: Box) -> np.ndarray:
-    """The part of an image, without copying it."""
-    return image[box.top : box.top + box.height, box.left : box.left + box.width]
+Pixels = UInt8[np.ndarray, "height width 3"]
+_RegionDecoder = Callable[[bytes, Box], Pixels | None]
 
 
 class Header(NamedTuple):
-    """What `read_header` finds.
+    """The header of a JPEG file.
 
     Attributes:
-      height, width: in pixels.
-      sequential: coded from the top to the bottom, not in passes.
+      height, width: the size in pixels.
+      sequential: whether the image is coded from top to bottom, not in passes.
     """
 
     height: int
@@ -59,13 +51,13 @@ class Header(NamedTuple):
 
 
 def read_header(encoded: bytes) -> Header | None:
-    """The header of a grey or colour JPEG that is complete and upright; of anything else None.
+    """Return the header of a gray or color JPEG file that is complete and upright; otherwise None.
 
     >>> read_header(simplejpeg.encode_jpeg(np.zeros((8, 12, 3), np.uint8)))
     Header(height=8, width=12, sequential=True)
     >>> read_header(b"something else")
     """
-    # What was cut short has no end; some cameras write a little more after it.
+    # A truncated file has no end marker. Some cameras write a few more bytes after it.
     if not encoded.startswith(_START_OF_IMAGE) or encoded.find(_END_OF_IMAGE, -1024) < 0:
         return None
     frame, exif = None, None
@@ -79,26 +71,28 @@ def read_header(encoded: bytes) -> Header | None:
     else:
         return None
     if exif is None:
-        if encoded.find(_EXIF, 0, start) >= 0:  # OpenCV may read what was not found here
+        if encoded.find(_EXIF, 0, start) >= 0:  # OpenCV may find EXIF data where `_segments` does not
             return None
     elif _orientation(exif) != _UPRIGHT:
         return None
-    if (described := _describe(encoded)) is None:
+    if (size_and_colors := _read_size_and_colors(encoded)) is None:
         return None
-    height, width, colors = described
+    height, width, colors = size_and_colors
     return Header(height, width, frame in (_BASELINE, _EXTENDED)) if colors in ("YCbCr", "Gray") else None
 
 
 def read_size(encoded: bytes) -> tuple[int, int] | None:
-    """Return height and width of a JPEG of any kind, without decoding it; None of anything else."""
-    described = _describe(encoded) if encoded.startswith(_START_OF_IMAGE) else None
-    return described[:2] if described else None
+    """Return the height and width of a JPEG file of any kind from its header; None if it is not one."""
+    if not encoded.startswith(_START_OF_IMAGE):
+        return None
+    size_and_colors = _read_size_and_colors(encoded)
+    return size_and_colors[:2] if size_and_colors else None
 
 
-def _describe(encoded: bytes) -> tuple[int, int, str] | None:
+def _read_size_and_colors(encoded: bytes) -> tuple[int, int, str] | None:
     try:
         height, width, colors, _ = simplejpeg.decode_jpeg_header(encoded)
-    except (ValueError, KeyError):  # the latter for 4:4:1, of which simplejpeg knows no name
+    except (ValueError, KeyError):  # KeyError: simplejpeg has no name for the subsampling 4:4:1
         return None
     return height, width, colors
 
@@ -106,24 +100,24 @@ def _describe(encoded: bytes) -> tuple[int, int, str] | None:
 def _segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield the marker, start and end of each segment up to the first scan, as libjpeg finds them.
 
-    A marker may be preceded by any number of FF, and what is not part of a segment is skipped.
+    Any number of FF bytes may precede a marker, and bytes outside of segments are skipped.
     """
-    at = len(_START_OF_IMAGE)
-    while match := _MARKER.search(encoded, at):
+    position = len(_START_OF_IMAGE)
+    while match := _MARKER.search(encoded, position):
         marker, start = match[1][0], match.end()
         if marker in _STANDALONE:
-            at = start
+            position = start
             continue
         if marker == _END_OF_IMAGE[1]:
             return
-        at = start + max(int.from_bytes(encoded[start : start + 2]), 2)
-        yield marker, start + 2, at
+        position = start + max(int.from_bytes(encoded[start : start + 2]), 2)
+        yield marker, start + 2, position
         if marker == _START_OF_SCAN:
             return
 
 
 def _orientation(exif: bytes) -> int:
-    """Return the orientation that EXIF data tell: upright if they do not say, unknown if they are damaged."""
+    """Return the orientation in EXIF data: upright if they have none, unknown if they are corrupt."""
     if not exif.startswith((b"II*\0", b"MM\0*")):
         return _UNKNOWN
     order: Literal["little", "big"] = "little" if exif.startswith(b"II") else "big"
@@ -142,30 +136,30 @@ def _orientation(exif: bytes) -> int:
     return _UPRIGHT if first + 2 <= len(exif) else _UNKNOWN
 
 
-def decode(encoded: bytes, header: Header, scale: int = 1) -> np.ndarray | None:
-    """Decode at 1/`scale` of the size, rounded up.
+def decode_scaled(encoded: bytes, header: Header, factor: int = 1) -> Pixels | None:
+    """Decode an image at a fraction of its size, rounded up.
 
     Args:
-      encoded: a file.
+      encoded: the bytes of a file.
       header: its header.
-      scale: 1, 2, 4 or 8.
+      factor: 1, 2, 4 or 8; 8 decodes at 1/8 of the height and width.
 
     Returns:
-      uint8 [height, width, 3], red first; None where the file is damaged.
+      The pixels, red first; None if the file is corrupt.
     """
-    # Of the sizes at hand, the smallest that is not smaller than this.
-    height, width = -(-header.height // scale), -(-header.width // scale)
+    # simplejpeg chooses the smallest size that libjpeg offers and that is not below this one.
+    height, width = -(-header.height // factor), -(-header.width // factor)
     try:
-        image: np.ndarray = simplejpeg.decode_jpeg(encoded, min_height=height, min_width=width)
+        image: Pixels = simplejpeg.decode_jpeg(encoded, min_height=height, min_width=width)
     except ValueError:
         return None
     return image
 
 
-def warning(encoded: bytes) -> str:
-    """Return the first thing that libjpeg-turbo warns of in a JPEG file that it can decode; "" if nothing.
+def first_warning(encoded: bytes) -> str:
+    """Return the first warning of libjpeg-turbo about a JPEG file that it can decode; "" if there is none.
 
-    >>> warning(simplejpeg.encode_jpeg(np.zeros((8, 12, 3), np.uint8)))
+    >>> first_warning(simplejpeg.encode_jpeg(np.zeros((8, 12, 3), np.uint8)))
     ''
     """
     if not encoded.startswith(_START_OF_IMAGE):
@@ -173,40 +167,40 @@ def warning(encoded: bytes) -> str:
     for read in (simplejpeg.decode_jpeg_header, simplejpeg.decode_jpeg):
         try:
             read(encoded)
-        except KeyError:  # a subsampling that simplejpeg decodes and has no name for
+        except KeyError:  # simplejpeg decodes a subsampling that it has no name for
             continue
         except ValueError as error:
             try:
                 read(encoded, strict=False)
-            except (ValueError, KeyError):  # no warning: a kind of JPEG that it does not decode
+            except (ValueError, KeyError):  # an error, not a warning: simplejpeg does not decode this kind
                 return ""
             return str(error)
     return ""
 
 
-def decode_box(encoded: bytes, header: Header, box: Box) -> np.ndarray | None:
-    """Decode a part; it has the pixels that `decode` gives it."""
-    # nvimgcodec smooths the lower edge of what was coded in passes, and a single column, otherwise.
+def decode_box(encoded: bytes, header: Header, box: Box) -> Pixels | None:
+    """Decode the part of an image inside a box, with the pixels of `decode_scaled`; None if it is corrupt."""
+    # nvimgcodec smooths single columns, and the lower edge of progressive images, differently.
     decoder = _region_decoder() if header.sequential and box.width > 1 else None
     if decoder is not None:
-        part: np.ndarray | None = decoder(encoded, box)
-        return part
-    image = decode(encoded, header)
-    return None if image is None else cut(image, box)
+        return decoder(encoded, box)
+    image = decode_scaled(encoded, header)
+    return None if image is None else crop(image, box)
 
 
 _thread = threading.local()
 
 
-def _region_decoder() -> Any:
-    """A function of a file and a box, for this thread; None without nvimgcodec."""
+def _region_decoder() -> _RegionDecoder | None:
+    """Return this thread's decoder of parts of files; None without nvimgcodec."""
     if not hasattr(_thread, "decoder"):
         _thread.decoder = _make_region_decoder()
-    return _thread.decoder
+    decoder: _RegionDecoder | None = _thread.decoder
+    return decoder
 
 
-def _make_region_decoder() -> Any:
-    package = nvimgcodec()
+def _make_region_decoder() -> _RegionDecoder | None:
+    package = import_nvimgcodec()
     if package is None:
         return None
     cpu = package.Backend(package.BackendKind.CPU_ONLY)
@@ -215,7 +209,7 @@ def _make_region_decoder() -> Any:
     )
     parameters = package.DecodeParams(apply_exif_orientation=False, color_spec=package.ColorSpec.SRGB)
 
-    def decode_region(encoded: bytes, box: Box) -> np.ndarray | None:
+    def decode_region(encoded: bytes, box: Box) -> Pixels | None:
         region = package.Region(box.top, box.left, box.top + box.height, box.left + box.width)
         part = package.CodeStream(encoded).get_sub_code_stream(region=region)
         image = decoder.decode(part, params=parameters)
@@ -227,15 +221,15 @@ def _make_region_decoder() -> Any:
 _importing = threading.Lock()
 
 
-def nvimgcodec() -> Any:
-    """The package nvidia.nvimgcodec, or None."""
+def import_nvimgcodec() -> Any:
+    """Return the package nvidia.nvimgcodec, or None if it is not installed."""
     with _importing:
         return _import_nvimgcodec()
 
 
 @functools.cache
 def _import_nvimgcodec() -> Any:
-    """Import it with its libjpeg-turbo alone, or it complains of every GPU codec that is not there."""
+    """Import nvimgcodec with its libjpeg-turbo only; it would warn of every GPU codec that is missing."""
     try:
         spec = importlib.util.find_spec("nvidia.nvimgcodec")
     except ModuleNotFoundError:

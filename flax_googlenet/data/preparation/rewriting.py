@@ -14,11 +14,11 @@ from typing import Any
 import cv2
 
 from flax_googlenet.data.checking.verification import array_record_files, file_sizes
-from flax_googlenet.data.images import decoding, preprocessing
+from flax_googlenet.data.images import decoding, resizing
 from flax_googlenet.data.sources.tfds import image_and_label
 from flax_googlenet.errors import UserError
-from flax_googlenet.progress import Progress, in_threads
-from flax_googlenet.workers import reading
+from flax_googlenet.progress import Progress
+from flax_googlenet.workers import Workers, reading
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def smaller(encoded: bytes, shorter_side: int) -> bytes:
         return encoded
     if min(image.shape[:2]) <= shorter_side:
         return encoded
-    scaled = preprocessing.scale(image, shorter_side)
+    scaled = resizing.scale(image, shorter_side)
     return cv2.imencode(".jpg", scaled[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
@@ -180,7 +180,8 @@ def _write_files(
             with py_utils.incomplete_file(output) as temporary:
                 writer.write_examples(temporary, counted(read(path)))
 
-        in_threads(write, tasks)
+        with Workers() as pool:
+            list(pool.map(write, tasks))
 
 
 def _write_description(proto: Any, directory: Any) -> None:

@@ -1,1 +1,1 @@
-"""Data sets that examples are read from."""
+"""Data sets, opened for random access to encoded images and labels."""

@@ -1,8 +1,8 @@
-"""Are two lists of class names the same classes in the same order?
+"""Comparing the classes of data sets and networks by their names.
 
 ImageNet's classes go by several names: the WordNet id ("n01440764"), the id with the words of
-its synset ("n01440764 tench, Tinca tinca"), and the first of these words alone ("tench"). They
-are taken for one another.
+its synset ("n01440764 tench, Tinca tinca"), and the first of these words ("tench"). All of them
+stand for the same class.
 """
 
 import functools
@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from flax_googlenet.data.examples import Source
 from flax_googlenet.data.sources.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError
 
@@ -32,18 +33,31 @@ def same_classes(names: Sequence[str], others: Sequence[str]) -> bool:
     return len(names) == len(others) and all(map(same_class, names, others))
 
 
+def check_classes(source: Source, num_classes: int) -> None:
+    """Check that a data set has as many classes as the network.
+
+    Raises:
+      UserError: if the numbers differ.
+    """
+    if len(source.class_names) != num_classes:
+        raise UserError(
+            f"The data set has {len(source.class_names)} classes and the network {num_classes}; "
+            f"set config.model.num_classes={len(source.class_names)}."
+        )
+
+
 def check_same_classes(
     names: Sequence[str], others: Sequence[str], owner: str, other_owner: str, advice: str
 ) -> None:
-    """Refuse two lists of class names of which a label would mean two things.
+    """Check that a label means the same class in two lists of class names.
 
     Args:
       names, others: class names in the order of the labels.
-      owner, other_owner: what has them, such as "the training split".
-      advice: how to mend it, the end of the sentence.
+      owner, other_owner: the owners of the lists, such as "the training split".
+      advice: the way out, which ends the error message.
 
     Raises:
-      UserError: the classes differ; the first that does is named.
+      UserError: if the classes differ. The message names the first class that does.
     """
     if same_classes(names, others):
         return
@@ -53,25 +67,25 @@ def check_same_classes(
         if name is None or other is None or not same_class(name, other)
     )
     raise UserError(
-        f"The classes of {owner} and of {other_owner} differ: class {label} is {_quoted(name)} in the one "
-        f"and {_quoted(other)} in the other; {advice}."
+        f"The classes of {owner} and of {other_owner} differ: class {label} is {_quote(name)} in the one "
+        f"and {_quote(other)} in the other; {advice}."
     )
 
 
-def _quoted(name: str | None) -> str:
+def _quote(name: str | None) -> str:
     return "missing" if name is None else f'"{name}"'
 
 
 def _wordnet_id(name: str) -> str | None:
     if (match := _WORDNET_ID.match(name)) is not None:
         return match[0]
-    return _ids_by_word().get(_normalized(name.partition(",")[0]))
+    return _ids_by_word().get(_normalize(name.partition(",")[0]))
 
 
 @functools.cache
 def _ids_by_word() -> dict[str, str]:
-    return {_normalized(word): wordnet_id for wordnet_id, word in imagenet_classes().items()}
+    return {_normalize(word): wordnet_id for wordnet_id, word in imagenet_classes().items()}
 
 
-def _normalized(word: str) -> str:
-    return word.strip().replace("_", " ")  # "Cardigan" is a dog and "cardigan" a garment
+def _normalize(word: str) -> str:
+    return word.strip().replace("_", " ")  # the case stays: "Cardigan" is a dog, "cardigan" a garment

@@ -1,4 +1,4 @@
-"""Which data set a run has, so that it does not go on with another one unnoticed."""
+"""The identity of a data set, so that a run does not resume with another one unnoticed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from flax_googlenet.errors import UserError
 
 
 def describe_data(sources: Mapping[str, Source]) -> dict[str, dict[str, Any]]:
-    """Return what identifies the splits of a data set: "num_examples" and "digest" of each."""
+    """Return what identifies each split of a data set: its "num_examples" and "digest"."""
     return {
         split: {"num_examples": len(source), "digest": source.digest} for split, source in sources.items()
     }
@@ -17,15 +17,15 @@ def describe_data(sources: Mapping[str, Source]) -> dict[str, dict[str, Any]]:
 def check_same_data(
     recorded: Mapping[str, Mapping[str, Any]], present: Mapping[str, Mapping[str, Any]], workdir: object
 ) -> None:
-    """Refuse to go on with a data set that is not the recorded one, wherever it lies.
+    """Check that a run resumes with the data set that it started with, wherever that is now.
 
     Args:
-      recorded: of `describe_data`, from a checkpoint; {} if it is of a format without it.
-      present: of `describe_data`.
-      workdir: of the run.
+      recorded: `describe_data` from a checkpoint; {} from checkpoint formats without it.
+      present: `describe_data` of the data set now.
+      workdir: the workdir of the run.
 
     Raises:
-      UserError: a split has another number of examples, or other ones.
+      UserError: if a split has more, fewer or other examples.
     """
     for split, before in recorded.items():
         now = present[split]

@@ -1,4 +1,4 @@
-"""Images in one directory a class."""
+"""Image folders: directories of image files, one directory per class."""
 
 import functools
 import hashlib
@@ -16,34 +16,45 @@ from flax_googlenet.workers import read_file
 
 
 class ImageFolder:
-    """Image files in one directory a class, below `path/train` and `path/val`, or below `path`.
+    """Image files in one directory per class, below `path/train` and `path/val`, or below `path`.
 
-    In the latter case `val_share` of each class, drawn by `split_seed`, is "val" and the
-    rest "train": at least one image each. Which they are depends on the seed and on the
-    names of the class and of its images.
+    Below `path`, a share of each class is drawn for "val" and the rest is "train", at least one
+    image each. The draw depends only on the seed and on the names of the class and its images.
 
-    Classes are numbered in the order of their directories' names, as torchvision
-    does; for ImageNet's synsets that is the usual order of the classes.
+    Classes are numbered by the sorted names of their directories, as in torchvision. For ImageNet's
+    synsets this is the usual order.
     """
 
     def __init__(self, path: str, split: str, *, val_share: float = 0.2, split_seed: int = 0) -> None:
+        """List the images of a split.
+
+        Args:
+          path: the root of the image folder.
+          split: "train" or "val".
+          val_share: the share of each class that is drawn for "val".
+          split_seed: decides the draw.
+
+        Raises:
+          UserError: if the folder has another layout, or a class without images.
+        """
         if not path:
             raise UserError(
                 "config.data.path is empty; set it to a directory that holds train/CLASS/IMAGE and "
                 "val/CLASS/IMAGE, or CLASS/IMAGE."
             )
         root = pathlib.Path(path).expanduser()
-        is_split = any((root / each).is_dir() for each in ("train", "val"))
-        parent = root / split if is_split else root
+        has_splits = any((root / name).is_dir() for name in ("train", "val"))
+        parent = root / split if has_splits else root
         index = index_folder(parent) if parent.is_dir() else None
-        if not is_split and (index is None or not index.classes):
+        if not has_splits and (index is None or not index.classes):
             raise UserError(
-                f"There is no directory {root / split}, and none of a class in {root}; point "
-                "config.data.path at one that holds train/CLASS/IMAGE and val/CLASS/IMAGE, or CLASS/IMAGE."
+                f"There is no directory {root / split}, nor any class directory in {root}; set "
+                "config.data.path to a directory that holds train/CLASS/IMAGE and val/CLASS/IMAGE, or "
+                "CLASS/IMAGE."
             )
         if index is None:
             raise UserError(
-                f"There is no directory {parent}; point config.data.path at one that holds "
+                f"There is no directory {parent}; set config.data.path to a directory that holds "
                 "train/CLASS/IMAGE and val/CLASS/IMAGE."
             )
         if not index.classes:
@@ -56,14 +67,14 @@ class ImageFolder:
             if first == end:
                 raise UserError(f"There are no images in {directory}; remove the directory or fill it.")
             images = np.arange(first, end)
-            chosen.append(
-                images if is_split else images[_split(directory, len(images), val_share, split_seed)[split]]
-            )
+            if not has_splits:
+                images = images[_draw_splits(directory, len(images), val_share, split_seed)[split]]
+            chosen.append(images)
         self._chosen = np.concatenate(chosen).astype(np.min_scalar_type(len(index)))
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the names of classes and images, and of which of them this split has."""
+        """SHA-256 of the names of all classes and images, and of the choice of images in this split."""
         digest = hashlib.sha256(self._index.digest)
         digest.update(self._chosen.astype("<u8").tobytes())
         return digest.hexdigest()
@@ -77,15 +88,15 @@ class ImageFolder:
         return Example(read_file(path), label, str(path))
 
 
-def _split(directory: pathlib.Path, count: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
-    """Deal out the images of one class, numbered in the order of their names."""
+def _draw_splits(directory: pathlib.Path, count: int, val_share: float, seed: int) -> dict[str, np.ndarray]:
+    """Divide the images of a class, numbered in the order of their names, into "train" and "val"."""
     if count < 2:
         raise UserError(
             f"There is only one image in {directory}, and both splits need one; "
             "add images or remove the directory."
         )
-    # The class is part of the seed, so that the split does not change when one is added.
-    draw = np.random.RandomState([seed, zlib.crc32(os.fsencode(directory.name))])
+    # The seed includes the class, so that adding a class does not change the draws of the others.
+    random = np.random.RandomState([seed, zlib.crc32(os.fsencode(directory.name))])
     held_out = min(max(round(val_share * count), 1), count - 1)
-    order = draw.permutation(count)
+    order = random.permutation(count)
     return {"val": np.sort(order[:held_out]), "train": np.sort(order[held_out:])}

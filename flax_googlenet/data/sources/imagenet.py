@@ -14,7 +14,7 @@ SPLIT_SIZES = {"train": 1_281_167, "validation": 50_000}
 
 @functools.cache
 def imagenet_classes() -> dict[str, str]:
-    """WordNet id -> name, sorted by id.
+    """Return the name of each class by its WordNet id, sorted by id.
 
     >>> list(imagenet_classes().items())[0]
     ('n01440764', 'tench')
@@ -24,7 +24,7 @@ def imagenet_classes() -> dict[str, str]:
 
 
 def missing_from_validation(class_names: Sequence[str], count: int) -> int:
-    """How many images a validation split lacks, if its classes are ImageNet's; otherwise 0.
+    """Return how many images an ImageNet validation split lacks; 0 if the classes are not ImageNet's.
 
     >>> missing_from_validation(list(imagenet_classes()), 49_999), missing_from_validation(["cat"], 3)
     (1, 0)
@@ -33,28 +33,28 @@ def missing_from_validation(class_names: Sequence[str], count: int) -> int:
 
 
 def check_tars(directory: Any) -> None:
-    """Refuse tars from which TFDS would make half an ImageNet, or one with wrong labels.
+    """Check that TFDS would make a complete ImageNet with correct labels from the tars in a directory.
 
-    It leaves out a split whose tar is missing, and numbers the validation images that
-    there are, so that one that is missing shifts the labels of those after it.
+    TFDS silently leaves out a split whose tar is missing. It labels the validation images by their
+    position, so that a missing one shifts the labels of those after it.
 
     Args:
-      directory: where they are, as an `epath.Path`.
+      directory: holds the tars; an `epath.Path`.
 
     Raises:
-      UserError: a tar, or an image of the validation tar before another, is missing.
+      UserError: if a tar is missing or corrupt, or the validation tar lacks an image.
     """
     for name in (TRAIN_TAR, VAL_TAR):
         if not (directory / name).exists():
             raise UserError(
-                f"There is no file {directory / name}; get it from image-net.org, and point --manual_dir at "
-                "where it is."
+                f"There is no file {directory / name}; get it from image-net.org, and point manual_dir at "
+                "its directory."
             )
     try:
         with (directory / VAL_TAR).open("rb") as file, tarfile.open(fileobj=file) as tar:
             names = sorted(tar.getnames())
     except tarfile.TarError as error:
-        raise UserError(f"{directory / VAL_TAR} is damaged: {error}; download it again.") from error
+        raise UserError(f"{directory / VAL_TAR} is corrupt: {error}; download it again.") from error
     for number, name in enumerate(names, 1):
         expected = f"ILSVRC2012_val_{number:08}.JPEG"
         if name != expected:

@@ -3,17 +3,16 @@
 import contextlib
 import hashlib
 import os
-import shlex
 from typing import Any
 
 from flax_googlenet.data.examples import Example
 from flax_googlenet.errors import CorruptImageError, UserError, install_command, missing_package
 from flax_googlenet.workers import reading
 
-# etils, which opens gs:// for TFDS, would import TensorFlow for it wherever that is installed.
+# etils opens gs:// for TFDS, and imports TensorFlow to do so unless told otherwise.
 os.environ.setdefault("EPATH_USE_TF", "false")
 
-# Features that tell which file an image came from, by the names that TFDS's data sets give them.
+# Features that hold the name of an image's file, by the names that TFDS's data sets give them.
 _FILE_NAMES = ("file_name", "filename", "image/file_name", "image/filename", "id")
 
 
@@ -21,11 +20,19 @@ class TfdsSource:
     """A split of a data set on disk, as ArrayRecord.
 
     Attributes:
-      class_names: as the label feature has them: ImageNet's are WordNet ids.
+      class_names: the names in the label feature; for ImageNet, WordNet ids.
     """
 
     def __init__(self, builder: Any, split: str) -> None:
-        """Of what `find_builder` found, and a split that is there."""
+        """Open a split of a data set.
+
+        Args:
+          builder: a builder that `find_builder` returned.
+          split: an existing split, in TFDS's notation.
+
+        Raises:
+          UserError: if a file is missing.
+        """
         tfds = import_tfds()
         self._image, self._label = image_and_label(builder)
         self._file_name = next((name for name in _FILE_NAMES if name in builder.info.features), None)
@@ -37,10 +44,10 @@ class TfdsSource:
         instructions = builder.info.splits[split].file_instructions
         shards = [instruction.filename for instruction in instructions]
         _check_shards(builder, shards)
-        # Bytes and examples of the whole tell data prepared anew from other files.
-        whole = [(name, each.num_examples, int(each.num_bytes)) for name, each in builder.info.splits.items()]
-        parts = [(each.skip, each.take, each.examples_in_shard) for each in instructions]
-        identity = (builder.info.full_name, sorted(whole), split, parts)
+        # The sizes of all splits tell a data set apart from one prepared anew from other files.
+        sizes = [(name, info.num_examples, int(info.num_bytes)) for name, info in builder.info.splits.items()]
+        parts = [(part.skip, part.take, part.examples_in_shard) for part in instructions]
+        identity = (builder.info.full_name, sorted(sizes), split, parts)
         self.digest = hashlib.sha256(repr(identity).encode()).hexdigest()
         _allow_open_files(len(shards))
 
@@ -54,13 +61,17 @@ class TfdsSource:
         return example
 
     def read(self, index: int) -> Example:
-        """A record, which need not have a label: it is -1 then."""
+        """Read a record, whose label is -1 if it has none.
+
+        Raises:
+          CorruptImageError: if the record is corrupt.
+        """
         name = f"{self._name} record {index}"
         try:
             with reading(name):
                 record = self._records[index]
             encoded, label = record[self._image], int(record[self._label])
-        except (RuntimeError, KeyError) as error:  # a file has a digest of each of its chunks
+        except (RuntimeError, KeyError) as error:  # files hold a digest of each of their chunks
             raise CorruptImageError(
                 f"{name} cannot be read: {error}; copy or prepare the data set again."
             ) from error
@@ -71,28 +82,30 @@ class TfdsSource:
 
 
 def open_tfds(dataset: str, path: str, split: str, split_key: str) -> TfdsSource:
-    """Open a split. Only the data set's directory is read, which describes itself; no network is.
+    """Open a split of a data set, from its directory and without a network.
 
     Args:
       dataset: NAME, NAME/CONFIG or either with :VERSION.
       path: TFDS's data_dir; "" for its default.
-      split: as TFDS writes them: "train", "train[:90%]".
-      split_key: of the config, that says which split.
+      split: a split in TFDS's notation, such as "train" or "train[:90%]".
+      split_key: the config key of the split, for error messages.
 
     Raises:
-      UserError: the data set or the split is not there, or cannot be read in any order, or is
-        not one of images with a class each.
+      UserError: if the data set or the split does not exist, cannot be read in random order, or
+        does not hold images with one class each.
     """
     if not dataset:
         raise UserError("config.data.dataset is empty; set it to a name of TFDS, such as imagenet2012.")
     builder = find_builder(dataset, path)
     if builder is None:
-        missing = f"There is no data set {dataset} in {describe_path(path)}"
-        raise UserError(f"{missing}; this makes it: {prepare_command(dataset, path)}")
+        raise UserError(
+            f"There is no data set {dataset} in {describe_path(path)}; make it with "
+            f"{_ways_to_prepare(dataset, path)}."
+        )
     if not is_random_access(builder):
         raise UserError(
-            f"{builder.data_path} holds {builder.info.file_format.value} files, which cannot be read in any "
-            f"order; this converts them: {prepare_command(dataset, path)}"
+            f"{builder.data_path} holds {builder.info.file_format.value} files, which cannot be read in "
+            f"random order; convert them with {_ways_to_prepare(dataset, path)}."
         )
     image_and_label(builder)
     _check_split(builder, split, split_key)
@@ -100,7 +113,11 @@ def open_tfds(dataset: str, path: str, split: str, split_key: str) -> TfdsSource
 
 
 def import_tfds() -> Any:
-    """The package, or a sentence that says how to get it."""
+    """Return the package tensorflow_datasets.
+
+    Raises:
+      UserError: if it is not installed, or array_record is not.
+    """
     try:
         import array_record  # noqa: F401
         import tensorflow_datasets as tfds
@@ -110,14 +127,14 @@ def import_tfds() -> Any:
 
 
 def find_builder(dataset: str, path: str) -> Any | None:
-    """What reads a data set that is on disk, made from its files; None if there is none.
+    """Return a builder that reads a data set on disk, or None if the data set does not exist.
 
     Args:
-      dataset: NAME, NAME/CONFIG or either with :VERSION; without it, the last that is there.
+      dataset: NAME, NAME/CONFIG or either with :VERSION; without it, the latest version on disk.
       path: TFDS's data_dir; "" for its default.
 
     Raises:
-      UserError: the name is not one, or the directory cannot be read.
+      UserError: if the name is malformed, or the directory cannot be read.
     """
     import_tfds()
     from tensorflow_datasets.core import naming, read_only_builder, registered
@@ -126,7 +143,7 @@ def find_builder(dataset: str, path: str) -> Any | None:
         naming.parse_builder_name_kwargs(dataset)
     except ValueError as error:
         raise UserError(
-            f'"{dataset}" is no name of a data set; write NAME or NAME/CONFIG:VERSION.'
+            f'"{dataset}" is not a name of a data set; write NAME or NAME/CONFIG:VERSION.'
         ) from error
     try:
         data_dir = {"data_dir": os.path.expanduser(path)} if path else {}  # noqa: PTH111
@@ -142,7 +159,7 @@ def find_builder(dataset: str, path: str) -> Any | None:
 
 
 def describe_path(path: str) -> str:
-    """The directory that data sets are in, which has a default."""
+    """Return TFDS's data_dir, which is its default if `path` is empty."""
     if path:
         return path
     from tensorflow_datasets.core import constants
@@ -150,34 +167,37 @@ def describe_path(path: str) -> str:
     return str(constants.DATA_DIR)
 
 
-def prepare_command(dataset: str, path: str) -> str:
-    """The command that makes a data set, or converts it to what can be read."""
-    command = ["python", "-m", "launch.prepare", f"--dataset={dataset}"]
-    return shlex.join(command + ([f"--data_dir={path}"] if path else []))
+def _ways_to_prepare(dataset: str, path: str) -> str:
+    arguments = repr(dataset) + (f", data_dir={path!r}" if path else "")
+    return f"the command launch.prepare (see docs/imagenet.md) or prepare_dataset({arguments})"
 
 
 def is_random_access(builder: Any) -> bool:
-    """Whether a data set has ArrayRecord files, among others or alone."""
-    return "array_record" in {each.value for each in builder.info.available_file_formats()}
+    """Return whether ArrayRecord is among the file formats of a data set."""
+    return "array_record" in {file_format.value for file_format in builder.info.available_file_formats()}
 
 
 def image_and_label(builder: Any) -> tuple[str, str]:
-    """Names of the two features that matter: TFDS's supervised pair, or the only ones of their kinds.
+    """Return the names of the image and label features of a data set.
+
+    They are TFDS's supervised pair, or else the only features of their types.
 
     Raises:
-      UserError: the data set is not one of images with a class each.
+      UserError: if the data set does not hold images with one class each.
     """
     tfds = import_tfds()
     kinds = (tfds.features.Image, tfds.features.ClassLabel)
     features = dict(builder.info.features.items()) if hasattr(builder.info.features, "items") else {}
     pair = builder.info.supervised_keys
     if isinstance(pair, tuple) and len(pair) == 2:
-        found = [features.get(name) if isinstance(name, str) else None for name in pair]
-        if all(isinstance(feature, kind) for feature, kind in zip(found, kinds, strict=True)):
+        supervised = [features.get(name) if isinstance(name, str) else None for name in pair]
+        if all(isinstance(feature, kind) for feature, kind in zip(supervised, kinds, strict=True)):
             return pair
-    images, labels = ([name for name, each in features.items() if isinstance(each, kind)] for kind in kinds)
+    images, labels = (
+        [name for name, feature in features.items() if isinstance(feature, kind)] for kind in kinds
+    )
     if len(images) != 1 or len(labels) != 1:
-        listed = ", ".join(f'"{name}" ({type(each).__name__})' for name, each in features.items())
+        listed = ", ".join(f'"{name}" ({type(feature).__name__})' for name, feature in features.items())
         raise UserError(
             f"{builder.info.full_name} is not a data set of images with one class each: its features are "
             f"{listed}; set another config.data.dataset."
@@ -186,8 +206,8 @@ def image_and_label(builder: Any) -> tuple[str, str]:
 
 
 def _check_split(builder: Any, split: str, split_key: str) -> None:
-    there = ", ".join(f'"{name}"' for name in builder.info.splits)
-    advice = f'it has {there}: set {split_key} to one of them, or to a part, such as "train[:90%]".'
+    names = ", ".join(f'"{name}"' for name in builder.info.splits)
+    advice = f'it has {names}: set {split_key} to one of them, or to a part, such as "train[:90%]".'
     try:
         examples = builder.info.splits[split].num_examples
     except (ValueError, KeyError, AssertionError) as error:
@@ -197,17 +217,20 @@ def _check_split(builder: Any, split: str, split_key: str) -> None:
 
 
 def _check_shards(builder: Any, shards: list[str]) -> None:
-    there = {each.name for each in builder.data_path.iterdir()}
+    names = {path.name for path in builder.data_path.iterdir()}
     for shard in shards:
-        if os.path.basename(shard) not in there:  # noqa: PTH119
+        if os.path.basename(shard) not in names:  # noqa: PTH119
             raise UserError(f"There is no file {shard}, which is part of the data set; copy it again.")
 
 
-def _allow_open_files(more: int) -> None:
-    """Raise the process's limit by one a shard: each stays open, and ImageNet has 1,088."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # as high as it goes; Windows has none
+def _allow_open_files(count: int) -> None:
+    """Raise the process's limit by `count` open files, as far as the system permits.
+
+    Every shard stays open, and ImageNet has 1,088.
+    """
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no module `resource`
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = soft + more
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+        limit = soft + count
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit if hard < 0 else min(limit, hard), hard))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data.images import crops, preprocessing
+from flax_googlenet.data.images import crops, resizing
 
 DATA = resolve({}).data
 
@@ -45,15 +45,17 @@ def test_the_144_crops_cover_what_the_paper_says(height, width):
         return  # thousands of pixels wide, which `coordinates` cannot number
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            preprocessing,
+            resizing,
             "scale",
             lambda image, side, **_: coordinates(
                 side * image.shape[0] // min(image.shape[:2]), side * image.shape[1] // min(image.shape[:2])
             ),
         )
-        squares = crops.prepare(np.zeros((height, width, 3), np.uint8), DATA, 144)
+        squares = crops.host_squares(np.zeros((height, width, 3), np.uint8), DATA, 144)
     assert {name: array.shape for name, array in squares.items()} == crops.shapes(DATA, 144)
-    found = np.asarray(crops.cut({name: jnp.asarray(each[None]) for name, each in squares.items()}, 224, 144))
+    found = np.asarray(
+        crops.crop_squares({name: jnp.asarray(each[None]) for name, each in squares.items()}, 224, 144)
+    )
     assert found.shape == (144, 1, 224, 224, 3)
     expected = papers_protocol(height, width)
     assert len(expected) == 144
@@ -66,8 +68,10 @@ def test_the_144_crops_cover_what_the_paper_says(height, width):
 
 def test_the_square_itself_is_shrunk():
     smooth = np.linspace(0, 255, 256).round().astype(np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
-    squares = crops.prepare(smooth, DATA, 144)
-    found = np.asarray(crops.cut({name: jnp.asarray(each[None]) for name, each in squares.items()}, 224, 144))
+    squares = crops.host_squares(smooth, DATA, 144)
+    found = np.asarray(
+        crops.crop_squares({name: jnp.asarray(each[None]) for name, each in squares.items()}, 224, 144)
+    )
     whole, mirrored = found[5, 0], found[77, 0]
     assert whole.min() < 3
     assert whole.max() > 252
@@ -79,13 +83,13 @@ def test_of_a_stretched_image_the_distinct_crops_are_cut_once(rng):
     """As if the three squares had been cut, which are all the whole image."""
     data = resolve({"data": {"stretch": True, "image_size": 56, "resize": 64}}).data
     image = rng.integers(0, 256, (70, 131, 3), dtype=np.uint8)
-    squares = crops.prepare(image, data, 144)
+    squares = crops.host_squares(image, data, 144)
     assert {name: array.shape for name, array in squares.items()} == crops.shapes(data, 144)
     assert crops.shapes(data, 144)["squares_64"] == (1, 64, 64, 3)
-    once = crops.cut({name: jnp.asarray(each[None]) for name, each in squares.items()}, 56, 144)
+    once = crops.crop_squares({name: jnp.asarray(each[None]) for name, each in squares.items()}, 56, 144)
     assert len(once) == crops.distinct(data, 144) == 48
     thrice = {name: jnp.asarray(each[None].repeat(3, axis=1)) for name, each in squares.items()}
-    every = np.asarray(crops.cut(thrice, 56, 144))
+    every = np.asarray(crops.crop_squares(thrice, 56, 144))
     assert len(every) == 144
     counts = [sum((crop == other).all() for other in every) for crop in np.asarray(once)]
     assert counts == [3] * 48
@@ -98,9 +102,9 @@ def test_all_others_are_distinct(number, stretch, expected):
 
 def test_ten_are_corners_and_centre_of_the_middle_square_and_their_mirrors(rng):
     image = rng.integers(0, 256, (256, 400, 3), dtype=np.uint8)
-    (square,) = crops.prepare(image, DATA, 10)["squares_256"]
+    (square,) = crops.host_squares(image, DATA, 10)["squares_256"]
     np.testing.assert_array_equal(square, image[:, 72:328])
-    found = np.asarray(crops.cut({"squares_256": jnp.asarray(square[None, None])}, 224, 10))[:, 0]
+    found = np.asarray(crops.crop_squares({"squares_256": jnp.asarray(square[None, None])}, 224, 10))[:, 0]
     np.testing.assert_array_equal(found[1], square[:224, 32:])
     np.testing.assert_array_equal(found[4], square[16:240, 16:240])
     np.testing.assert_array_equal(found[5:], found[:5, :, ::-1])
@@ -108,9 +112,15 @@ def test_ten_are_corners_and_centre_of_the_middle_square_and_their_mirrors(rng):
 
 def test_one_is_the_centre_crop(rng):
     image = rng.integers(0, 256, (300, 500, 3), dtype=np.uint8)
-    found = crops.prepare(image, DATA, 1)
-    np.testing.assert_array_equal(found["image"], preprocessing.prepare(image, DATA))
-    assert crops.cut({"image": jnp.asarray(found["image"][None])}, 224, 1).shape == (1, 1, 224, 224, 3)
+    found = crops.host_squares(image, DATA, 1)
+    np.testing.assert_array_equal(found["image"], resizing.resize_and_crop(image, DATA))
+    assert crops.crop_squares({"image": jnp.asarray(found["image"][None])}, 224, 1).shape == (
+        1,
+        1,
+        224,
+        224,
+        3,
+    )
 
 
 def test_other_sizes_keep_the_papers_proportions():

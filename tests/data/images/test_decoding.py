@@ -9,8 +9,10 @@ import PIL.ImageOps
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data.images import decoding, preprocessing
-from flax_googlenet.data.images.jpeg import Box, cut
+from flax_googlenet.data.images import decoding
+from flax_googlenet.data.images.boxes import Box, crop
+from flax_googlenet.data.images.decoding import ImageFile
+from flax_googlenet.data.images.training_crops import UNIFORMS, decode_training_crop
 from flax_googlenet.errors import CorruptImageError
 from tests.support import images
 
@@ -48,7 +50,7 @@ def test_images_are_turned_as_their_exif_data_says(kind):
     turned = np.rot90(np.asarray(images.photograph()).astype(int), -1)
     assert np.abs(decoding.decode(encoded, "x") - turned).mean() < 9
     box = Box(10, 20, 50, 60)
-    part = decoding.decode_box(encoded, "x", lambda *_: box)
+    part = ImageFile(encoded, "x").decode_box(box)
     assert np.abs(part - turned[10:60, 20:80]).mean() < 9
 
 
@@ -95,16 +97,16 @@ def test_exif_data_are_found_wherever_they_are(where, orientation, order):
     assert image.shape == expected.shape
     assert np.abs(image - expected).max() <= 3, "a picture turned otherwise differs by up to 255"
     box = Box(7, 11, 50, 60)
-    part = decoding.decode_box(encoded, "x", lambda *_: box)
-    np.testing.assert_array_equal(part, cut(image, box))
+    part = ImageFile(encoded, "x").decode_box(box)
+    np.testing.assert_array_equal(part, crop(image, box))
 
     data = resolve({"data": {"image_size": 32, "resize": 32}}).data
-    crop, upright = np.zeros((2, 32, 32, 3), np.uint8)
-    uniforms = np.random.default_rng(0).random(preprocessing.UNIFORMS)
-    preprocessing.prepare_to_train(encoded, "x", data, uniforms, crop)
+    training_crop, upright = np.zeros((2, 32, 32, 3), np.uint8)
+    uniforms = np.random.default_rng(0).random(UNIFORMS)
+    decode_training_crop(encoded, "x", data, uniforms, training_crop)
     again = images.encode(PIL.Image.fromarray(image), "PNG")
-    preprocessing.prepare_to_train(again, "x", data, uniforms, upright)
-    assert np.abs(crop.astype(int) - upright).mean() < 4
+    decode_training_crop(again, "x", data, uniforms, upright)
+    assert np.abs(training_crop.astype(int) - upright).mean() < 4
 
 
 def test_a_reserved_marker_before_the_exif_data():
@@ -157,9 +159,8 @@ def test_a_mangled_file_is_an_image_or_broken(kind, monkeypatch):
         except CorruptImageError:
             image = None
         try:
-            part = decoding.decode_box(
-                encoded, "x", lambda *sides: Box(0, 0, *(each // 2 + 1 for each in sides))
-            )
+            file = ImageFile(encoded, "x")
+            part = file.decode_box(Box(0, 0, file.height // 2 + 1, file.width // 2 + 1))
         except CorruptImageError:
             assert image is None
             continue
@@ -174,7 +175,7 @@ def test_a_mangled_file_is_an_image_or_broken(kind, monkeypatch):
 @pytest.mark.parametrize("case", images.BROKEN)
 def test_what_is_broken_is_named(case, recwarn):
     encoded = images.BROKEN[case]()
-    for decode in (decoding.decode, lambda *file: decoding.decode_box(*file, lambda *_: Box(0, 0, 1, 1))):
+    for decode in (decoding.decode, lambda *file: ImageFile(*file).decode_box(Box(0, 0, 1, 1))):
         with pytest.raises(CorruptImageError, match=r"^cats/7\.jpg (is|has) .*\.$"):
             decode(encoded, "cats/7.jpg")
     recwarn.clear()
@@ -190,7 +191,7 @@ def test_what_is_broken_is_named(case, recwarn):
     ],
 )
 def test_a_bomb_is_refused_before_it_is_allocated(make, monkeypatch):
-    for library, name in ((decoding.jpeg, "decode"), (decoding.jpeg, "decode_box"), (cv2, "imdecode")):
+    for library, name in ((decoding.jpeg, "decode_scaled"), (decoding.jpeg, "decode_box"), (cv2, "imdecode")):
         monkeypatch.setattr(library, name, lambda *_: pytest.fail("it was decoded"))
     encoded = make()
     tracemalloc.start()
@@ -208,8 +209,8 @@ def test_damage_that_leaves_an_image_does_not_cost_the_image():
     whole = decoding.decode(bytes(encoded), "x")
     assert whole.shape == (480, 640, 3)
     for box in (Box(0, 0, 100, 100), Box(200, 100, 250, 300), Box(300, 0, 180, 640)):
-        part = decoding.decode_box(bytes(encoded), "x", lambda *_, box=box: box)
-        np.testing.assert_array_equal(part, decoding.cut(whole, box))
+        part = ImageFile(bytes(encoded), "x").decode_box(box)
+        np.testing.assert_array_equal(part, crop(whole, box))
     inspected, damage = decoding.inspect(bytes(encoded), "x")
     np.testing.assert_array_equal(inspected, whole)
     assert damage.startswith("Corrupt JPEG data: ")
@@ -249,10 +250,10 @@ def test_what_is_sound_has_no_damage(case):
 )
 def test_a_large_part_is_decoded_small(box, at_least, shape):
     encoded = images.encode(images.photograph(480, 640), quality=95)
-    part = decoding.decode_box(encoded, "x", lambda *_: box, at_least=at_least)
+    part = ImageFile(encoded, "x").decode_box(box, at_least=at_least)
     assert part.shape == (*shape, 3)
     # Its edges lie where those of the smaller pixels lie.
     scale = box.height // shape[0]
-    full = decoding.cut(decoding.decode(encoded, "x"), Box(*(each // scale * scale for each in box)))
+    full = crop(decoding.decode(encoded, "x"), Box(*(each // scale * scale for each in box)))
     smaller = cv2.resize(full, shape[::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(part.astype(int) - smaller).mean() < 2

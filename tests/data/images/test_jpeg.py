@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flax_googlenet.data.images import jpeg
-from flax_googlenet.data.images.jpeg import Box
+from flax_googlenet.data.images.boxes import Box
 from tests.support import images
 
 FILES = {
@@ -31,12 +31,12 @@ FILES = {
 def test_the_pixels_are_opencvs(file):
     """Both are libjpeg-turbo; runs from before this module go on with the same images."""
     expected = cv2.imdecode(np.frombuffer(FILES[file], np.uint8), cv2.IMREAD_COLOR_RGB)
-    np.testing.assert_array_equal(jpeg.decode(FILES[file], jpeg.read_header(FILES[file])), expected)
+    np.testing.assert_array_equal(jpeg.decode_scaled(FILES[file], jpeg.read_header(FILES[file])), expected)
 
 
 def test_nvimgcodec_is_here():
     """Or the tests below would compare the reference with itself."""
-    assert jpeg.nvimgcodec() is not None
+    assert jpeg.import_nvimgcodec() is not None
 
 
 @given(
@@ -71,9 +71,9 @@ def test_threads_have_decoders_of_their_own():
 @pytest.mark.parametrize("scale", jpeg.SCALES)
 @pytest.mark.parametrize("file", FILES)
 def test_a_smaller_whole_is_rounded_up(file, scale):
-    smaller = jpeg.decode(FILES[file], jpeg.read_header(FILES[file]), scale)
+    smaller = jpeg.decode_scaled(FILES[file], jpeg.read_header(FILES[file]), scale)
     assert smaller.shape == (-(-101 // scale), -(-133 // scale), 3)
-    whole = jpeg.decode(FILES[file], jpeg.read_header(FILES[file]))[
+    whole = jpeg.decode_scaled(FILES[file], jpeg.read_header(FILES[file]))[
         : 101 // scale * scale, : 133 // scale * scale
     ].astype(float)
     means = whole.reshape(101 // scale, scale, 133 // scale, scale, 3).mean((1, 3))
@@ -145,7 +145,7 @@ SOUND = FILES["colour, 0"]
     ],
 )
 def test_damage_is_told(encoded, words):
-    warning = jpeg.warning(encoded)
+    warning = jpeg.first_warning(encoded)
     assert words in warning
     assert bool(words) == bool(warning)
 
@@ -154,9 +154,9 @@ def test_nvimgcodec_is_imported_quietly():
     """It would name every GPU library that it does not find."""
     script = (
         "import os\n"
-        "from flax_googlenet.data import jpeg\n"
+        "from flax_googlenet.data.images import jpeg\n"
         "before = dict(os.environ)\n"
-        "assert jpeg.nvimgcodec() is not None\n"
+        "assert jpeg.import_nvimgcodec() is not None\n"
         "assert dict(os.environ) == before\n"
     )
     process = subprocess.run(

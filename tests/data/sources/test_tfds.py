@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -95,10 +96,10 @@ def test_splits_are_tfdss_own(imagenet):
     ("options", "words"),
     [
         ({"dataset": ""}, "config.data.dataset is empty"),
-        ({"dataset": "a b"}, '"a b" is no name of a data set'),
+        ({"dataset": "a b"}, '"a b" is not a name of a data set'),
         (
             {"dataset": "cifar10"},
-            "no data set cifar10 in {path}; .*: python -m launch.prepare --dataset=cifar10 --data_dir={path}",
+            r"no data set cifar10 in {path}; .* prepare_dataset\('cifar10', data_dir='{path}'\)\.$",
         ),
         ({"dataset": "imagenet2012:4.0.0"}, "no data set imagenet2012:4.0.0 in {path}"),
         ({"dataset": "imagenet2012/small"}, "no data set imagenet2012/small in {path}"),
@@ -117,7 +118,8 @@ def test_what_is_not_there_is_named(imagenet, options, words):
 
 
 def test_a_path_with_a_blank_is_quoted(tmp_path):
-    with pytest.raises(UserError, match=f"--dataset=imagenet2012 '--data_dir={tmp_path}/my data'$"):
+    call = f"prepare_dataset('imagenet2012', data_dir='{tmp_path}/my data')"
+    with pytest.raises(UserError, match=f"{re.escape(call)}\\.$"):
         open_tfds(tmp_path / "my data")
 
 

@@ -1,0 +1,56 @@
+"""Boxes: the parts of an image that crops are taken from."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+# Random numbers that a random box takes: ten proposals of four.
+BOX_UNIFORMS = 40
+
+
+class Box(NamedTuple):
+    """A rectangular part of an image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def crop(image: UInt8[np.ndarray, "height width 3"], box: Box) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Return a view of the part of an image inside a box."""
+    return image[box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def center_box(image_height: int, image_width: int, height: int, width: int) -> Box:
+    """Return the central box of a given size, its edges rounded as torchvision's center crop rounds them.
+
+    >>> center_box(5, 9, 2, 4)
+    Box(top=2, left=2, height=2, width=4)
+    """
+    return Box(round((image_height - height) / 2), round((image_width - width) / 2), height, width)
+
+
+def random_resized_box(height: int, width: int, uniforms: Float[np.ndarray, "40"]) -> Box:
+    """Return the paper's training crop: 8-100 % of the area, aspect ratio 3/4 to 4/3 (section 6).
+
+    The first of ten proposals that fits is taken. If none fits, it is the largest central box of
+    a permitted aspect ratio.
+
+    Args:
+      height, width: the size of the image.
+      uniforms: numbers in [0, 1), four per proposal.
+    """
+    for area_u, aspect_u, top_u, left_u in uniforms.reshape(10, 4).tolist():
+        area = height * width * (0.08 + 0.92 * area_u)
+        aspect = math.exp((2 * aspect_u - 1) * math.log(4 / 3))
+        box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(top_u * (height - box_height + 1))
+            left = int(left_u * (width - box_width + 1))
+            return Box(top, left, box_height, box_width)
+    box_width = min(width, max(1, round(height * 4 / 3)))
+    box_height = min(height, max(1, round(width * 4 / 3)))
+    return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)

@@ -1,0 +1,47 @@
+"""The order of training: which example at a step, and which crop of it.
+
+Everything is a pure function of (seed, epoch, index), so there is no state to save or restore.
+"""
+
+import functools
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt64
+
+from flax_googlenet.data.images.training_crops import UNIFORMS
+
+# Independent streams of the random generator, one per purpose.
+_SHUFFLE, _CROP, _SUBSTITUTE = 0, 1, 2
+
+
+def raw_random(seed: int, stream: int, epoch: int, index: int, count: int) -> UInt64[np.ndarray, " {count}"]:
+    """Return random words from the Philox counter generator, as a function of the arguments alone.
+
+    NumPy promises never to change these raw words. It makes no such promise for
+    `Generator.permutation` and other distributions.
+    """
+    key, counter = np.array([seed, stream], np.uint64), np.array([0, 0, index, epoch], np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(count)
+
+
+@functools.lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, length: int) -> Int64[np.ndarray, " {length}"]:
+    """Return the order of all examples in an epoch, a new one for each epoch.
+
+    >>> sorted(permutation(0, 3, 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    order = np.argsort(raw_random(seed, _SHUFFLE, epoch, 0, length), kind="stable")
+    order.flags.writeable = False
+    return order
+
+
+def crop_uniforms(seed: int, epoch: int, index: int) -> Float64[np.ndarray, "41"]:
+    """Return the numbers in [0, 1) that decide the training crop of an example in an epoch."""
+    raw = raw_random(seed, _CROP, epoch, index, UNIFORMS)
+    return (raw >> np.uint64(11)) * 2.0**-53
+
+
+def substitute(seed: int, epoch: int, index: int, attempt: int, length: int) -> int:
+    """Return the index of the example that replaces a corrupt one, a different one at each attempt."""
+    return int(raw_random(seed, _SUBSTITUTE, epoch, index, attempt)[-1] % np.uint64(length))
