@@ -19,7 +19,7 @@ from flax_googlenet.data import TrainBatches, open_source, to_devices
 from flax_googlenet.data.batches import crop_uniforms
 from flax_googlenet.data.images import jpeg
 from flax_googlenet.data.images.preprocessing import random_resized_box
-from flax_googlenet.data.preparation.rewriting import smaller
+from flax_googlenet.data.preparation.shrinking import shrink
 from flax_googlenet.sharding import data_mesh, split_batch
 
 SIZE = 224
@@ -48,7 +48,7 @@ def ours_small(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
     for file in folder.glob("train/*/*"):
         copy = small / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(smaller(file.read_bytes(), 256))
+        copy.write_bytes(shrink(file.read_bytes(), 256))
     return ours(small, batch_size, workers)
 
 

@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from flax_googlenet.data.checking.inspection import check_data
+from flax_googlenet.data.checking.data_check import check_data
 from flax_googlenet.data.checking.report import (
     HISTOGRAM_FILE,
     REPORT_FILE,
     draw_class_histogram,
     save_report,
 )
-from tests.data.checking.test_inspection import Listed, image
+from tests.data.checking.test_data_check import Listed, image
 
 
 def test_report_and_picture(tmp_path):

@@ -6,7 +6,8 @@ import pytest
 
 from flax_googlenet import workers
 from flax_googlenet.data import Example
-from flax_googlenet.data.checking.inspection import Copy, Problem, check_data, image_format
+from flax_googlenet.data.checking.data_check import Copy, Problem, check_data
+from flax_googlenet.data.checking.decode_all import image_format
 from flax_googlenet.errors import UserError
 from tests.support import images
 
