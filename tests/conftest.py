@@ -146,16 +146,17 @@ def process_environment(devices: int = 1) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def imagenet_tars(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """ImageNet's two tars: 8 training images of each of four classes, the first 10 of validation."""
-    from tests.support import imagenet_tars
+    from benchmarks.imagenet_tars.tars import FOUR_CLASSES, random_crop, write_tars
+    from benchmarks.photographs import photographs
 
     directory = tmp_path_factory.mktemp("tars")
     draw = np.random.RandomState(0)
-    small = [photograph[::4, ::4] for photograph in imagenet_tars.photographs()]
+    small = [photograph[::4, ::4] for photograph in photographs()]
     train = {
-        wnid: [imagenet_tars.crop(small[index % 2], draw) for _ in range(8)]
-        for index, wnid in enumerate(imagenet_tars.A_FEW_CLASSES)
+        wnid: [random_crop(small[index % 2], draw) for _ in range(8)]
+        for index, wnid in enumerate(FOUR_CLASSES)
     }
-    imagenet_tars.write_tars(directory, train, [imagenet_tars.crop(small[i % 2], draw) for i in range(10)])
+    write_tars(directory, train, [random_crop(small[i % 2], draw) for i in range(10)])
     return directory
 
 
