@@ -7,7 +7,6 @@ name of its result file without `.json` and begins with the name of the benchmar
 """
 
 import json
-import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -123,7 +122,10 @@ def input_pipeline(result: Result) -> str:
         f"| {_description(name)} | not run: {reason} | | | |" for name, reason in result["missing"].items()
     )
     table = _table(
-        "| | images/s | ours is faster by | CPU time | peak memory |", "|---|---:|---:|---:|---:|", rows, result
+        "| | images/s | ours is faster by | CPU time | peak memory |",
+        "|---|---:|---:|---:|---:|",
+        rows,
+        result,
     )
     settings = (
         f"{result['files']} JPEG files of {result['kilobytes']} kB on average, in batches of "

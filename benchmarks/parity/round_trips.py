@@ -38,9 +38,7 @@ def round_trip_torchvision(directory: pathlib.Path) -> Iterator[Comparison]:
     yield compare("ours -> torchvision's model: logits", {"logits": logits}, {"logits": theirs})
     import_weights("torchvision", str(file), str(directory / "again"))
     again = flax_googlenet.load(directory / "again")
-    before, after = (
-        layout.to_tensors(classifier.variables, names.name_of) for classifier in (ours, again)
-    )
+    before, after = (layout.to_tensors(classifier.variables, names.name_of) for classifier in (ours, again))
     yield compare("ours -> torchvision's file -> ours: every array", after, before, tolerance=0.0)
 
 

@@ -149,9 +149,7 @@ def _compare_training(
     (loss, (heads, updated)), gradient = jax.device_get(gradient_of(variables["params"]))
     their_heads, their_outputs = torchvision_outputs(peer, channels_first(pixels))
     target = torch.from_numpy(labels).long()
-    losses = {
-        name: torch.nn.functional.cross_entropy(head, target) for name, head in their_heads.items()
-    }
+    losses = {name: torch.nn.functional.cross_entropy(head, target) for name, head in their_heads.items()}
     their_loss = losses["logits"] + 0.3 * (losses["aux_4a"] + losses["aux_4d"])
     their_loss.backward()
     theirs = {"loss": their_loss.detach(), **{name: head.detach() for name, head in their_heads.items()}}

@@ -47,7 +47,7 @@ def check_tars(directory: Any) -> None:
     for name in (TRAIN_TAR, VAL_TAR):
         if not (directory / name).exists():
             raise UserError(
-                f"There is no file {directory / name}; get it from image-net.org, and point --manual_dir at "
+                f"There is no file {directory / name}; get it from image-net.org, and point manual_dir at "
                 "where it is."
             )
     try:
