@@ -131,14 +131,16 @@ def input_pipeline(result: Result) -> str:
         f"{result['files']} JPEG files of {result['kilobytes']} kB on average, in batches of "
         f"{result['batch_size']}; medians of {result['rounds']} rounds of {result['seconds']:g} s."
     )
-    notes = [
-        f"In a run of {result['long_run']['seconds']:g} s and {result['long_run']['images']} images, the memory "
-        f"of our loader grew by {result['long_run']['growth_megabytes']} MB from the second quarter to the last."
-    ]
+    long_run = result["long_run"]
+    growth = (
+        f"In a run of {long_run['seconds']:g} s and {long_run['images']} images, the memory of our loader grew "
+        f"by {long_run['growth_megabytes']} MB from the second quarter to the last."
+    )
+    notes = [growth]
     if "tf_data" in result["loaders"]:
         part, tf_data = (result["loaders"][name]["images_per_second"] for name in ("part", "tf_data"))
         notes.append(
-            f"Decoding the parts alone runs at {part:.0f} images/s, {part / tf_data:.2f} times all of tf.data."
+            f"Decoding the parts alone runs at {part:.0f} images/s, {part / tf_data:.2f} times tf.data's rate."
         )
     return "\n\n".join([settings, table, *notes])
 

@@ -1,1 +1,1 @@
-"""The time from the start of a process to its first line, step and prediction: `python -m benchmarks.startup`."""
+"""The time to the first line, step and prediction of a process: `python -m benchmarks.startup`."""

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _train(checkout: pathlib.Path, directory: pathlib.Path, name: str) -> Figures:
-    """Run two training steps and return the seconds and CPU seconds from the start to the end of each phase."""
+    """Run two training steps and return the seconds and CPU seconds until the end of each phase."""
     overrides = (
         f"--config.data.image_size={_SIZE.value}",
         f"--config.data.resize={_SIZE.value}",

