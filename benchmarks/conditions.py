@@ -38,16 +38,21 @@ def conditions(
 
 
 def describe(measured_under: Mapping[str, Any]) -> str:
-    """Return conditions as one line of text.
+    """Return conditions as one line of text; old results lack a commit or a load average.
 
     >>> describe({"commit": "abc", "dirty": True, "versions": {"jax": "1"}, "device": "1 x cpu", "cores": 2,
     ...           "machine": "x86_64", "load_average": 0.5})
-    'Commit abc with changes, on 1 x cpu, 2 cores, x86_64, load average 0.5; jax 1.'
+    'Commit abc with changes; 1 x cpu, 2 cores, x86_64; load average 0.5; jax 1.'
     """
-    code = f"Commit {measured_under['commit']}{' with changes' if measured_under['dirty'] else ''}"
-    machine = f"{measured_under['device']}, {measured_under['cores']} cores, {measured_under['machine']}"
-    versions = ", ".join(f"{name} {version}" for name, version in measured_under["versions"].items())
-    return f"{code}, on {machine}, load average {measured_under['load_average']}; {versions}."
+    commit, load = measured_under["commit"], measured_under["load_average"]
+    parts = [
+        f"commit {commit}{' with changes' if measured_under['dirty'] else ''}" if commit else "",
+        f"{measured_under['device']}, {measured_under['cores']} cores, {measured_under['machine']}",
+        f"load average {load}" if load is not None else "",
+        ", ".join(f"{name} {version}" for name, version in measured_under["versions"].items()),
+    ]
+    line = "; ".join(filter(None, parts))
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def write_result(path: str | None, result: Mapping[str, Any]) -> None:

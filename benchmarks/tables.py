@@ -111,7 +111,7 @@ def evaluation(result: Result) -> str:
 
 
 def input_pipeline(result: Result) -> str:
-    """Return the table of `python -m benchmarks.input_pipeline`, and what it shows."""
+    """Return the table of `python -m benchmarks.input_pipeline`, with its settings and memory growth."""
     rows = []
     for name, row in result["loaders"].items():
         ratio = f"{row['ours_is_faster_by']:.2f}" if name != "ours" else ""
@@ -121,28 +121,18 @@ def input_pipeline(result: Result) -> str:
     rows += (
         f"| {_description(name)} | not run: {reason} | | | |" for name, reason in result["missing"].items()
     )
-    table = _table(
-        "| | images/s | ours is faster by | CPU time | peak memory |",
-        "|---|---:|---:|---:|---:|",
-        rows,
-        result,
-    )
+    head = "| | images/s | ours is faster by | CPU time | peak memory |"
+    table = _table(head, "|---|---:|---:|---:|---:|", rows, result)
     settings = (
         f"{result['files']} JPEG files of {result['kilobytes']} kB on average, in batches of "
         f"{result['batch_size']}; medians of {result['rounds']} rounds of {result['seconds']:g} s."
     )
     long_run = result["long_run"]
     growth = (
-        f"In a run of {long_run['seconds']:g} s and {long_run['images']} images, the memory of our loader grew "
-        f"by {long_run['growth_megabytes']} MB from the second quarter to the last."
+        f"In a run of {long_run['seconds']:g} s and {long_run['images']} images, the memory of our loader "
+        f"grew by {long_run['growth_megabytes']} MB from the second quarter to the last."
     )
-    notes = [growth]
-    if "tf_data" in result["loaders"]:
-        part, tf_data = (result["loaders"][name]["images_per_second"] for name in ("part", "tf_data"))
-        notes.append(
-            f"Decoding the parts alone runs at {part:.0f} images/s, {part / tf_data:.2f} times tf.data's rate."
-        )
-    return "\n\n".join([settings, table, *notes])
+    return "\n\n".join([settings, table, growth])
 
 
 def _description(name: str) -> str:
