@@ -1,3 +1,3 @@
-"""Measured against peers in the same run; results are kept as files."""
+"""Measurements against peers in the same run; result files live in benchmarks/results."""
 
-import launch  # noqa: F401  Ctrl-C and a sign of life, as of its commands
+import launch  # noqa: F401  handles Ctrl-C and prints a first line, as for the commands of launch/

@@ -1,10 +1,10 @@
-"""Read every image of a data set and say what is wrong: broken files, damage, copies, unlike classes.
+"""Read every image of a data set and report corrupt images, decoder warnings, copies and class mismatches.
 
   python -m launch.check_data --config=FILE.py --out=REPORT
   python -m launch.check_data --config=configs/imagenet.py --config.data.path=DIR
 
-Problems stop nothing and are no failure of the command: the result counts them, and REPORT gets
-report.json, which names them all, and class_histogram.png.
+Problems do not stop the check or make the command fail. The result counts them; REPORT receives
+report.json, which lists them all, and class_histogram.png.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 
 from flax_googlenet.data import open_source
-from flax_googlenet.data.checking.inspection import Copy, DataCheck, Problem, check_data
+from flax_googlenet.data.checking.data_check import Copy, DataCheck, check_data
 from flax_googlenet.data.checking.report import REPORT_FILE, save_report
 from flax_googlenet.errors import UserError
 from flax_googlenet.progress import Progress
@@ -23,7 +23,7 @@ from launch import command
 
 _OUT = flags.DEFINE_string("out", None, "Directory for report.json and class_histogram.png.")
 
-_SHOWN = 20  # of each kind of problem, on the terminal
+_SHOWN = 20  # lines per kind of problem on the terminal
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     sources = {split: open_source(config.data, split) for split in ("train", "val")}
     out = pathlib.Path(_OUT.value) if _OUT.value else None
     if out:
-        _write(lambda: out.mkdir(parents=True, exist_ok=True))  # better known before hours of reading
+        _write(lambda: out.mkdir(parents=True, exist_ok=True))  # fail before hours of reading
     with Progress("reading", sum(map(len, sources.values()))) as progress:
         check = check_data(sources, workers=config.data.workers, progress=progress.advance)
     for line in _describe(check, config.model.num_classes):
@@ -52,57 +52,41 @@ def _write(action: Callable[[], None]) -> None:
 
 
 def _describe(check: DataCheck, network_classes: int) -> Iterator[str]:
-    for split, found in check.splits.items():
-        formats = ", ".join(f"{count} {name}" for name, count in found.formats.most_common())
+    for split, split_check in check.splits.items():
+        formats = ", ".join(f"{count} {name}" for name, count in split_check.formats.most_common())
         classes = len(check.class_names[split])
-        yield f"{split}: {len(found)} images in {classes} classes; {formats or 'none that decodes'}"
-        for name, side in found.side_summary().items():
+        yield f"{split}: {len(split_check)} images in {classes} classes; {formats or 'none that decodes'}"
+        for name, side in split_check.side_summary().items():
             yield (
                 f"{split}: {name.replace('_', ' ')} {side['smallest']} to {side['largest']} pixels, "
                 f"median {side['median']:g}"
             )
     yield from _describe_classes(check, network_classes)
-    yield from _list("Images that cannot be decoded", [_sentence(each) for each in check.bad_images])
-    yield from _list(
-        "Images that are decoded although their files are damaged",
-        [_sentence(problem) for problem in check.damaged_images],
-    )
-    yield from _list(
-        "Images with a label of no class", [_sentence(each) for each in check.labels_out_of_range]
-    )
-    yield from _list(
-        "Images of one split that are in another too",
-        [_same(copy, first) for copy, first in check.leaks],
-    )
-    yield from _list(
-        "Images that are in a split more than once",
-        [_same(copy, first) for copy, first in check.duplicates],
-    )
+    yield from _list("Corrupt images", list(map(str, check.bad_images)))
+    yield from _list("Images with decoder warnings", list(map(str, check.damaged_images)))
+    yield from _list("Images whose label belongs to no class", list(map(str, check.labels_out_of_range)))
+    yield from _list("Images that an earlier split contains too", [_same(*pair) for pair in check.leaks])
+    yield from _list("Images that their split repeats", [_same(*pair) for pair in check.duplicates])
 
 
 def _describe_classes(check: DataCheck, network_classes: int) -> Iterator[str]:
     train, val = (set(check.class_names[split]) for split in ("train", "val"))
-    for split, alone in (("train", train - val), ("val", val - train)):
-        yield from _list(f"Classes that are in {split} alone", sorted(alone))
+    for split, unshared in (("train", train - val), ("val", val - train)):
+        yield from _list(f"Classes of {split} only", sorted(unshared))
     if network_classes and network_classes != len(check.class_names["train"]):
         yield f"The data set has {len(check.class_names['train'])} classes and the network {network_classes}"
 
 
-def _sentence(problem: Problem) -> str:
-    return problem.reason if problem.name in problem.reason else f"{problem.name}: {problem.reason}"
-
-
 def _same(copy: Copy, first: Copy) -> str:
-    differs = f", of class {copy.class_name} and {first.class_name}"
-    return f"{copy.split}: {copy.name} is {first.split}: {first.name}" + (
-        differs if copy.class_name != first.class_name else ""
-    )
+    differs = copy.class_name != first.class_name
+    classes = f", of class {copy.class_name} and {first.class_name}" if differs else ""
+    return f"{copy.split}: {copy.name} is {first.split}: {first.name}{classes}"
 
 
-def _list(what: str, lines: Sequence[str]) -> Iterator[str]:
+def _list(title: str, lines: Sequence[str]) -> Iterator[str]:
     if not lines:
         return
-    yield f"{what}: {len(lines)}"
+    yield f"{title}: {len(lines)}"
     yield from (f"  {line}" for line in lines[:_SHOWN])
     if len(lines) > _SHOWN:
         yield f"  and {len(lines) - _SHOWN} more" + ("" if _OUT.value else "; --out=DIR lists them all")

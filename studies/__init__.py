@@ -1,1 +1,1 @@
-"""Questions of accuracy: each file has one, the command that answers it, and its answer in docs/."""
+"""Questions of accuracy: each file has one question and the command that answers it; docs/ has the answer."""

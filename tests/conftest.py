@@ -96,17 +96,17 @@ def trained(train_run: Process) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def imagenet_tars(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """ImageNet's two tars, with 8 training images in each of four classes and 10 validation images."""
-    from tests.support import imagenet_tars
+    from benchmarks.imagenet_tars.tars import FOUR_CLASSES, random_crop, write_tars
+    from benchmarks.photographs import photographs
 
     def make(directory: pathlib.Path) -> pathlib.Path:
         draw = np.random.RandomState(0)
-        small = [photograph[::4, ::4] for photograph in imagenet_tars.photographs()]
+        small = [photograph[::4, ::4] for photograph in photographs()]
         train = {
-            wnid: [imagenet_tars.crop(small[index % 2], draw) for _ in range(8)]
-            for index, wnid in enumerate(imagenet_tars.A_FEW_CLASSES)
+            wnid: [random_crop(small[index % 2], draw) for _ in range(8)]
+            for index, wnid in enumerate(FOUR_CLASSES)
         }
-        val = [imagenet_tars.crop(small[i % 2], draw) for i in range(10)]
-        imagenet_tars.write_tars(directory, train, val)
+        write_tars(directory, train, [random_crop(small[i % 2], draw) for i in range(10)])
         return directory
 
     return make_once(tmp_path_factory, "tars", make)

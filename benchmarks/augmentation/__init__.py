@@ -1,1 +1,1 @@
-"""What augmentation costs: `python -m benchmarks.augmentation`."""
+"""The cost of each augmentation: `python -m benchmarks.augmentation`."""

@@ -1,10 +1,10 @@
-"""What each augmentation costs, next to a train step without any.
+"""Measure the cost of each augmentation relative to a train step without augmentation.
 
   python -m benchmarks.augmentation
-  python -m benchmarks.augmentation --batch_size=256
+  python -m benchmarks.augmentation --batch_size=256 --out=FILE.json
 
-Each is timed as it is in the step, compiled with the mirror and the normalisation; what those two take
-alone is in the first row, and taken off in the others.
+Each augmentation is timed as it runs in the step, compiled together with horizontal flips and normalization.
+The first row has the time of those two alone, which is subtracted in the other rows.
 """
 
 import sys
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from benchmarks.conditions import conditions, write_result
 from flax_googlenet.config import resolve
 from flax_googlenet.data.augmentation.pipeline import augment
 from flax_googlenet.models import build_model
@@ -26,8 +27,9 @@ from flax_googlenet.training.state import initial_state
 from flax_googlenet.training.step import make_train_step
 from launch import command
 
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images at once.", lower_bound=2)
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Height and width of an image.", lower_bound=32)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images in a batch.", lower_bound=2)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of an image in pixels.", lower_bound=32)
+_OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
@@ -45,7 +47,7 @@ REPEATS = 5
 
 
 def fastest(run: Callable[[int], Any], repeats: int = REPEATS) -> float:
-    """Seconds of the fastest of some calls, after one that compiles."""
+    """Return the seconds of the fastest of several calls, after one call that compiles."""
     jax.block_until_ready(run(0))
     seconds = []
     for index in range(repeats):
@@ -55,8 +57,8 @@ def fastest(run: Callable[[int], Any], repeats: int = REPEATS) -> float:
     return min(seconds)
 
 
-def of_augmentation(options: dict[str, Any], images: jax.Array, labels: jax.Array) -> float:
-    """Seconds that images and targets take."""
+def time_augmentation(options: dict[str, Any], images: jax.Array, labels: jax.Array) -> float:
+    """Return the seconds that augmenting images and targets takes."""
     data = resolve({"data": options}).data
 
     @jax.jit
@@ -66,8 +68,8 @@ def of_augmentation(options: dict[str, Any], images: jax.Array, labels: jax.Arra
     return fastest(lambda index: run(jax.random.key(index), images, labels))
 
 
-def of_step(images: jax.Array, labels: jax.Array) -> float:
-    """Seconds of a train step of the paper's network without augmentation."""
+def time_step(images: jax.Array, labels: jax.Array) -> float:
+    """Return the seconds of a train step of the paper's network without augmentation."""
     config = resolve({"batch_size": len(images), "data": {"image_size": images.shape[1]}})
     model = build_model(config.model)
     optimizer = build_optimizer(config.optimizer, lambda _: 0.01)
@@ -75,7 +77,7 @@ def of_step(images: jax.Array, labels: jax.Array) -> float:
     state = jax.jit(lambda: initial_state(config, model, optimizer))()
 
     def run(_: int) -> Any:
-        nonlocal state  # which the step consumes
+        nonlocal state  # the step donates its buffers
         state, metrics = step(state, {"image": images, "label": labels})
         return metrics
 
@@ -88,18 +90,20 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     shape = (_BATCH_SIZE.value, _IMAGE_SIZE.value, _IMAGE_SIZE.value, 3)
     images = jnp.asarray(rng.integers(0, 256, shape, dtype=np.uint8))
     labels = jnp.asarray(rng.integers(0, 1000, shape[0]), jnp.int32)
-    step = of_step(images, labels)
+    step = time_step(images, labels)
     print(f"a train step of {shape[0]} images: {1e3 * step:.1f} ms", file=sys.stderr)
     plain = 0.0
     shares = {}
     for options in OPTIONS:
-        seconds = of_augmentation(options, images, labels)
-        name = ", ".join(f"{key}={value}" for key, value in options.items()) or "mirror and normalisation"
+        seconds = time_augmentation(options, images, labels)
+        name = ", ".join(f"{key}={value}" for key, value in options.items()) or "flips and normalization"
         plain = plain or seconds
-        more = seconds - plain if options else plain
-        shares[name] = round(more / step, 4)
-        print(f"{name}: {1e3 * more:.1f} ms, {more / step:.2%} of the step", file=sys.stderr)
-    return {"device": jax.devices()[0].device_kind, "step_ms": round(1e3 * step, 1), "shares": shares}
+        cost = seconds - plain if options else plain
+        shares[name] = round(cost / step, 4)
+        print(f"{name}: {1e3 * cost:.1f} ms, {cost / step:.2%} of the step", file=sys.stderr)
+    result = {"step_ms": round(1e3 * step, 1), "shares": shares, "conditions": conditions()}
+    write_result(_OUT.value, result)
+    return result
 
 
 if __name__ == "__main__":

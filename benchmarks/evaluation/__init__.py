@@ -1,1 +1,1 @@
-"""Evaluation from JPEG files, beside the forward pass alone."""
+"""Evaluation from JPEG files compared with the forward pass alone: `python -m benchmarks.evaluation`."""

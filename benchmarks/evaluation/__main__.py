@@ -1,15 +1,13 @@
-"""What evaluation costs beyond the forward passes it cannot do without.
+"""Measure the throughput of evaluation relative to the forward pass alone.
 
   python -m benchmarks.evaluation --crops=144
-  python -m benchmarks.evaluation --crops=10 --images=64 --variant=torchvision
+  python -m benchmarks.evaluation --crops=10 --images=64 --variant=torchvision --out=FILE.json
 
-Evaluates a network with random weights on JPEG files of 500x375 pixels, in memory: decoding, resizing,
-cutting the crops, the forward passes and the metrics. Then as many crops go through the network alone,
-normalised and on the device already, in batches of the same size. The two take turns.
+Evaluates a network with random weights on JPEG files of 500x375 pixels in memory, which includes decoding,
+resizing, cropping and the metrics. Then runs the same number of crops, already normalized and on the device,
+through the network alone, in batches of the same size. The two alternate.
 """
 
-import os
-import platform
 import statistics
 import sys
 import time
@@ -20,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from benchmarks import photographs
+from benchmarks.conditions import conditions, write_result
+from benchmarks.photographs import jpeg
 from flax_googlenet.config import resolve
 from flax_googlenet.data import Example
 from flax_googlenet.data.images.crops import NUMBERS
@@ -33,20 +32,21 @@ from launch import command
 
 _CROPS = flags.DEFINE_enum("crops", "144", [str(number) for number in NUMBERS], "Crops of each image.")
 _IMAGES = flags.DEFINE_integer("images", 8, "Images to evaluate.", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 96, "Crops in a forward pass.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 96, "Crops per forward pass.", lower_bound=1)
 _VARIANT = flags.DEFINE_enum("variant", "bvlc", list(VARIANTS), "The network.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often either is measured.", lower_bound=1)
-_SIZE = flags.DEFINE_integer("image_size", 224, "Pixels of a crop's side.", lower_bound=32)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of measurements.", lower_bound=1)
+_SIZE = flags.DEFINE_integer("image_size", 224, "Side of a crop in pixels.", lower_bound=32)
+_OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 
 
 class Photographs:
-    """A source of so many JPEG files, in memory."""
+    """A source of JPEG files in memory."""
 
     class_names = tuple(map(str, range(1000)))
     digest = "photographs"
 
     def __init__(self, count: int) -> None:
-        self._files = [photographs.jpeg(index) for index in range(count)]
+        self._files = [jpeg(index) for index in range(count)]
 
     def __len__(self) -> int:
         return len(self._files)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     config = resolve(
         {
             "model": {"variant": _VARIANT.value},
-            # Not stretched, as BVLC's are: of 144 crops of squares only 48 are computed.
+            # BVLC stretches images to squares, of whose 144 crops only 48 differ.
             "data": {"image_size": _SIZE.value, "resize": _SIZE.value * 8 // 7, "stretch": False},
         }
     )
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         return outputs["logits"]
 
     forward = jax.jit(logits_of)
-    # A forward pass of the evaluation has whole images in it.
+    # Each forward pass of the evaluation contains all crops of an image, so batches are rounded up.
     at_once = CROPS_AT_ONCE[crops]
     size = -(-min(_BATCH_SIZE.value // at_once or 1, _IMAGES.value) // mesh.size) * mesh.size * at_once
     images = jax.device_put(jnp.zeros((size, *like.shape[1:]), jnp.float32), split_batch(mesh))
@@ -93,28 +93,28 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         evaluator([variables])
         return _IMAGES.value * crops / (time.perf_counter() - started)
 
-    def go_forward() -> float:
+    def run_forward() -> float:
         started = time.perf_counter()
         for _ in range(passes):
             logits = forward(variables, images)
         jax.block_until_ready(logits)
         return passes * size / (time.perf_counter() - started)
 
-    evaluate(), go_forward()  # compile
+    evaluate(), run_forward()  # compile
     rates = []
-    kind = jax.devices()[0].device_kind
     for number in range(_ROUNDS.value):
-        rates.append((evaluate(), go_forward()))
+        rates.append((evaluate(), run_forward()))
         print(f"round {number + 1}: {rates[-1][0]:.1f} of {rates[-1][1]:.1f} crops/s", file=sys.stderr)
-    return {
+    result = {
         "crops": crops,
         "images": _IMAGES.value,
         "crops_per_second": round(statistics.median(rate for rate, _ in rates), 1),
         "forward_alone": round(statistics.median(rate for _, rate in rates), 1),
         "share": round(statistics.median(rate / alone for rate, alone in rates), 3),
-        "device": f"{mesh.size} x {kind}, {os.cpu_count()} cores, {platform.machine()}",
-        "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
+        "conditions": conditions(),
     }
+    write_result(_OUT.value, result)
+    return result
 
 
 if __name__ == "__main__":

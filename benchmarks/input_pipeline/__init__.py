@@ -1,1 +1,1 @@
-"""From JPEG files to batches on the device, beside the loaders of others."""
+"""Throughput from JPEG files to batches on the device, compared with other loaders."""

@@ -1,18 +1,16 @@
-"""How fast JPEG files become batches on the device, and what others take for it.
+"""Measure how fast JPEG files become batches on the device, compared with other loaders.
 
-  python -m benchmarks.input_pipeline --images=FOLDER
-  python -m benchmarks.input_pipeline --images=FOLDER --out=docs/input_pipeline.md
+  python -m benchmarks.input_pipeline --images=DIR
+  python -m benchmarks.input_pipeline --images=DIR --out=benchmarks/results/input_pipeline.json
 
-FOLDER holds JPEG files, at any depth; without it some are cut from two photographs. Every loader runs in a
-process of its own, one after the other, as often as --rounds says; the table has medians over the rounds, and
-ratios within a round.
+DIR holds JPEG files at any depth; without it, files are cut from two photographs. Each loader runs in its own
+process, one after the other, in several rounds. The result has medians over the rounds, and ratios are taken
+within a round.
 """
 
-import importlib.metadata
 import importlib.util
 import os
 import pathlib
-import platform
 import statistics
 import sys
 import tempfile
@@ -21,23 +19,24 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import photographs
-from benchmarks.input_pipeline.decoders import DECODERS, Decoder
-from benchmarks.input_pipeline.loaders import LOADERS, Loader
+from benchmarks.conditions import conditions, write_result
+from benchmarks.input_pipeline.decoders import DECODERS
+from benchmarks.input_pipeline.loaders import LOADERS
 from benchmarks.input_pipeline.processes import Measured, measure
+from benchmarks.photographs import jpeg
 from flax_googlenet.errors import UserError, did_you_mean
 from launch import command
 
-_IMAGES = flags.DEFINE_string("images", None, "Folder of JPEG files to measure with.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each loader runs.", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 10, "How long it runs.", lower_bound=0.1)
-_LONG = flags.DEFINE_float("long", 60, "Seconds of our last run, in which the memory is watched.")
+_IMAGES = flags.DEFINE_string("images", None, "Directory of JPEG files to measure with.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of runs of each loader.", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 10, "Length of a run in seconds.", lower_bound=0.1)
+_LONG = flags.DEFINE_float("long", 60, "Length in seconds of the last run, for the growth of our memory.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images in a batch.", lower_bound=1)
 _WORKERS = flags.DEFINE_integer(
-    "workers", os.cpu_count() or 1, "Threads or processes that decode.", lower_bound=1
+    "workers", os.cpu_count() or 1, "Number of worker threads or processes that decode.", lower_bound=1
 )
-_LOADERS = flags.DEFINE_list("loaders", list(LOADERS), "Which ones to measure.")
-_OUT = flags.DEFINE_string("out", None, "Markdown file for the table.")
+_LOADERS = flags.DEFINE_list("loaders", list(LOADERS), "Names of the loaders to measure.")
+_OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -48,44 +47,61 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         folder = pathlib.Path(directory)
         files = link_images(folder) if _IMAGES.value else cut_images(folder)
-        size = statistics.mean(file.stat().st_size for file in files) / 1000
-        described = f"{len(files)} JPEG files of {size:.0f} kB on average"
-        print(described, file=sys.stderr)
-        found, missing = measure_all(folder)
-        watched = measure("ours", folder, _BATCH_SIZE.value, _WORKERS.value, _LONG.value)
-    ours = [each.images_per_second for each in found["ours"]]
-    rows = {}
-    for name, rounds in found.items():
-        ratios = [one / each.images_per_second for one, each in zip(ours, rounds, strict=True)]
-        rows[name] = {
-            "images_per_second": round(statistics.median(each.images_per_second for each in rounds), 1),
-            "ours_is_faster_by": round(statistics.median(ratios), 2),
-            "cpu_milliseconds": round(statistics.median(each.cpu_milliseconds for each in rounds), 3),
-            "peak_megabytes": round(max(max(each.memory) for each in rounds)),
-        }
-    quarter = max(len(watched.memory) // 4, 1)  # in the first, pools and caches fill
-    second, last = watched.memory[quarter : 2 * quarter], watched.memory[-quarter:]
-    growth = statistics.mean(last) - statistics.mean(second or last)
+        kilobytes = round(statistics.mean(file.stat().st_size for file in files) / 1000)
+        print(f"{len(files)} JPEG files of {kilobytes} kB on average", file=sys.stderr)
+        rounds, missing = measure_all(folder)
+        long_run = measure("ours", folder, _BATCH_SIZE.value, _WORKERS.value, _LONG.value)
+    packages = (
+        *("simplejpeg", "nvidia-nvimgcodec-cu12", "opencv-python-headless", "tensorflow"),
+        *("tensorflow-cpu", "torch", "torchvision", "grain", "nvidia-dali-cuda120"),
+    )
     result = {
-        "loaders": rows,
+        "loaders": {name: summarize(measured, rounds["ours"]) for name, measured in rounds.items()},
         "missing": missing,
-        "long_run": {"images": watched.images, "growth_megabytes": round(growth, 1)},
+        "long_run": {
+            "seconds": _LONG.value,
+            "images": long_run.images,
+            "growth_megabytes": round(memory_growth(long_run.memory), 1),
+        },
+        "files": len(files),
+        "kilobytes": kilobytes,
+        "batch_size": _BATCH_SIZE.value,
+        "workers": _WORKERS.value,
+        "rounds": _ROUNDS.value,
+        "seconds": _SECONDS.value,
+        "conditions": conditions(packages, device="CPU only"),
     }
-    text = report(result, described)
-    print(text, file=sys.stderr)
-    if _OUT.value:
-        pathlib.Path(_OUT.value).write_text(text, encoding="utf-8")
+    write_result(_OUT.value, result)
     return result
 
 
+def summarize(rounds: Sequence[Measured], ours: Sequence[Measured]) -> dict[str, float]:
+    """Return medians over the rounds of a loader, its speed relative to our loader, and its peak memory."""
+    pairs = zip(ours, rounds, strict=True)
+    ratios = [reference.images_per_second / measured.images_per_second for reference, measured in pairs]
+    return {
+        "images_per_second": round(statistics.median(measured.images_per_second for measured in rounds), 1),
+        "ours_is_faster_by": round(statistics.median(ratios), 2),
+        "cpu_milliseconds": round(statistics.median(measured.cpu_milliseconds for measured in rounds), 3),
+        "peak_megabytes": round(max(max(measured.memory) for measured in rounds)),
+    }
+
+
+def memory_growth(megabytes: Sequence[float]) -> float:
+    """Return the growth of a run's memory from the second quarter to the last; the first fills caches."""
+    quarter = max(len(megabytes) // 4, 1)
+    second, last = megabytes[quarter : 2 * quarter], megabytes[-quarter:]
+    return statistics.mean(last) - statistics.mean(second or last)
+
+
 def link_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files of --images, dealt out to ten classes."""
+    """Link the files of --images into ten classes."""
     root = pathlib.Path(_IMAGES.value or "").expanduser().absolute()
-    found = sorted(each for each in root.rglob("*") if each.suffix.lower() in (".jpg", ".jpeg"))
-    if not found:
-        raise UserError(f"There are no JPEG files in {root}; point --images at a folder of them.")
+    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg"))
+    if not files:
+        raise UserError(f"There are no JPEG files in {root}; point --images at a directory with some.")
     links = []
-    for index, file in enumerate(found):
+    for index, file in enumerate(files):
         link = folder / "train" / f"class_{index % 10}" / f"{index}.jpg"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(file)
@@ -94,26 +110,26 @@ def link_images(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def cut_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Files of our own making, dealt out in the same way."""
+    """Write files cut from two photographs into ten classes."""
     files = []
     for index in range(128):
         file = folder / "train" / f"class_{index % 10}" / f"{index}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(photographs.jpeg(index))
+        file.write_bytes(jpeg(index))
         files.append(file)
     return files
 
 
 def measure_all(folder: pathlib.Path) -> tuple[dict[str, list[Measured]], dict[str, str]]:
-    """What each took, a round after the other; and why what is missing is missing."""
-    found: dict[str, list[Measured]] = {}
+    """Return the measurements of each loader and decoder by round, and why others are missing."""
+    measurements: dict[str, list[Measured]] = {}
     missing = {
         name: f"the module {LOADERS[name].module} is not installed"
         for name in _LOADERS.value
         if not is_installed(LOADERS[name].module)
     }
     for number in range(_ROUNDS.value):
-        for name in ("ours", *[each for each in _LOADERS.value if each != "ours"], *DECODERS):
+        for name in ("ours", *[name for name in _LOADERS.value if name != "ours"], *DECODERS):
             if name in missing:
                 continue
             try:
@@ -122,13 +138,13 @@ def measure_all(folder: pathlib.Path) -> tuple[dict[str, list[Measured]], dict[s
                 missing[name] = str(error).splitlines()[-1]
                 print(f"{name} does not run here: {error}", file=sys.stderr)
                 continue
-            found.setdefault(name, []).append(measured)
+            measurements.setdefault(name, []).append(measured)
             print(
                 f"round {number + 1}, {name}: {measured.images_per_second:.0f} images/s, "
-                f"{measured.cpu_milliseconds:.2f} ms of CPU time an image",
+                f"{measured.cpu_milliseconds:.2f} ms of CPU time per image",
                 file=sys.stderr,
             )
-    return found, missing
+    return measurements, missing
 
 
 def is_installed(package: str) -> bool:
@@ -136,77 +152,6 @@ def is_installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ModuleNotFoundError:
         return False
-
-
-def report(result: dict[str, Any], described: str) -> str:
-    """The result as Markdown."""
-    lines = ["| | images/s | ours is faster by | CPU time | peak memory |", "|---|---:|---:|---:|---:|"]
-    for name, row in result["loaders"].items():
-        which: Loader | Decoder = LOADERS[name] if name in LOADERS else DECODERS[name]
-        ratio = f"{row['ours_is_faster_by']:.2f}" if name != "ours" else ""
-        memory = f"{row['peak_megabytes']} MB" if name in LOADERS else ""
-        cells = (f"{row['images_per_second']:.0f}", ratio, f"{row['cpu_milliseconds']:.2f} ms", memory)
-        lines.append(f"| {which.description} | {' | '.join(cells)} |")
-    for name, reason in result["missing"].items():
-        lines.append(f"| {LOADERS[name].description} | not run: {reason} | | | |")
-    floor = ""
-    if "tf_data" in result["loaders"]:
-        part, theirs = (result["loaders"][name]["images_per_second"] for name in ("part", "tf_data"))
-        floor = _FLOOR.format(part=part, times=part / theirs)
-    return _HEAD.format(
-        floor=floor,
-        conditions=conditions(),
-        described=described,
-        rounds=_ROUNDS.value,
-        seconds=_SECONDS.value,
-        batch_size=_BATCH_SIZE.value,
-        table="\n".join(lines),
-        long_seconds=_LONG.value,
-        long_images=result["long_run"]["images"],
-        growth=result["long_run"]["growth_megabytes"],
-    )
-
-
-_HEAD = """# From JPEG files to batches on the device
-
-{described}, to batches of {batch_size} random-resized crops of 224x224
-pixels, uint8, on the device. Written by
-
-    python -m benchmarks.input_pipeline --images=FOLDER --out=docs/input_pipeline.md
-
-on {conditions}
-
-Medians of {rounds} rounds of {seconds:.0f} s, the ratios taken within a round. CPU time is that of an image,
-over all threads and processes. The last rows are decoders alone, of files in memory, in as many threads,
-without resizing and without batches: what no loader on them can pass.
-
-{table}
-{floor}
-In a run of {long_seconds:.0f} s and {long_images} images, our memory grew by {growth} MB from the second
-quarter to the last.
-"""
-
-
-_FLOOR = """
-Decoding the parts and nothing else, {part:.0f} images/s, is {times:.2f} times the whole of tf.data: with the
-same libjpeg-turbo under both, nobody's files, crops and batches can win more than that. Most of it is
-reading the Huffman codes from the top of a file to the last row of the crop, which no decoder of such files
-can leave out; smaller files have fewer of them.
-"""
-
-
-def conditions() -> str:
-    """Machine and versions, in a line."""
-    packages = ["jax", "simplejpeg", "nvidia-nvimgcodec-cu12", "opencv-python-headless", "tensorflow"]
-    packages += ["tensorflow-cpu", "torch", "torchvision", "grain", "nvidia-dali-cuda120"]
-    found = []
-    for name in packages:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, no accelerator used"
-    return f"{machine}; Python {platform.python_version()}, {', '.join(found)}."
 
 
 if __name__ == "__main__":

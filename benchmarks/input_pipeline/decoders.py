@@ -1,4 +1,4 @@
-"""What no loader can be faster than: decoders alone, in threads, without resizing or batches."""
+"""Decoders alone, in threads, without resizing or batching: an upper bound for every loader."""
 
 import pathlib
 from collections.abc import Callable, Iterator
@@ -15,14 +15,19 @@ from flax_googlenet.data.order import crop_uniforms
 
 
 class Decoder(NamedTuple):
-    """What it is called, and how it decodes the file of that index."""
+    """A decoder to measure.
+
+    Attributes:
+      description: its row in the table.
+      decode: decodes the bytes of the file with an index.
+    """
 
     description: str
     decode: Callable[[bytes, int], None]
 
     def counts(self, folder: pathlib.Path, workers: int) -> Iterator[int]:
-        """Decode a folder's files, which are in memory, over and over; yield how many."""
-        files = [each.read_bytes() for each in sorted(folder.glob("train/*/*"))]
+        """Decode the files of a directory from memory, endlessly, and yield their number after each pass."""
+        files = [path.read_bytes() for path in sorted(folder.glob("train/*/*"))]
         with ThreadPoolExecutor(workers) as pool:
             while True:
                 yield len(list(pool.map(self.decode, files, range(len(files)))))
@@ -39,7 +44,7 @@ def _whole(encoded: bytes, _: int) -> None:
 
 
 def _huffman(encoded: bytes, _: int) -> None:
-    """An eighth of the size and no colour: nearly all of it is reading the Huffman codes."""
+    """Decode to an eighth of the size without color, which mostly reads the Huffman codes."""
     cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
 
 

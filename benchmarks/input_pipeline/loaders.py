@@ -1,7 +1,7 @@
-"""The loaders that are compared: each an endless iterator of batches of training crops.
+"""The loaders to compare, each an endless iterator of batches of training crops.
 
-All read the same folder, shuffle it, draw crops of 8-100 % of the area and an aspect of 3/4 to 4/3, resize
-them to 224x224 and give uint8; each decodes and resizes as its own users have it.
+All shuffle the same image folder, draw crops of 8-100 % of the area with an aspect ratio of 3/4 to 4/3,
+resize them to 224x224 and return uint8. Each decodes and resizes as its library recommends.
 """
 
 import math
@@ -19,17 +19,17 @@ from flax_googlenet.data import TrainBatches, open_source, to_devices
 from flax_googlenet.data.images import jpeg
 from flax_googlenet.data.images.boxes import random_resized_box
 from flax_googlenet.data.order import crop_uniforms
-from flax_googlenet.data.preparation.rewriting import smaller
+from flax_googlenet.data.preparation.shrinking import shrink
 from flax_googlenet.sharding import data_mesh, split_batch
 
 SIZE = 224
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 
-Batches = Iterator[Any]  # trees of arrays whose first one has as many rows as there are images
+Batches = Iterator[Any]  # pairs of images and labels
 
 
 def ours(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """This project's, to arrays on the device."""
+    """Return batches of this project, on the device."""
     data = resolve({"data": {"path": str(folder), "workers": workers}}).data
     batches = TrainBatches(open_source(data, "train"), data, seed=0, batch_size=batch_size)
     for batch in to_devices(batches, range(10**9), split_batch(data_mesh())):
@@ -37,23 +37,23 @@ def ours(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
 
 
 def ours_whole(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """This project's without the package nvimgcodec: files are decoded whole."""
+    """Return batches of this project without the package nvimgcodec, which decodes whole files."""
     jpeg.import_nvimgcodec = lambda: None
     return ours(folder, batch_size, workers)
 
 
 def ours_small(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """This project's, of the copy that launch.prepare --shorter_side=256 would make."""
+    """Return batches of this project from images shrunk as by `launch.prepare --shorter_side=256`."""
     small = folder / "small"
     for file in folder.glob("train/*/*"):
         copy = small / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(smaller(file.read_bytes(), 256))
+        copy.write_bytes(shrink(file.read_bytes(), 256))
     return ours(small, batch_size, workers)
 
 
 def tf_data(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """tf.data: decode_and_crop_jpeg, as flax/examples/imagenet has it, then a bilinear resize."""
+    """Return batches of tf.data: decode_and_crop_jpeg as in flax/examples/imagenet, bilinear resizing."""
     import tensorflow as tf
 
     files = sorted(map(str, folder.glob("train/*/*")))
@@ -61,7 +61,7 @@ def tf_data(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
     labels = [names.index(pathlib.Path(file).parent.name) for file in files]
 
     def window(shape: Any) -> Any:
-        """The first of ten proposals that fits: sample_distorted_bounding_box would draw smaller ones."""
+        """Return the first of ten proposals that fits; sample_distorted_bounding_box draws smaller ones."""
         height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
         draws = tf.random.uniform((10, 4))
         area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * draws[:, 0])
@@ -91,7 +91,7 @@ def tf_data(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
 
 
 def torchvision(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """ImageFolder, RandomResizedCrop and DataLoader, in processes."""
+    """Return batches of torchvision's ImageFolder and RandomResizedCrop, by a DataLoader with processes."""
     import torch
     from torchvision import datasets, transforms
 
@@ -99,14 +99,14 @@ def torchvision(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
         [transforms.RandomResizedCrop(SIZE, scale=AREA, ratio=ASPECT), transforms.PILToTensor()]
     )
     dataset = datasets.ImageFolder(str(folder / "train"), transform)
-    # One long epoch: its workers would otherwise start anew at each end.
+    # A single long epoch, as worker processes start again with every epoch.
     sampler = torch.utils.data.RandomSampler(dataset, replacement=True, num_samples=10**7)
     loader = torch.utils.data.DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers)
     return ((images.numpy(), labels.numpy()) for images, labels in loader)
 
 
 class _Load:
-    """A file to a crop with OpenCV, for processes of Grain's."""
+    """A transformation from a file to a crop with OpenCV, for the processes of Grain."""
 
     def __init__(self, files: list[str]) -> None:
         self.files = files
@@ -125,7 +125,7 @@ class _Load:
 
 
 def grain(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """Grain with process workers, and OpenCV."""
+    """Return batches of Grain with worker processes and OpenCV."""
     from grain import python as pygrain
 
     files = sorted(map(str, folder.glob("train/*/*")))
@@ -135,7 +135,7 @@ def grain(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
 
 
 def dali(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
-    """NVIDIA DALI's CPU pipeline."""
+    """Return batches of NVIDIA DALI's CPU pipeline."""
     from nvidia.dali import fn, pipeline_def
 
     @pipeline_def(batch_size=batch_size, num_threads=workers, device_id=None, seed=0)
@@ -154,7 +154,13 @@ def dali(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
 
 
 class Loader(NamedTuple):
-    """What it is called, the module that it needs, and how to make it."""
+    """A loader to measure.
+
+    Attributes:
+      description: its row in the table.
+      module: the module it needs.
+      make: returns its batches, from the directory, the batch size and the number of workers.
+    """
 
     description: str
     module: str
@@ -173,5 +179,5 @@ LOADERS = {
 
 
 def to_device(batch: Any) -> Any:
-    """Put a batch on the device and wait until it is there."""
+    """Put a batch on the device and block until the transfer is complete."""
     return jax.block_until_ready(jax.device_put(batch))

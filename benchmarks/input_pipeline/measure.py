@@ -1,8 +1,8 @@
-"""One loader, or one decoder, which prints how far it is as a JSON object about every second.
+"""Run one loader or decoder and print its progress as a JSON object about once per second.
 
-  python -m benchmarks.input_pipeline.measure NAME FOLDER BATCH_SIZE WORKERS SECONDS
+  python -m benchmarks.input_pipeline.measure NAME DIR BATCH_SIZE WORKERS SECONDS
 
-`processes.measure` starts it, and ends it after its last line.
+`processes.measure` starts this process and kills it after the last line.
 """
 
 import json
@@ -19,11 +19,11 @@ from absl import flags
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS, to_device
 
-WARM_UP = 4  # batches: processes start, buffers fill
+WARM_UP = 4  # batches, in which processes start and buffers fill
 
 
 def counts(name: str, folder: pathlib.Path, batch_size: int, workers: int) -> Iterator[int]:
-    """Numbers of images that are done, one batch after the other."""
+    """Yield the number of images of each batch that is complete."""
     if name in DECODERS:
         yield from DECODERS[name].counts(folder, workers)
     else:
@@ -33,19 +33,19 @@ def counts(name: str, folder: pathlib.Path, batch_size: int, workers: int) -> It
 
 def main() -> None:
     name, folder, batch_size, workers, seconds = sys.argv[1:]
-    flags.FLAGS(sys.argv[:1])  # Grain reads some
+    flags.FLAGS(sys.argv[:1])  # Grain reads absl flags
     done = counts(name, pathlib.Path(folder), int(batch_size), int(workers))
     for _ in range(WARM_UP):
         next(done)
-    images, started, said = 0, time.perf_counter(), -1.0
-    while said < float(seconds):
+    images, started, reported = 0, time.perf_counter(), -1.0
+    while reported < float(seconds):
         images += next(done)
         elapsed = time.perf_counter() - started
-        if elapsed - said >= 1 or elapsed >= float(seconds):
-            said = elapsed
+        if elapsed - reported >= 1 or elapsed >= float(seconds):
+            reported = elapsed
             progress = {"images": images, "seconds": elapsed, "last": elapsed >= float(seconds)}
             print(json.dumps(progress), flush=True)
-    time.sleep(60)  # its memory is being looked at
+    time.sleep(60)  # the parent still reads the memory of this process
 
 
 if __name__ == "__main__":

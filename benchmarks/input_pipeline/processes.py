@@ -1,4 +1,4 @@
-"""A loader in a process of its own: its rate, its CPU time and its memory."""
+"""Measurement of a loader in its own process: throughput, CPU time and memory."""
 
 import dataclasses
 import json
@@ -13,13 +13,13 @@ import psutil
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a loader took.
+    """The measurement of a loader.
 
     Attributes:
-      images: that it gave.
-      images_per_second: by the clock.
-      cpu_milliseconds: of an image, of all its threads and processes.
-      memory: MB about every second, what its processes share counted once.
+      images: number of images.
+      images_per_second: throughput in wall time.
+      cpu_milliseconds: CPU time per image over all threads and processes.
+      memory: MB about once per second; memory that processes share counts once.
     """
 
     images: int
@@ -29,10 +29,17 @@ class Measured:
 
 
 def measure(name: str, folder: pathlib.Path, batch_size: int, workers: int, seconds: float) -> Measured:
-    """Run one loader, or one decoder, for so many seconds.
+    """Run a loader or a decoder in its own process.
+
+    Args:
+      name: key of the loader or decoder.
+      folder: directory with JPEG files in train/CLASS.
+      batch_size: images per batch.
+      workers: number of worker threads or processes.
+      seconds: length of the run.
 
     Raises:
-      RuntimeError: with what it wrote, if it fails.
+      RuntimeError: with the process's stderr, if it fails.
     """
     arguments = map(str, (name, folder, batch_size, workers, seconds))
     lines: list[dict[str, float]] = []
@@ -54,9 +61,9 @@ def measure(name: str, folder: pathlib.Path, batch_size: int, workers: int, seco
             cpu.append(cpu_seconds)
             if lines[-1]["last"]:
                 break
-        # Together with the workers that it would leave behind.
-        for each in _family(process.pid):
-            each.kill()
+        # Killing only the parent would leave its worker processes behind.
+        for member in _family(process.pid):
+            member.kill()
         process.wait()
         if len(lines) < 2:
             errors.seek(0)
@@ -72,6 +79,7 @@ def measure(name: str, folder: pathlib.Path, batch_size: int, workers: int, seco
 
 
 def _family(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants."""
     try:
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]
@@ -80,10 +88,10 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _usage(pid: int) -> tuple[float, float]:
-    """MB and CPU seconds of a process and its children."""
+    """Return the MB and CPU seconds of a process and its descendants."""
     memory = cpu = 0.0
-    for each in _family(pid):
-        memory += each.memory_full_info().pss / 1e6
-        times = each.cpu_times()
+    for member in _family(pid):
+        memory += member.memory_full_info().pss / 1e6
+        times = member.cpu_times()
         cpu += times.user + times.system
     return memory, cpu

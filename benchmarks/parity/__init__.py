@@ -1,1 +1,1 @@
-"""How close our networks are to those of others: `python -m benchmarks.parity`."""
+"""Comparison of our networks with those of other frameworks: `python -m benchmarks.parity`."""

@@ -1,4 +1,4 @@
-"""Arrays of ours against a peer's, and networks with random weights to compare."""
+"""Comparisons of our arrays with a peer's, and networks with random weights to compare."""
 
 import dataclasses
 import pathlib
@@ -20,12 +20,12 @@ Arrays = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Arrays of ours against a peer's.
+    """A comparison of our arrays with a peer's.
 
     Attributes:
-      what: was compared with what.
-      errors: of each array, by the peer's name.
-      tolerance: the largest error that is taken for rounding.
+      what: names what is compared and with which peer.
+      errors: relative error of each array, by the peer's name.
+      tolerance: largest relative error that rounding explains.
     """
 
     what: str
@@ -34,12 +34,22 @@ class Comparison:
 
     @property
     def worst(self) -> str:
-        """Name of the array with the largest error."""
+        """Return the name of the array with the largest error."""
         return max(self.errors, key=lambda name: self.errors[name])
+
+    def row(self) -> dict[str, Any]:
+        """Return the comparison as a row of a result file."""
+        return {
+            "what": self.what,
+            "arrays": len(self.errors),
+            "error": self.errors[self.worst],
+            "worst": self.worst,
+            "tolerance": self.tolerance,
+        }
 
 
 def relative_error(ours: Any, theirs: Any) -> float:
-    """Largest difference, as a share of the largest absolute value of `theirs`."""
+    """Return the largest absolute difference, relative to the largest absolute value of `theirs`."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     if ours.shape != theirs.shape:
         raise ValueError(f"shapes differ: {ours.shape} and {theirs.shape}")
@@ -47,19 +57,23 @@ def relative_error(ours: Any, theirs: Any) -> float:
 
 
 def compare(what: str, ours: Arrays, theirs: Arrays, tolerance: float = 1e-4) -> Comparison:
-    """Compare arrays of the same names; that the names are the same is part of it."""
+    """Compare arrays by name.
+
+    Raises:
+      ValueError: if the names or the shapes differ.
+    """
     if ours.keys() != theirs.keys():
         raise ValueError(f"names differ: {sorted(ours.keys() ^ theirs.keys())}")
     return Comparison(what, {name: relative_error(ours[name], theirs[name]) for name in theirs}, tolerance)
 
 
 def channels_first(pixels: np.ndarray) -> torch.Tensor:
-    """[batch, height, width, 3] as PyTorch wants it."""
+    """Return [batch, height, width, 3] as a tensor in PyTorch's layout."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
 def random_variables(model: Network, size: int, seed: int = 0) -> Any:
-    """He-distributed kernels; biases, scales and statistics that are nowhere 0 or 1."""
+    """Draw He-distributed kernels, and biases, scales and statistics none of which is 0 or 1."""
     rng = np.random.default_rng(seed)
 
     def draw(path: tuple[str, ...], shape: tuple[int, ...]) -> np.ndarray:
@@ -75,9 +89,8 @@ def random_variables(model: Network, size: int, seed: int = 0) -> Any:
 
 
 def random_checkpoint(directory: pathlib.Path, size: int, **options: Any) -> flax_googlenet.Classifier:
-    """A checkpoint with random weights, loaded."""
-    given = {"model": options, "data": {"image_size": size, "resize": size}}
-    config = resolve(given)
+    """Write a checkpoint with random weights and load it."""
+    config = resolve({"model": options, "data": {"image_size": size, "resize": size}})
     names = tuple(map(str, range(config.model.num_classes)))
     description = checkpoints.Description(0, to_json_dict(config), names)
     checkpoints.write(str(directory), random_variables(build_model(config.model), size), description)

@@ -1,4 +1,4 @@
-"""Both definitions of alpha, against PyTorch's layer and the formula in float64."""
+"""Local response normalization against PyTorch's layer and the formula in float64."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +11,8 @@ from benchmarks.parity.comparison import Comparison, channels_first, compare
 from flax_googlenet import ops
 
 
-def of_local_response_norm() -> Iterator[Comparison]:
-    """Both definitions of alpha, large enough to matter, against PyTorch's and in float64."""
+def compare_local_response_norm() -> Iterator[Comparison]:
+    """Compare both definitions of alpha, with values large enough to matter."""
     x = np.random.default_rng(0).normal(0, 10, (2, 7, 5, 24)).astype(np.float32)
     for size, alpha, beta, k in ((5, 1e-4, 0.75, 1.0), (5, 1.0, 0.75, 1.0), (3, 0.5, 0.5, 2.0)):
         options: Any = {"size": size, "alpha": alpha, "beta": beta, "k": k}
@@ -27,9 +27,9 @@ def of_local_response_norm() -> Iterator[Comparison]:
 
 
 def _formula(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
-    """Krizhevsky et al. 2012, section 3.3, a channel at a time."""
+    """Compute the formula of Krizhevsky et al. 2012, section 3.3, one channel at a time."""
     wide, y = x.astype(np.float64), np.empty(x.shape)
     for i in range(x.shape[-1]):
-        neighbours = wide[..., max(0, i - size // 2) : min(x.shape[-1], i + size // 2 + 1)]
-        y[..., i] = wide[..., i] / (k + alpha * (neighbours**2).sum(axis=-1)) ** beta
+        neighbors = wide[..., max(0, i - size // 2) : min(x.shape[-1], i + size // 2 + 1)]
+        y[..., i] = wide[..., i] / (k + alpha * (neighbors**2).sum(axis=-1)) ** beta
     return y

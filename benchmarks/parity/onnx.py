@@ -1,4 +1,4 @@
-"""Against BVLC's graph as the package onnx ships it, run by onnxruntime."""
+"""Comparison with BVLC's graph, which the package onnx ships, in onnxruntime."""
 
 import pathlib
 import re
@@ -20,9 +20,9 @@ from flax_googlenet.interop import onnx_reader as names
 
 
 def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:
-    """BVLC's graph as the package onnx ships it, random weights put in for its constants."""
+    """Write the graph that the package onnx ships, with random weights in place of its constants."""
     model = onnx.load(pathlib.Path(onnx.__file__).parent / "backend/test/data/light/light_inception_v1.onnx")
-    shapes = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    shapes = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     rng = np.random.default_rng(seed)
     nodes, weights = [], {}
     for node in model.graph.node:
@@ -31,7 +31,7 @@ def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:
         else:
             nodes.append(node)
     weights |= {name: array.shape for name, array in shapes.items() if name.endswith("_b_0")}
-    kept = [each for each in model.graph.initializer if each.name.startswith("OC2")]
+    kept = [tensor for tensor in model.graph.initializer if tensor.name.startswith("OC2")]
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(kept)
@@ -39,22 +39,22 @@ def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:
         scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
         array = rng.normal(0, scale, shape).astype(np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-    stays = {"data_0", *(each.name for each in kept)}
-    inputs = [each for each in model.graph.input if each.name in stays]
+    names_of_inputs = {"data_0", *(tensor.name for tensor in kept)}
+    inputs = [value for value in model.graph.input if value.name in names_of_inputs]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    model.ir_version = 4  # the first in which weights are no inputs
+    model.ir_version = 4  # the first version in which weights need not be inputs
     onnx.save(model, path)
     return path
 
 
-def against_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
-    """Every value of BVLC's graph, run by onnxruntime, on weights that were imported from it."""
+def compare_with_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
+    """Compare every value of BVLC's graph, with weights imported from it."""
     file = zoo_file(directory / "googlenet-9.onnx")
     import_weights("onnx", str(file), str(directory / "bvlc"))
     classifier = flax_googlenet.load(directory / "bvlc")
     graph = onnx.load(file)
-    values = {each.output[0] for each in graph.graph.node if each.op_type not in ("Dropout", "Reshape")}
+    values = {node.output[0] for node in graph.graph.node if node.op_type not in ("Dropout", "Reshape")}
     del graph.graph.output[:]
     graph.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(values))
     session = onnxruntime.InferenceSession(graph.SerializeToString())
@@ -76,38 +76,38 @@ def against_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
 
 
 def _by_value_of_the_graph(nodes: Any, captured: Any, logits: jax.Array) -> dict[str, Any]:
-    """Our counterpart of each node's output, found by the weights and by the order of the rows."""
+    """Return our counterpart of each node's output, matched by weights and by the order of the rows."""
     convolved = {names.name_of(layer[:-1], ("conv", "kernel")): array for layer, array in _calls(captured)}
-    of_stem = captured["stem"]
+    stem = captured["stem"]
     rows = iter(("pool1", "pool2", "pool3", "pool4"))
     normalized = iter(("pool1", "conv2"))
     modules = iter(sorted(name for name in captured if re.fullmatch("inception_.._output", name)))
-    found: dict[str, Any] = {}  # channels last
+    values: dict[str, Any] = {}  # channels last
     for node in nodes:
-        output, x = node.output[0], found.get(node.input[0])
+        output, x = node.output[0], values.get(node.input[0])
         if node.op_type == "Conv":
-            found[output] = convolved[node.input[1]]
+            values[output] = convolved[node.input[1]]
         elif node.op_type == "Relu":
-            found[output] = jax.nn.relu(jnp.asarray(x))
+            values[output] = jax.nn.relu(jnp.asarray(x))
         elif node.op_type == "LRN":
-            found[output] = of_stem[f"{next(normalized)}_output"][0]
+            values[output] = stem[f"{next(normalized)}_output"][0]
         elif node.op_type == "MaxPool":
-            strides = next(list(each.ints) for each in node.attribute if each.name == "strides")
+            strides = next(list(value.ints) for value in node.attribute if value.name == "strides")
             if strides == [1, 1]:
-                found[output] = ops.max_pool(jnp.asarray(x), 3, 1, ((1, 1), (1, 1)))
-            elif (row := next(rows)) == "pool1":  # its row is what LRN makes of it
-                found[output] = ops.max_pool(jnp.asarray(x), 3, 2, ((0, 0), (0, 0)))
+                values[output] = ops.max_pool(jnp.asarray(x), 3, 1, ((1, 1), (1, 1)))
+            elif (row := next(rows)) == "pool1":  # in our graph, its row includes LRN
+                values[output] = ops.max_pool(jnp.asarray(x), 3, 2, ((0, 0), (0, 0)))
             else:
-                found[output] = {**of_stem, **captured}[f"{row}_output"][0]
+                values[output] = {**stem, **captured}[f"{row}_output"][0]
         elif node.op_type == "Concat":
-            found[output] = captured[next(modules)][0]
+            values[output] = captured[next(modules)][0]
         elif node.op_type == "AveragePool":
-            found[output] = captured["avg_pool_output"][0][:, None, None]
+            values[output] = captured["avg_pool_output"][0][:, None, None]
         elif node.op_type == "Gemm":
-            found[output] = logits
+            values[output] = logits
         elif node.op_type == "Softmax":
-            found[output] = jax.nn.softmax(logits)
-    return {name: np.moveaxis(array, -1, 1) for name, array in found.items()}
+            values[output] = jax.nn.softmax(logits)
+    return {name: np.moveaxis(array, -1, 1) for name, array in values.items()}
 
 
 def _calls(captured: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""Out to other frameworks' files, run there, and back in."""
+"""Round trips: exports to other frameworks' files, run there, and imported again."""
 
 import pathlib
 import subprocess
@@ -20,13 +20,13 @@ from flax_googlenet.interop.exporting import inference
 
 
 def normalized_logits(classifier: flax_googlenet.Classifier, x: np.ndarray) -> np.ndarray:
-    """Logits of images that are prepared already."""
+    """Return the logits of images that are already normalized."""
     apply: Any = jax.jit(classifier.model.apply)
     return np.asarray(apply(classifier.variables, x)["logits"])
 
 
 def round_trip_torchvision(directory: pathlib.Path) -> Iterator[Comparison]:
-    """Ours -> state dict -> torchvision's model -> logits; and imported again."""
+    """Export to torchvision's state dict, compare the logits there, and import it again."""
     ours = random_checkpoint(directory / "torchvision", 224, variant="torchvision")
     file = export(ours, "torchvision", str(directory / "googlenet.pth"))
     peer = torchvision.models.googlenet(weights=None, aux_logits=True, init_weights=False)
@@ -38,11 +38,11 @@ def round_trip_torchvision(directory: pathlib.Path) -> Iterator[Comparison]:
     yield compare("ours -> torchvision's model: logits", {"logits": logits}, {"logits": theirs})
     import_weights("torchvision", str(file), str(directory / "again"))
     again = flax_googlenet.load(directory / "again")
-    before, after = (layout.to_tensors(each.variables, names.name_of) for each in (ours, again))
+    before, after = (layout.to_tensors(classifier.variables, names.name_of) for classifier in (ours, again))
     yield compare("ours -> torchvision's file -> ours: every array", after, before, tolerance=0.0)
 
 
-# Every switch at least once; small, for onnxruntime is not what is tested.
+# Every switch at least once, on small images, since onnxruntime itself is not under test.
 EXPORTED: dict[str, dict[str, Any]] = {
     "paper": {"variant": "paper"},
     "bvlc": {"variant": "bvlc"},
@@ -55,17 +55,17 @@ EXPORTED: dict[str, dict[str, Any]] = {
 
 
 def round_trip_onnx(directory: pathlib.Path, size: int = 64) -> Iterator[Comparison]:
-    """Ours -> ONNX -> onnxruntime: logits and probabilities, for every variant."""
+    """Export every variant to ONNX and compare logits and probabilities in onnxruntime."""
     for name, options in EXPORTED.items():
         ours = random_checkpoint(directory / f"onnx-{name}", size, **options)
         file = export(ours, "onnx", str(directory / f"{name}.onnx"))
         x = np.random.default_rng(3).uniform(-1, 1, (3, size, size, 3)).astype(np.float32)
         logits = normalized_logits(ours, x)
-        found = onnxruntime.InferenceSession(file).run(None, {"data_0": channels_first(x).numpy()})
+        outputs = onnxruntime.InferenceSession(file).run(None, {"data_0": channels_first(x).numpy()})
         yield compare(
             f"ours -> ONNX in onnxruntime: {name}",
             {"logits": logits, "prob_1": jax.nn.softmax(logits)},
-            dict(zip(("logits", "prob_1"), found, strict=True)),
+            dict(zip(("logits", "prob_1"), outputs, strict=True)),
         )
 
 
@@ -78,14 +78,14 @@ np.savez(sys.argv[3], **exported.call(np.load(sys.argv[2])))
 
 
 def round_trip_stablehlo(directory: pathlib.Path, size: int = 64) -> Iterator[Comparison]:
-    """Ours -> StableHLO -> called in a new process: bit for bit."""
+    """Export to StableHLO, call it in a new process and compare bit for bit."""
     for variant in ("bvlc", "torchvision"):
         ours = random_checkpoint(directory / f"stablehlo-{variant}", size, variant=variant)
         file = export(ours, "stablehlo", str(directory / f"{variant}.stablehlo"))
         images = np.random.default_rng(4).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
         expected = jax.device_get(jax.jit(inference(ours))(images))
         np.save(directory / "images.npy", images)
-        arguments = [str(file), str(directory / "images.npy"), str(directory / "found.npz")]
+        arguments = [str(file), str(directory / "images.npy"), str(directory / "outputs.npz")]
         subprocess.run([sys.executable, "-c", _CALL_STABLEHLO, *arguments], check=True)
-        found = dict(np.load(directory / "found.npz"))
-        yield compare(f"ours -> StableHLO in a new process: {variant}", found, expected, tolerance=0.0)
+        outputs = dict(np.load(directory / "outputs.npz"))
+        yield compare(f"ours -> StableHLO in a new process: {variant}", outputs, expected, tolerance=0.0)

@@ -1,4 +1,4 @@
-"""Against torchvision's GoogLeNet: outputs, gradients, statistics, and files on disk."""
+"""Comparison with torchvision's GoogLeNet: outputs, gradients, statistics and predictions from files."""
 
 import copy
 import pathlib
@@ -25,9 +25,9 @@ from flax_googlenet.training.losses import head_losses
 
 
 def torchvision_model(seed: int = 0, **options: Any) -> Any:
-    """Torchvision's network with random weights and random batch-norm statistics.
+    """Return torchvision's network with random weights and random batch statistics.
 
-    He's variances, so that what the image is still matters after 22 layers.
+    With He's initialization, the outputs still depend on the image after 22 layers.
     """
     torch.manual_seed(seed)
     options = {"aux_logits": True, "init_weights": False, "transform_input": True, **options}
@@ -47,7 +47,7 @@ def torchvision_model(seed: int = 0, **options: Any) -> Any:
 
 
 def variables_of(model: torch.nn.Module, ours: Network) -> Any:
-    """Torchvision's weights in our places."""
+    """Return torchvision's weights as variables of our network."""
     tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     x = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     shapes = jax.eval_shape(ours.init, jax.random.key(0), x)
@@ -55,7 +55,7 @@ def variables_of(model: torch.nn.Module, ours: Network) -> Any:
 
 
 def torchvision_outputs(model: Any, x: torch.Tensor) -> tuple[dict[str, Any], Arrays]:
-    """The three heads, and the output of every module that has a counterpart here."""
+    """Return the outputs of the three heads, and of every module that has a counterpart in our network."""
     outputs: dict[str, Any] = {}
 
     def record(name: str) -> Any:
@@ -69,7 +69,7 @@ def torchvision_outputs(model: Any, x: torch.Tensor) -> tuple[dict[str, Any], Ar
     ]
     if model.training:
         logits, aux2, aux1 = model(x)
-    else:  # outside of training it does not ask the auxiliary heads
+    else:  # in evaluation, the peer does not compute the auxiliary heads
         logits = model(x)
         aux1, aux2 = model.aux1(outputs["inception4a"]), model.aux2(outputs["inception4d"])
     for hook in hooks:
@@ -78,25 +78,25 @@ def torchvision_outputs(model: Any, x: torch.Tensor) -> tuple[dict[str, Any], Ar
 
 
 def our_outputs(captured: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Intermediates by torchvision's names, channels first."""
-    found: dict[str, Any] = {}
+    """Return intermediates by torchvision's names, channels first."""
+    outputs: dict[str, Any] = {}
     for name, value in captured.items():
         if isinstance(value, Mapping):
-            found.update(our_outputs(value, (*prefix, name)))
+            outputs.update(our_outputs(value, (*prefix, name)))
         elif name == "__call__":
-            found[names.layer_name(prefix)] = np.moveaxis(np.asarray(value[0]), -1, 1)
+            outputs[names.layer_name(prefix)] = np.moveaxis(np.asarray(value[0]), -1, 1)
         elif name.startswith("pool"):
-            found[name.replace("pool", "maxpool").removesuffix("_output")] = np.moveaxis(value[0], -1, 1)
-    return found
+            outputs[name.replace("pool", "maxpool").removesuffix("_output")] = np.moveaxis(value[0], -1, 1)
+    return outputs
 
 
 def capture(module: nn.Module, method: str) -> bool:
-    """Which modules' outputs are compared."""
+    """Return whether the output of a module is compared."""
     return method == "__call__" and isinstance(module, Convolution | Inception | AuxiliaryClassifier)
 
 
-def against_torchvision(batch: int = 2, size: int = 224) -> Iterator[Comparison]:
-    """Evaluation and training: every module, the three heads, gradients, running statistics."""
+def compare_with_torchvision(batch: int = 2, size: int = 224) -> Iterator[Comparison]:
+    """Compare every module and the three heads in both modes, gradients and running statistics."""
     peer = torchvision_model(dropout=0.0, dropout_aux=0.0, transform_input=False)
     options = {"variant": "torchvision", "dropout": 0.0, "aux_dropout": 0.0}
     model = build_model(resolve({"model": options}).model)
@@ -119,16 +119,15 @@ def against_torchvision(batch: int = 2, size: int = 224) -> Iterator[Comparison]
             )
         ours = our_outputs(captured["intermediates"])
         yield compare(f"torchvision, {mode}: the three heads", heads, their_heads)
-        # Statistics of two images magnify rounding from module to module.
+        # Statistics of only two images magnify rounding from module to module.
         yield compare(f"torchvision, {mode}: every module", ours, theirs, 1e-3 if train else 1e-4)
-    # Batch normalisation over few values magnifies rounding, and every ReLU near 0 that it
-    # turns over changes a gradient: what float32 leaves of them says nothing. So, float64,
-    # which Flax promotes by itself.
+    # Batch normalization over few values magnifies rounding, and a ReLU that flips changes a
+    # gradient, so gradients are compared in float64.
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        yield from _training_against_torchvision(peer.double().train(), model, variables, pixels, labels)
+        yield from _compare_training(peer.double().train(), model, variables, pixels, labels)
 
 
-def _training_against_torchvision(
+def _compare_training(
     peer: Any, model: Network, variables: Any, pixels: np.ndarray, labels: np.ndarray
 ) -> Iterator[Comparison]:
     model = model.clone(dtype=jnp.float64)
@@ -150,10 +149,10 @@ def _training_against_torchvision(
     (loss, (heads, updated)), gradient = jax.device_get(gradient_of(variables["params"]))
     their_heads, their_outputs = torchvision_outputs(peer, channels_first(pixels))
     target = torch.from_numpy(labels).long()
-    losses = {name: torch.nn.functional.cross_entropy(each, target) for name, each in their_heads.items()}
+    losses = {name: torch.nn.functional.cross_entropy(head, target) for name, head in their_heads.items()}
     their_loss = losses["logits"] + 0.3 * (losses["aux_4a"] + losses["aux_4d"])
     their_loss.backward()
-    theirs = {"loss": their_loss.detach(), **{name: each.detach() for name, each in their_heads.items()}}
+    theirs = {"loss": their_loss.detach(), **{name: head.detach() for name, head in their_heads.items()}}
     yield compare(
         "torchvision, training in float64: loss and the three heads", {"loss": loss, **heads}, theirs
     )
@@ -162,42 +161,41 @@ def _training_against_torchvision(
     yield compare(
         "torchvision, training in float64: gradients of the loss",
         layout.to_tensors({"params": gradient}, names.name_of),
-        {name: each.grad for name, each in peer.named_parameters()},
+        {name: parameter.grad for name, parameter in peer.named_parameters()},
     )
     before, after = (
-        layout.to_tensors({"batch_stats": each["batch_stats"]}, names.name_of)
-        for each in (variables, updated)
+        layout.to_tensors({"batch_stats": collections["batch_stats"]}, names.name_of)
+        for collections in (variables, updated)
     )
     yield compare(
         "torchvision, training in float64: running mean and variance",
         {name: _as_pytorch_runs(name, before[name], after[name], outputs) for name in after},
-        {name: each for name, each in peer.named_buffers() if "running" in name},
+        {name: buffer for name, buffer in peer.named_buffers() if "running" in name},
     )
 
 
 def _as_pytorch_runs(name: str, before: np.ndarray, after: np.ndarray, outputs: Arrays) -> np.ndarray:
-    """Flax averages the variance of n values; PyTorch the unbiased estimate, n / (n - 1) of it."""
+    """Convert a running variance: PyTorch averages the unbiased estimate, n / (n - 1) times Flax's."""
     if not name.endswith("running_var"):
         return after
     count = outputs[name.removesuffix(".bn.running_var")][:, 0].size
     return 0.9 * before + (after - 0.9 * before) * count / (count - 1)
 
 
-def of_a_photograph(directory: pathlib.Path) -> Iterator[Comparison]:
-    """The whole way, decoding, resizing and cropping included, on two photographs."""
+def compare_predictions(directory: pathlib.Path) -> Iterator[Comparison]:
+    """Compare predictions on two photographs, with decoding, resizing and cropping."""
     peer = torchvision_model().eval()
     torch.save(peer.state_dict(), directory / "photograph.pth")
     import_weights("torchvision", str(directory / "photograph.pth"), str(directory / "photograph"))
-    files = [pathlib.Path(each) for each in load_sample_images().filenames]
-    found = flax_googlenet.load(directory / "photograph").predict(files)
-    ours = {file.name: row for file, row in zip(files, found, strict=True)}
+    files = [pathlib.Path(name) for name in load_sample_images().filenames]
+    rows = flax_googlenet.load(directory / "photograph").predict(files)
+    ours = {file.name: row for file, row in zip(files, rows, strict=True)}
     transform = torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1.transforms()
 
     def tensor(file: pathlib.Path) -> torch.Tensor:
         return torch.from_numpy(np.array(PIL.Image.open(file))).permute(2, 0, 1)
 
-    # torchvision itself resizes in two ways. Ours is Pillow's; the other is off by a few
-    # values of pixels, which costs what the last row says.
+    # torchvision resizes Pillow images and tensors differently. We resize as Pillow does.
     for kind, decode, tolerance in (("a Pillow image", PIL.Image.open, 1e-4), ("a tensor", tensor, 0.05)):
         theirs = {}
         for file in files:

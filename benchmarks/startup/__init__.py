@@ -1,1 +1,1 @@
-"""From the start of a process to its first line, step or prediction."""
+"""The time to the first line, step and prediction of a process: `python -m benchmarks.startup`."""

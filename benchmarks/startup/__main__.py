@@ -1,40 +1,38 @@
-"""How long it takes until something happens: to the first line, to the first step, to the first prediction.
+"""Measure the time to the first line, the first training step and the first prediction.
 
   python -m benchmarks.startup
   python -m benchmarks.startup --checkout=ANOTHER_CLONE --out=FILE.json
-  python -m benchmarks.startup --out=FILE.md
 
-Runs `launch.train` on the embedded sample for two steps, in processes of their own: cold, when nothing was
-compiled before, and warm, the same again. Then `flax_googlenet.load` opens what was trained and predicts an
-image. Seconds by the clock depend on what else the machine does; CPU seconds, of all threads, much less. The
-best of the rounds counts.
+Runs `launch.train` on the embedded sample for two steps in a new process: cold, with an empty compilation
+cache, and warm, the same again. Then `flax_googlenet.load` opens the checkpoint and predicts an image. Wall
+time depends on the load of the machine, and CPU time, summed over threads, much less. The result is the best
+of the rounds.
 """
 
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import matplotlib
 import psutil
 from absl import flags
 
+from benchmarks.conditions import conditions, write_result
 from flax_googlenet.errors import UserError
 from launch import command
 
 _CHECKOUT = flags.DEFINE_string("checkout", ".", "Clone of the project whose code is measured.")
-_ROUNDS = flags.DEFINE_integer("rounds", 2, "How often everything is measured.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 2, "Number of measurements.", lower_bound=1)
 _SIZE = flags.DEFINE_integer("image_size", 56, "Side of the images in pixels.", lower_bound=32)
-_OUT = flags.DEFINE_string("out", None, "File for the figures: a table if it ends in .md, else JSON.")
+_OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 
-# What a line on stderr begins with -> the phase that it ends. Former versions have not all of them.
+# The phase that a line on stderr ends, by the words it begins with. Older checkouts lack some of them.
 _PHASES = {
     "training for": "set_up",
     "compiled the training step": "compiled",
@@ -65,9 +63,9 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     checkout = pathlib.Path(_CHECKOUT.value).resolve()
     if not (checkout / "launch/train.py").is_file():
-        raise UserError(f"{checkout} is no clone of the project; choose another --checkout.")
+        raise UserError(f"{checkout} is not a clone of the project; choose another --checkout.")
     rounds: dict[str, list[Figures]] = {"cold": [], "warm": [], "restore": []}
-    load_before = os.getloadavg()
+    load_before = round(os.getloadavg()[0], 1)
     for number in range(_ROUNDS.value):
         with tempfile.TemporaryDirectory(prefix="startup-") as directory:
             for name in ("cold", "warm"):
@@ -79,18 +77,15 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         **{name: _best(figures) for name, figures in rounds.items()},
         "rounds": _ROUNDS.value,
         "image_size": _SIZE.value,
-        "commit": _commit(checkout),
-        "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.machine()}",
-        "versions": f"Python {platform.python_version()}, jax {jax.__version__}",
-        "load_average": [round(load, 1) for load in (load_before[0], os.getloadavg()[0])],
+        "load_average_before": load_before,
+        "conditions": conditions(checkout=checkout),
     }
-    if _OUT.value:
-        _write(pathlib.Path(_OUT.value), result)
+    write_result(_OUT.value, result)
     return result
 
 
 def _train(checkout: pathlib.Path, directory: pathlib.Path, name: str) -> Figures:
-    """Run two steps and return when each phase ended, in seconds and CPU seconds since the start."""
+    """Run two training steps and return the seconds and CPU seconds until the end of each phase."""
     overrides = (
         f"--config.data.image_size={_SIZE.value}",
         f"--config.data.resize={_SIZE.value}",
@@ -108,10 +103,10 @@ def _train(checkout: pathlib.Path, directory: pathlib.Path, name: str) -> Figure
     )
     usage = psutil.Process(process.pid)
     figures: Figures = {}
-    said = []
+    lines = []
     assert process.stderr is not None
     for line in process.stderr:
-        said.append(line)
+        lines.append(line)
         seconds = round(time.perf_counter() - started, 2)
         times = usage.cpu_times()
         figures.setdefault("first_line_seconds", seconds)
@@ -120,11 +115,12 @@ def _train(checkout: pathlib.Path, directory: pathlib.Path, name: str) -> Figure
                 figures[f"{phase}_seconds"] = seconds
                 figures[f"{phase}_cpu_seconds"] = round(times.user + times.system, 2)
     if process.wait():
-        raise UserError(f"launch.train in {checkout} failed: {''.join(said).strip()}")
+        raise UserError(f"launch.train in {checkout} failed: {''.join(lines).strip()}")
     return figures
 
 
 def _restore(checkout: pathlib.Path, directory: pathlib.Path) -> Figures:
+    """Load the trained checkpoint, predict an image and return the seconds and CPU seconds that took."""
     process = subprocess.run(
         [sys.executable, "-c", _RESTORE, str(directory / "cold")],
         cwd=checkout,
@@ -140,43 +136,14 @@ def _restore(checkout: pathlib.Path, directory: pathlib.Path) -> Figures:
 
 
 def _environment(directory: pathlib.Path) -> dict[str, str]:
-    """Return an environment with caches of its own, but for matplotlib's list of fonts."""
+    """Return an environment with empty caches, except matplotlib's list of fonts."""
     kept = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     return {**kept, "XDG_CACHE_HOME": str(directory / "cache"), "MPLCONFIGDIR": matplotlib.get_cachedir()}
 
 
 def _best(rounds: Sequence[Figures]) -> Figures:
+    """Return the smallest value of each figure."""
     return {name: min(figures[name] for figures in rounds) for name in rounds[0]}
-
-
-def _commit(checkout: pathlib.Path) -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=False
-        ).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + (" with changes" if git("status", "--porcelain") else "")
-
-
-def _write(path: pathlib.Path, result: Mapping[str, Any]) -> None:
-    text = _table(result) if path.suffix == ".md" else json.dumps(result)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}; choose another --out.") from error
-
-
-def _table(result: Mapping[str, Any]) -> str:
-    rows = [
-        f"| {name} | {figure.replace('_', ' ')} | {value:g} |"
-        for name in ("cold", "warm", "restore")
-        for figure, value in result[name].items()
-    ]
-    about = (
-        f"Commit {result['commit']}; {result['device']}; {result['versions']}; load average "
-        f"{' to '.join(map(str, result['load_average']))}; best of {result['rounds']}."
-    )
-    return "\n".join([about, "", "| start | figure | value |", "|---|---|---|", *rows])
 
 
 if __name__ == "__main__":

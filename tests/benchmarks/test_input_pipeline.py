@@ -1,4 +1,4 @@
-"""The loaders that are compared do the same work, and the measurement measures it."""
+"""The loaders to compare do the same work, and the command measures all of them."""
 
 import collections
 import json
@@ -8,15 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import photographs
+from benchmarks import tables
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
+from benchmarks.photographs import jpeg
 from tests.support.commands import REPOSITORY, process_environment, run_module
 
 pytestmark = pytest.mark.slow
 
-# Too large for the tests' environment; the group `benchmarks` has it.
-HERE = sorted(set(LOADERS) - {"dali"})
+# DALI is too large for the environment of the tests; the group `benchmarks` installs it.
+INSTALLED = sorted(set(LOADERS) - {"dali"})
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def folder(tmp_path_factory):
     for index in range(24):
         file = root / "train" / f"class_{index % 3}" / f"{index}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(photographs.jpeg(index))
+        file.write_bytes(jpeg(index))
     return root
 
 
@@ -39,22 +40,22 @@ from benchmarks.input_pipeline.loaders import LOADERS
 if __name__ == "__main__":
     flags.FLAGS(sys.argv[:1])
     batches = LOADERS[sys.argv[1]].make(pathlib.Path(sys.argv[2]), 16, 2)
-    found = {"labels": [], "means": []}
+    crops = {"labels": [], "means": []}
     for images, labels in itertools.islice(batches, 6):
         images = np.asarray(images)
         assert images.dtype == np.uint8 and sorted(images.shape) == [3, 16, 224, 224], images.shape
-        found["labels"] += np.ravel(labels).tolist()
-        found["means"] += images.mean((1, 2, 3)).tolist()
-    print(json.dumps(found), flush=True)
-    # Workers that are left behind would hold on to stdout.
+        crops["labels"] += np.ravel(labels).tolist()
+        crops["means"] += images.mean((1, 2, 3)).tolist()
+    print(json.dumps(crops), flush=True)
+    # Worker processes that outlive this one would keep stdout open.
     for worker in psutil.Process().children(recursive=True):
         worker.kill()
     os._exit(0)
 """
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_loaders_give_random_crops_of_all_classes(name, folder, tmp_path):
+@pytest.mark.parametrize("name", INSTALLED)
+def test_loaders_return_random_crops_of_all_classes(name, folder, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     process = subprocess.run(
@@ -67,17 +68,17 @@ def test_loaders_give_random_crops_of_all_classes(name, folder, tmp_path):
         timeout=120,
     )
     assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout.splitlines()[-1])
-    labels = collections.Counter(found["labels"])
+    crops = json.loads(process.stdout.splitlines()[-1])
+    labels = collections.Counter(crops["labels"])
     assert set(labels) == {0, 1, 2}
     assert max(labels.values()) < 2 * min(labels.values())
-    # The brightness of random crops of these two photographs.
-    assert 90 < np.mean(found["means"]) < 150
-    assert len(set(found["means"])) > 80
+    # The mean brightness of random crops of these two photographs is within these bounds.
+    assert 90 < np.mean(crops["means"]) < 150
+    assert len(set(crops["means"])) > 80
 
 
 def test_the_command_measures_and_names_what_is_missing(tmp_path):
-    out = tmp_path / "table.md"
+    out = tmp_path / "result.json"
     process = run_module(
         *("benchmarks.input_pipeline", "--rounds=1", "--seconds=1", "--long=2", "--batch_size=8"),
         *("--loaders=ours,ours_whole,tf_data,torchvision,dali", f"--out={out}"),
@@ -92,7 +93,8 @@ def test_the_command_measures_and_names_what_is_missing(tmp_path):
         assert row["peak_megabytes"] > 50
     assert result["missing"] == {"dali": "the module nvidia.dali is not installed"}
     assert result["long_run"]["images"] > 0
-    table = out.read_text()
+    assert json.loads(out.read_text()) == result
+    table = tables.input_pipeline(result)
     assert "| DALI, CPU pipeline | not run: the module nvidia.dali is not installed |" in table
     assert "| ours, with nvimgcodec |" in table
 

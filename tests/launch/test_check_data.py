@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Crops of two photographs, and what can be wrong with a folder."""
+    """Crops of two photographs in an image folder with every kind of problem."""
     root = tmp_path_factory.mktemp("photos")
     for name, pixels in zip(("temple", "flower"), load_sample_images().images, strict=True):
         for split, count in (("train", 12), ("val", 4)):
@@ -65,12 +65,12 @@ def test_problems_are_counted_and_listed(launch, photos, tmp_path):
     assert "train: 50 images in 2 classes; 25 JPEG" in lines
     assert "train: longer side 80 to 91 pixels, median 85" in lines
     assert "The data set has 2 classes and the network 1000" in lines
-    assert "Images that cannot be decoded: 27" in lines
-    assert sum("is empty; remove it" in each for each in lines) == 20
+    assert "Corrupt images: 27" in lines
+    assert sum("is empty; remove it" in line for line in lines) == 20
     assert "  and 7 more" in lines
-    assert "Images that are decoded although their files are damaged: 1" in lines
+    assert "Images with decoder warnings: 1" in lines
     (damaged,) = [
-        each for each in lines if "extraneous bytes before marker" in each and "damaged.jpg" in each
+        line for line in lines if "extraneous bytes before marker" in line and "damaged.jpg" in line
     ]
     assert damaged.startswith(f"  {photos}/val/temple/damaged.jpg: Corrupt JPEG data: ")
     first = f"train: {photos}/train/flower/03.jpg"
@@ -78,7 +78,7 @@ def test_problems_are_counted_and_listed(launch, photos, tmp_path):
     assert f"  train: {photos}/train/temple/copy.jpg is {first}, of class temple and flower" in lines
     report = json.loads((tmp_path / "report/report.json").read_text())
     assert len(report["bad_images"]) == 27
-    assert [each["name"] for each in report["damaged_images"]] == [f"{photos}/val/temple/damaged.jpg"]
+    assert [problem["name"] for problem in report["damaged_images"]] == [f"{photos}/val/temple/damaged.jpg"]
     gone = {"split": "val", "name": f"{photos}/val/temple/gone.png"}
     assert report["bad_images"][-1] == {**gone, "reason": "it cannot be read: No such file or directory"}
     assert (tmp_path / "report/class_histogram.png").stat().st_size > 10_000
@@ -124,9 +124,9 @@ def test_a_terminal_gets_a_bar(photos):
     os.close(its_end)
     written = b""
     try:
-        while some := os.read(terminal, 65536):
-            written += some
-    except OSError:  # how Linux says that the other end is closed
+        while chunk := os.read(terminal, 65536):
+            written += chunk
+    except OSError:  # on Linux, the other end is closed
         pass
     os.close(terminal)
     assert process.communicate()[0].count(b"\n") == 1

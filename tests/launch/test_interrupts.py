@@ -204,7 +204,7 @@ def test_a_data_set_half_made(launch, imagenet_tars, tmp_path):
     arguments = ("--dataset=imagenet2012", f"--manual_dir={imagenet_tars}", f"--data_dir={tmp_path}")
     process = start("-m", "launch.prepare", *arguments)
     wait_for(process, "preparing imagenet2012")
-    assert interrupt(process) == "interrupted: the same command goes on with what is not complete"
+    assert interrupt(process) == "interrupted: the same command resumes with the files that are missing"
     again = launch("prepare", *arguments)
     assert json.loads(again.stdout.splitlines()[-1])["splits"] == {"train": 32, "validation": 10}
 

@@ -1,4 +1,4 @@
-"""From ImageNet's two tars to a trained and evaluated network, as a user does it."""
+"""ImageNet from its two tars to a trained and evaluated network, by the commands."""
 
 import json
 import shutil
@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
-from flax_googlenet.data.preparation.making import prepare
+from benchmarks.imagenet_tars.tars import validation_classes
+from flax_googlenet.data.preparation import prepare_dataset
 from flax_googlenet.data.sources.tfds import find_builder
 from flax_googlenet.errors import UserError
 from tests.support.commands import REPOSITORY, TINY, error_of, process_environment, result_of
 from tests.support.files import contents
-from tests.support.imagenet_tars import validation_classes
 from tests.support.tfds import leftovers, open_tfds, records
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_same_command_says_that_it_is_complete(launch, imagenet):
+def test_the_same_command_reports_a_complete_data_set(launch, imagenet):
     before = contents(imagenet)
     process = launch("prepare", "--dataset=imagenet2012", f"--data_dir={imagenet}")
     assert f"imagenet2012/5.1.0 is complete in {imagenet}/imagenet2012/5.1.0" in process.stderr
@@ -35,7 +35,7 @@ def test_the_same_command_says_that_it_is_complete(launch, imagenet):
     assert contents(imagenet) == before
 
 
-# Kills itself, as kill -9 would, when a function is called for the nth time.
+# Kills its own process with SIGKILL when a function is called for the nth time.
 KILLED = """
 import importlib, os, runpy, signal, sys
 module, owner, name, calls, *arguments = sys.argv[1:]
@@ -75,9 +75,9 @@ def kill(function: str, calls: int, *arguments: str) -> None:
         ),
     ],
 )
-def test_killed_while_making(imagenet, imagenet_tars, tmp_path, function, calls):
+def test_a_killed_build_is_started_again(imagenet, imagenet_tars, tmp_path, function, calls):
     kill(function, calls, "--dataset=imagenet2012", f"--data_dir={tmp_path}", f"--manual_dir={imagenet_tars}")
-    result = prepare("imagenet2012", str(tmp_path), str(imagenet_tars))
+    result = prepare_dataset("imagenet2012", str(tmp_path), str(imagenet_tars))
     assert (result["splits"], result["bad_images"]) == ({"train": 32, "validation": 10}, 0)
     assert records(tmp_path) == records(imagenet)
     assert not leftovers(tmp_path)
@@ -85,34 +85,34 @@ def test_killed_while_making(imagenet, imagenet_tars, tmp_path, function, calls)
 
 REWRITING = [
     pytest.param("flax_googlenet.progress:Progress.advance", 40, id="in the second file"),
-    pytest.param("flax_googlenet.data.preparation.rewriting:._write_description", 1, id="at the end"),
+    pytest.param("tensorflow_datasets.core.dataset_info:.get_dataset_info_json", 1, id="at the end"),
 ]
 
 
 @pytest.mark.parametrize(("function", "calls"), REWRITING)
-def test_killed_while_converting(imagenet, tfrecord, function, calls):
+def test_a_killed_conversion_is_resumed(imagenet, tfrecord, function, calls):
     kill(function, calls, "--dataset=imagenet2012", f"--data_dir={tfrecord}")
     with pytest.raises(UserError, match="holds tfrecord files"):
         open_tfds(tfrecord)
-    prepare("imagenet2012", str(tfrecord))
+    prepare_dataset("imagenet2012", str(tfrecord))
     assert records(tfrecord) == records(imagenet)
     assert not leftovers(tfrecord)
 
 
 @pytest.mark.parametrize(("function", "calls"), REWRITING)
-def test_killed_while_copying(imagenet, tmp_path, function, calls):
+def test_a_killed_copy_is_resumed(imagenet, tmp_path, function, calls):
     killed, whole = (str(shutil.copytree(imagenet, tmp_path / name)) for name in ("killed", "whole"))
     kill(function, calls, "--dataset=imagenet2012", f"--data_dir={killed}", "--shorter_side=64")
     dataset = "imagenet2012/shorter_side_64"
     assert find_builder(dataset, killed) is None
-    prepare("imagenet2012", killed, shorter_side=64)
-    prepare("imagenet2012", whole, shorter_side=64)
+    prepare_dataset("imagenet2012", killed, shorter_side=64)
+    prepare_dataset("imagenet2012", whole, shorter_side=64)
     assert records(killed, dataset) == records(whole, dataset)
     assert not leftovers(tmp_path)
 
 
 def test_apache_beam_gives_the_same_records(launch, tmp_path):
-    """And a builder that does not use it makes them without; which is said."""
+    """A builder that does not use Apache Beam runs without it, with a warning."""
     arguments = (
         f"--data_dir={tmp_path}",
         "--imports=tests.support.own_builders",
@@ -122,9 +122,9 @@ def test_apache_beam_gives_the_same_records(launch, tmp_path):
         launch("prepare", f"--dataset={name}", *arguments) for name in ("photographs", "photographs_by_beam")
     )
     assert result_of(plain)["splits"] == result_of(beam)["splits"] == {"train": 40, "test": 10}
-    note = "does not use Apache Beam: TFDS ran it in this process"
-    assert f"note: the builder of photographs {note}" in plain.stderr
-    assert note not in beam.stderr
+    warning = "does not use Apache Beam; TFDS ran it in this process instead"
+    assert f"warning: the builder of photographs {warning}" in plain.stderr
+    assert warning not in beam.stderr
     assert records(tmp_path, "photographs_by_beam") == records(tmp_path, "photographs")
 
 
@@ -146,7 +146,7 @@ def test_imagenet_trains_and_every_validation_image_is_evaluated_once(launch, im
     process = launch("evaluate", f"--checkpoint={tmp_path}", f"--out={tmp_path / 'report'}")
     assert result_of(process)["num_examples"] == 10
     classes = json.loads((tmp_path / "report/results.json").read_text())["classes"]
-    seen = {each["name"]: each["examples"] for each in classes if each["examples"]}
+    seen = {row["name"]: row["examples"] for row in classes if row["examples"]}
     expected = validation_classes()[:10]
     assert seen == {wnid: expected.count(wnid) for wnid in expected}
 

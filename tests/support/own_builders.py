@@ -1,15 +1,16 @@
-"""Two builders of TFDS for the same images, one of which uses Apache Beam, and one of no images at all."""
+"""Builders of TFDS: the same images without and with Apache Beam, and a data set without images."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tests.support.imagenet_tars import crop, photographs
+from benchmarks.imagenet_tars.tars import random_crop
+from benchmarks.photographs import photographs
 
 COUNT = 40
 
 
 def encoded_image(index: int) -> bytes:
-    return crop(photographs()[index % 2][::8, ::8], np.random.RandomState(index))
+    return random_crop(photographs()[index % 2][::8, ::8], np.random.RandomState(index))
 
 
 def example(index: int) -> tuple[str, dict]:

@@ -1,1 +1,1 @@
-"""Checking that a data set is sound."""
+"""Checks of whole data sets: every example read and decoded."""

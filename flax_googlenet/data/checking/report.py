@@ -1,4 +1,4 @@
-"""What a check of a data set found, as files: report.json and a picture of its classes."""
+"""The report of a check, as files: report.json and a histogram of the classes."""
 
 import dataclasses
 import json
@@ -11,30 +11,30 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from flax_googlenet.data.checking.inspection import DataCheck
+from flax_googlenet.data.checking.data_check import DataCheck
 from flax_googlenet.pictures import caption, save_picture
 
 REPORT_FILE, HISTOGRAM_FILE = "report.json", "class_histogram.png"
 
-_NAMED_CLASSES = 60  # as many as can have a line of text each
+_NAMED_CLASSES = 60  # more names than that do not fit into a picture
 
 
 def save_report(directory: pathlib.Path, check: DataCheck, figures: Mapping[str, Any]) -> None:
     """Write report.json and class_histogram.png.
 
     Args:
-      directory: made if it is not there.
-      check: what was found.
-      figures: the command's result, kept as "result".
+      directory: created if it does not exist.
+      check: the check of a data set.
+      figures: the result of the command, saved as "result".
     """
     directory.mkdir(parents=True, exist_ok=True)
     report = {
         "result": dict(figures),
         "splits": {split: _describe(check, split) for split in check.splits},
-        "bad_images": [dataclasses.asdict(each) for each in check.bad_images],
+        "bad_images": [dataclasses.asdict(problem) for problem in check.bad_images],
         "damaged_images": [dataclasses.asdict(problem) for problem in check.damaged_images],
-        "labels_out_of_range": [dataclasses.asdict(each) for each in check.labels_out_of_range],
-        "copies": [[dataclasses.asdict(each) for each in group] for group in check.copies],
+        "labels_out_of_range": [dataclasses.asdict(problem) for problem in check.labels_out_of_range],
+        "copies": [[dataclasses.asdict(copy) for copy in group] for group in check.copies],
     }
     (directory / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n")
     counts = {split: check.class_counts(split) for split in check.splits}
@@ -42,12 +42,12 @@ def save_report(directory: pathlib.Path, check: DataCheck, figures: Mapping[str,
 
 
 def _describe(check: DataCheck, split: str) -> dict[str, Any]:
-    found = check.splits[split]
+    split_check = check.splits[split]
     classes = zip(check.class_names[split], check.class_counts(split).tolist(), strict=True)
     return {
-        "examples": len(found),
-        "formats": dict(found.formats.most_common()),
-        **found.side_summary(),
+        "examples": len(split_check),
+        "formats": dict(split_check.formats.most_common()),
+        **split_check.side_summary(),
         "classes": [
             {"label": label, "name": name, "images": images} for label, (name, images) in enumerate(classes)
         ],
@@ -57,15 +57,16 @@ def _describe(check: DataCheck, split: str) -> dict[str, Any]:
 def draw_class_histogram(
     counts: Mapping[str, np.ndarray], class_names: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """Images of each class in each split: bars with names, or of many classes a curve by rank.
+    """Draw the number of images per class: bars with names for few classes, else a curve by rank.
 
     Args:
-      counts: of each split, int [classes].
-      class_names: of each split, in the order of the labels.
+      counts: number of images per class, int [classes], by split.
+      class_names: names in the order of the labels, by split.
     """
-    most = max(len(names) for names in class_names.values())
-    few = most <= _NAMED_CLASSES
-    figure = Figure(figsize=(11, 1.4 + 0.2 * most) if few else (11, 7), layout="constrained", dpi=120)
+    number_of_classes = max(len(names) for names in class_names.values())
+    few = number_of_classes <= _NAMED_CLASSES
+    size = (11, 1.4 + 0.2 * number_of_classes) if few else (11, 7)
+    figure = Figure(figsize=size, layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     panels = figure.subplots(*((1, len(counts)) if few else (len(counts), 1)), squeeze=False).flat
     for axes, (split, images) in zip(panels, counts.items(), strict=True):
@@ -95,10 +96,10 @@ def _draw_ranks(axes: Axes, images: np.ndarray, names: Sequence[str]) -> None:
         axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, ranked[0] * 1.1 + 1)
     axes.set_xlim(0, len(ranked))
-    extremes = _line("largest", order[:3], images, names) + _line("smallest", order[:-4:-1], images, names)
+    extremes = _list("largest", order[:3], images, names) + _list("smallest", order[:-4:-1], images, names)
     axes.set_xlabel("classes, from the largest to the smallest" + extremes, fontsize=9, parse_math=False)
     axes.set_ylabel("images")
 
 
-def _line(what: str, labels: np.ndarray, images: np.ndarray, names: Sequence[str]) -> str:
-    return f"\n{what}: " + ", ".join(f"{caption(names[label])} {images[label]:,}" for label in labels)
+def _list(title: str, labels: np.ndarray, images: np.ndarray, names: Sequence[str]) -> str:
+    return f"\n{title}: " + ", ".join(f"{caption(names[label])} {images[label]:,}" for label in labels)

@@ -1,1 +1,6 @@
-"""Making and converting data sets of TFDS."""
+"""Preparation of data sets with TensorFlow Datasets, the only room that needs TensorFlow."""
+
+from flax_googlenet.data.preparation.beam import Beam
+from flax_googlenet.data.preparation.dataset import prepare_dataset
+
+__all__ = ["Beam", "prepare_dataset"]

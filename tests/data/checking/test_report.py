@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flax_googlenet.data.checking.inspection import check_data
+from flax_googlenet.data.checking.data_check import check_data
 from flax_googlenet.data.checking.report import (
     HISTOGRAM_FILE,
     REPORT_FILE,
@@ -14,20 +14,20 @@ from flax_googlenet.data.checking.report import (
 from tests.support.sources import Listed, image
 
 
-def test_report_and_picture(tmp_path):
-    damaged = image(9, 20, 30, ".jpg")[:-2] + b"more" * 20 + b"\xff\xd9"
-    train = Listed((image(1), 0), (image(1), 1), (b"", 0), (image(2), 5), (damaged, 0), prefix="t")
+def test_the_report_and_the_histogram(tmp_path):
+    with_warning = image(9, 20, 30, ".jpg")[:-2] + b"more" * 20 + b"\xff\xd9"
+    train = Listed((image(1), 0), (image(1), 1), (b"", 0), (image(2), 5), (with_warning, 0), prefix="t")
     val = Listed((image(1), 0), (image(3, suffix=".jpg"), 1), prefix="v")
     check = check_data({"train": train, "val": val})
     save_report(tmp_path / "report", check, {**check.figures(), "network_classes": 2})
     report = json.loads((tmp_path / "report" / REPORT_FILE).read_text())
     assert report["result"] == {**check.figures(), "network_classes": 2}
-    (bad,) = report["bad_images"]
-    assert (bad["split"], bad["name"]) == ("train", "t2")
-    assert bad["reason"].startswith("t2 is empty")
-    (damage,) = report["damaged_images"]
-    assert (damage["split"], damage["name"]) == ("train", "t4")
-    assert "extraneous bytes" in damage["reason"]
+    (corrupt,) = report["bad_images"]
+    assert (corrupt["split"], corrupt["name"]) == ("train", "t2")
+    assert corrupt["reason"].startswith("t2 is empty")
+    (warning,) = report["damaged_images"]
+    assert (warning["split"], warning["name"]) == ("train", "t4")
+    assert "extraneous bytes" in warning["reason"]
     assert report["labels_out_of_range"] == [
         {"split": "train", "name": "t3", "reason": "its label is 5 and there are 2 classes"}
     ]
@@ -63,22 +63,22 @@ def test_any_name_can_be_written(tmp_path, name):
     assert cv2.imread(str(tmp_path / HISTOGRAM_FILE)).std() > 10
 
 
-def texts(figure) -> list[str]:
-    """Every label of the picture that can be read in it."""
+def readable_texts(figure) -> list[str]:
+    """Return every label that is readable in a figure."""
     figure.canvas.draw()
-    found = []
+    texts = []
     for axes in figure.axes:
         labels = [*axes.get_yticklabels(), *axes.get_xticklabels(), *axes.texts]
-        found += [each.get_text() for each in (*labels, axes.title, axes.xaxis.label)]
-    return found
+        texts += [label.get_text() for label in (*labels, axes.title, axes.xaxis.label)]
+    return texts
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 60])
-def test_few_classes_have_their_names(classes):
+def test_few_classes_are_shown_by_name(classes):
     counts = {"train": np.arange(classes) * 7, "val": np.zeros(classes, int)}
     names = {split: [f"class {label}" for label in range(classes)] for split in counts}
     figure = draw_class_histogram(counts, names)
-    shown = texts(figure)
+    shown = readable_texts(figure)
     assert [shown.count(name) for name in names["train"]] == [2] * classes
     assert str(7 * (classes - 1)) in shown
     heights = [axes.get_window_extent().height / classes for axes in figure.axes]
@@ -88,12 +88,12 @@ def test_few_classes_have_their_names(classes):
 def test_many_classes_are_ranked():
     train = np.random.RandomState(0).permutation(1000) + 300
     names = [f"class {label}" for label in range(1000)]
-    shown = texts(
+    shown = readable_texts(
         draw_class_histogram(
             {"train": train, "val": np.full(1000, 50)}, dict.fromkeys(("train", "val"), names)
         )
     )
-    (line,) = [each for each in shown if "smallest" in each and "1,299" in each]
+    (line,) = [text for text in shown if "smallest" in text and "1,299" in text]
     largest, smallest = np.argmax(train), np.argmin(train)
     assert f"largest: class {largest} 1,299, " in line
     assert f"smallest: class {smallest} 300, " in line
@@ -102,10 +102,10 @@ def test_many_classes_are_ranked():
 
 @pytest.mark.parametrize("classes", [3, 100])
 def test_any_name_can_be_drawn(classes):
-    """Names of directories need be neither short, nor Unicode, nor free of TeX."""
+    """Names of directories may be long, invalid Unicode, or contain TeX."""
     names = ["$_{$", "\udcff\udcfe", "a" * 300, *map(str, range(classes - 3))]
     counts = np.r_[9, 8, 7, np.zeros(classes - 3, int)]
-    shown = " ".join(texts(draw_class_histogram({"train": counts}, {"train": names})))
+    shown = " ".join(readable_texts(draw_class_histogram({"train": counts}, {"train": names})))
     assert "$_{$" in shown
     assert "a" * 20 in shown
     assert "a" * 30 not in shown

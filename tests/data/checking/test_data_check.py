@@ -3,7 +3,8 @@ import threading
 import pytest
 
 from flax_googlenet import workers
-from flax_googlenet.data.checking.inspection import Copy, Problem, check_data, image_format
+from flax_googlenet.data.checking.data_check import Copy, Problem, check_data
+from flax_googlenet.data.checking.decode_all import image_format
 from flax_googlenet.errors import UserError
 from tests.support import images
 from tests.support.sources import Listed, image
@@ -31,7 +32,7 @@ def test_a_sound_data_set():
 
 
 @pytest.mark.parametrize("workers", [1, 5])
-def test_what_is_bad_is_named_and_stops_nothing(workers):
+def test_corrupt_images_are_named_and_do_not_stop_the_check(workers):
     source = Listed(
         (image(1), 0),
         (b"", 0),
@@ -44,10 +45,10 @@ def test_what_is_bad_is_named_and_stops_nothing(workers):
         *[(image(value), 1) for value in range(10, 110)],
         (image(1)[:40], 1),
     )
-    seen = []
-    check = check_data({"val": source}, workers=workers, progress=seen.append)
-    found = check.splits["val"]
-    assert sum(seen) == len(found) == 109
+    advances = []
+    check = check_data({"val": source}, workers=workers, progress=advances.append)
+    split = check.splits["val"]
+    assert sum(advances) == len(split) == 109
     undecodable = "is not an image that can be decoded; remove it or replace it."
     assert check.bad_images == [
         Problem("val", "x1", "x1 is empty; remove it or replace it."),
@@ -63,11 +64,11 @@ def test_what_is_bad_is_named_and_stops_nothing(workers):
         Problem("val", "x7", "its label is 7 and there are 2 classes"),
     ]
     assert check.class_counts("val").tolist() == [1, 100]
-    assert found.decoded.sum() == 103
-    assert check.copies == [], "what does not decode is no copy of anything"
+    assert split.decoded.sum() == 103
+    assert check.copies == [], "corrupt images are not compared"
 
 
-def test_damage_that_leaves_an_image_is_counted_apart():
+def test_images_with_decoder_warnings_are_counted_apart():
     sound = images.encode(images.photograph())
     source = Listed(
         (sound, 0),
@@ -80,7 +81,7 @@ def test_damage_that_leaves_an_image_is_counted_apart():
     assert [problem.name for problem in check.bad_images] == ["x4"]
     assert [problem.name for problem in check.damaged_images] == ["x1", "x3"]
     assert all(problem.reason.startswith("Corrupt JPEG data: ") for problem in check.damaged_images)
-    assert check.class_counts("train").tolist() == [3, 1], "it counts, as it is trained on"
+    assert check.class_counts("train").tolist() == [3, 1], "images with warnings count, as training uses them"
     assert check.figures()["damaged_images"] == 2
 
 
@@ -90,7 +91,7 @@ def test_copies_are_found_within_and_across_splits():
     )
     val = Listed((image(9), 0), (image(3), 1), (image(1), 0), (image(1), 9), (image(8), 1), prefix="v")
     check = check_data({"train": train, "val": val})
-    t0, t2, t4 = (Copy("train", name, each) for name, each in (("t0", "cat"), ("t2", "cat"), ("t4", "dog")))
+    t0, t2, t4 = (Copy("train", *names) for names in (("t0", "cat"), ("t2", "cat"), ("t4", "dog")))
     t3, v1 = Copy("train", "t3", "dog"), Copy("val", "v1", "dog")
     v2, v3 = Copy("val", "v2", "cat"), Copy("val", "v3", "9")
     assert check.copies == [[t0, t2, t4, v2, v3], [t3, v1]]
@@ -101,7 +102,7 @@ def test_copies_are_found_within_and_across_splits():
     assert [figures[name] for name in counted] == [3, 3, 1, 1]
 
 
-def test_sides_of_what_decodes():
+def test_sides_of_images_that_decode():
     shapes = [(10, 40), (30, 20), (50, 60), (7, 7)]
     source = Listed(*[(image(5, *shape), 0) for shape in shapes], (b"", 0))
     assert check_data({"train": source}).splits["train"].side_summary() == {
@@ -111,21 +112,21 @@ def test_sides_of_what_decodes():
 
 
 @pytest.mark.parametrize("examples", [(), ((b"", 0), (b"", 1))], ids=["no example", "no image"])
-def test_nothing_that_decodes(examples):
+def test_a_split_without_images_that_decode(examples):
     check = check_data({"train": Listed(*examples), "val": Listed()})
     assert check.splits["train"].side_summary() == {}
     assert check.class_counts("train").tolist() == [0, 0]
     assert check.figures()["bad_images"] == len(examples)
 
 
-def test_classes_that_differ_between_splits():
+def test_splits_with_different_classes():
     check = check_data({"train": Listed((image(1), 0)), "val": Listed((image(2), 0), class_names=("dog",))})
     assert check.figures()["class_names_agree"] is False
     assert check.figures()["classes"] == {"train": 2, "val": 1}
 
 
-def test_few_images_are_under_way_at_a_time():
-    """However long the first takes, the other thread does not run far ahead of it."""
+def test_threads_do_not_run_far_ahead():
+    """While one thread is slow, the other one stays close to it."""
     ahead = threading.Event()
 
     class Slow(Listed):
@@ -166,5 +167,5 @@ def test_a_read_that_does_not_end_is_named(monkeypatch):
         (".ppm", "other"),
     ],
 )
-def test_formats_are_told_by_their_bytes(suffix, name):
+def test_formats_are_recognized_by_their_bytes(suffix, name):
     assert image_format(image(7, suffix=suffix)) == name

@@ -1,0 +1,151 @@
+"""Write the tables of docs/ from the result files in benchmarks/results.
+
+  python -m benchmarks.tables
+
+A table stands in a page of docs/ between `<!-- begin NAME -->` and `<!-- end NAME -->`, where NAME is the
+name of its result file without `.json` and begins with the name of the benchmark.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.conditions import REPOSITORY, describe
+from benchmarks.input_pipeline.decoders import DECODERS
+from benchmarks.input_pipeline.loaders import LOADERS
+from launch import command
+
+RESULTS = REPOSITORY / "benchmarks/results"
+PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+
+_BLOCK = re.compile(r"<!-- begin (?P<name>\w+) -->\n(?P<table>.*?)<!-- end (?P=name) -->\n", re.DOTALL)
+
+Result = Mapping[str, Any]
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    """Rewrite the pages and return the names of those that changed."""
+    command.refuse_arguments(arguments)
+    changed = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if (updated := update(text)) != text:
+            page.write_text(updated, encoding="utf-8")
+            changed.append(str(page.relative_to(REPOSITORY)))
+    return {"changed": changed}
+
+
+def update(page: str) -> str:
+    """Return the text of a page with its tables written anew; tables without a result file stay."""
+
+    def replace(block: re.Match[str]) -> str:
+        file = RESULTS / f"{block['name']}.json"
+        if not file.exists():
+            return block[0]
+        (render,) = (render for kind, render in RENDERERS.items() if block["name"].startswith(kind))
+        table = render(json.loads(file.read_text(encoding="utf-8")))
+        return f"<!-- begin {block['name']} -->\n{table}\n<!-- end {block['name']} -->\n"
+
+    return _BLOCK.sub(replace, page)
+
+
+def table_names(page: str) -> list[str]:
+    """Return the names of the tables in the text of a page."""
+    return [block["name"] for block in _BLOCK.finditer(page)]
+
+
+def parity_row(comparison: Result) -> str:
+    """Return a comparison as a row of the table of parity."""
+    return (
+        f"| {comparison['what']} | {comparison['arrays']} | {comparison['error']:.1e} | "
+        f"`{comparison['worst']}` | {comparison['tolerance']:.0e} |"
+    )
+
+
+def parity(result: Result) -> str:
+    """Return the table of `python -m benchmarks.parity`."""
+    return _table(
+        "| compared | arrays | largest error | of | tolerance |",
+        "|---|---:|---:|---|---:|",
+        map(parity_row, result["comparisons"]),
+        result,
+    )
+
+
+def averaging(result: Result) -> str:
+    """Return the table of `python -m studies.averaged_statistics`."""
+    rows = (
+        f"| {name} | {step} | " + " | ".join(f"{accuracy:.1%}" for accuracy in accuracies) + " |"
+        for name, by_step in result["accuracies"].items()
+        for step, accuracies in by_step.items()
+    )
+    columns = result["columns"]
+    return _table(
+        f"| averaging | step | {' | '.join(columns)} |", "|---|--:|" + "--:|" * len(columns), rows, result
+    )
+
+
+def startup(result: Result) -> str:
+    """Return the table of `python -m benchmarks.startup`."""
+    rows = (
+        f"| {start} | {figure.replace('_', ' ')} | {value:g} |"
+        for start in ("cold", "warm", "restore")
+        for figure, value in result[start].items()
+    )
+    return _table("| start | figure | value |", "|---|---|---:|", rows, result)
+
+
+def evaluation(result: Result) -> str:
+    """Return the table of `python -m benchmarks.evaluation`."""
+    row = (
+        f"| {result['crops']} | {result['images']} | {result['crops_per_second']} | "
+        f"{result['forward_alone']} | {result['share']:.1%} |"
+    )
+    return _table(
+        "| crops | images | crops/s | crops/s of the forward pass | share |",
+        "|---:|---:|---:|---:|---:|",
+        [row],
+        result,
+    )
+
+
+def input_pipeline(result: Result) -> str:
+    """Return the table of `python -m benchmarks.input_pipeline`, with its settings and memory growth."""
+    rows = []
+    for name, row in result["loaders"].items():
+        ratio = f"{row['ours_is_faster_by']:.2f}" if name != "ours" else ""
+        memory = f"{row['peak_megabytes']} MB" if name in LOADERS else ""
+        cells = (f"{row['images_per_second']:.0f}", ratio, f"{row['cpu_milliseconds']:.2f} ms", memory)
+        rows.append(f"| {_description(name)} | {' | '.join(cells)} |")
+    rows += (
+        f"| {_description(name)} | not run: {reason} | | | |" for name, reason in result["missing"].items()
+    )
+    head = "| | images/s | ours is faster by | CPU time | peak memory |"
+    table = _table(head, "|---|---:|---:|---:|---:|", rows, result)
+    settings = (
+        f"{result['files']} JPEG files of {result['kilobytes']} kB on average, in batches of "
+        f"{result['batch_size']}; medians of {result['rounds']} rounds of {result['seconds']:g} s."
+    )
+    long_run = result["long_run"]
+    growth = (
+        f"In a run of {long_run['seconds']:g} s and {long_run['images']} images, the memory of our loader "
+        f"grew by {long_run['growth_megabytes']} MB from the second quarter to the last."
+    )
+    return "\n\n".join([settings, table, growth])
+
+
+def _description(name: str) -> str:
+    return (LOADERS[name] if name in LOADERS else DECODERS[name]).description
+
+
+def _table(head: str, alignment: str, rows: Any, result: Result) -> str:
+    return "\n".join([head, alignment, *rows, "", describe(result["conditions"])])
+
+
+RENDERERS: dict[str, Callable[[Result], str]] = {
+    function.__name__: function for function in (parity, averaging, startup, evaluation, input_pipeline)
+}
+
+if __name__ == "__main__":
+    command.run(main)

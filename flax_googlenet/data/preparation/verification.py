@@ -1,0 +1,73 @@
+"""The verification of a prepared data set: every record decoded once, and the result remembered."""
+
+import json
+import logging
+from typing import Any
+
+from flax_googlenet.data.checking.decode_all import decode_all
+from flax_googlenet.data.preparation.record_files import file_sizes
+from flax_googlenet.data.sources.tfds import TfdsSource
+from flax_googlenet.errors import UserError
+from flax_googlenet.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+# In the data set's directory: sentences about its images, and the sizes of the files they apply to.
+RECORD_FILE = "flax_googlenet_verified.json"
+
+_KINDS = {"bad": "corrupt image", "damaged": "image with decoder warnings"}
+
+
+def verify(builder: Any) -> dict[str, int]:
+    """Decode every record of a data set and log the corrupt images and those with decoder warnings.
+
+    The result is remembered next to the data, and nothing is decoded again while the files stay the same.
+
+    Args:
+      builder: a data set on disk, as ArrayRecord.
+
+    Returns:
+      The numbers of "bad_images", which are corrupt, and of "damaged_images", which have decoder warnings.
+    """
+    record = builder.data_path / RECORD_FILE
+    files = file_sizes(builder)
+    sentences = _read_record(record, files)
+    if sentences is None:
+        sentences = _decode_all(builder)
+        try:
+            record.write_text(json.dumps({"files": files, **sentences}, indent=1))
+        except OSError:
+            logger.info(f"{builder.data_path} is not writable, so the next run will decode every image again")
+    else:
+        logger.info(f"every image of {builder.info.full_name} was decoded before; {record} has the result")
+    for kind, words in _KINDS.items():
+        for sentence in sentences[kind]:
+            logger.info(f"{words}: {sentence}")
+    return {f"{kind}_images": len(sentences[kind]) for kind in _KINDS}
+
+
+def _read_record(record: Any, files: dict[str, int]) -> dict[str, list[str]] | None:
+    """Return the remembered sentences by kind, or None unless they apply to these files."""
+    try:
+        saved = json.loads(record.read_text())
+        return {kind: list(saved[kind]) for kind in _KINDS} if saved["files"] == files else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _decode_all(builder: Any) -> dict[str, list[str]]:
+    """Return a sentence for each corrupt image and each image with decoder warnings, by kind."""
+    sources = [TfdsSource(builder, split) for split in builder.info.splits]
+    sentences: dict[str, list[str]] = {kind: [] for kind in _KINDS}
+    with Progress(f"decoding {builder.info.full_name}", sum(map(len, sources))) as progress:
+        for source in sources:
+            # `read` accepts records without a label, such as those of ImageNet's test split.
+            for example in decode_all(source.read, len(source)):
+                progress.advance()
+                if isinstance(example.error, UserError):
+                    sentences["bad"].append(str(example.error))
+                elif example.error is not None:
+                    raise example.error  # says nothing about the image, so it must not be remembered
+                elif example.warning:
+                    sentences["damaged"].append(f"{example.name}: {example.warning}")
+    return sentences
