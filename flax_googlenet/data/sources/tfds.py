@@ -10,9 +10,6 @@ from flax_googlenet.data.examples import Example
 from flax_googlenet.errors import CorruptImageError, UserError
 from flax_googlenet.workers import reading
 
-# etils, which opens gs:// for TFDS, would import TensorFlow for it wherever that is installed.
-os.environ.setdefault("EPATH_USE_TF", "false")
-
 # Features that tell which file an image came from, by the names that TFDS's data sets give them.
 _FILE_NAMES = ("file_name", "filename", "image/file_name", "image/filename", "id")
 
