@@ -212,7 +212,7 @@ def load(path: str | os.PathLike) -> Classifier:
     Raises:
       UserError: there is no checkpoint, or a file of it is damaged.
     """
-    with checkpoints.opened(os.fspath(path)) as checkpoint:
+    with checkpoints.opened(path, checkpoints.EVALUATION_ITEMS) as checkpoint:
         description = checkpoints.describe(checkpoint)
         config = resolve(description.config)
         model = build_model(config.model)

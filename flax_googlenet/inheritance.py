@@ -1,5 +1,6 @@
-"""An experiment's config, with what it takes over from the checkpoint that it starts from."""
+"""Configs that inherit from the checkpoint that their run starts from."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,45 +10,45 @@ from flax_googlenet import checkpoints
 from flax_googlenet.config import PREPROCESSING, flatten, resolve
 from flax_googlenet.config.schema import KEYS
 
-# What a run does not take over from the network.
+# Keys of the section `model` that are not inherited.
 _OWN_MODEL_KEYS = frozenset({"num_classes", "dtype", "initializer", "initial_bias"})
 
 
-def resolve_config(config: Mapping[str, Any], workdir: str = "") -> FrozenConfigDict:
-    """Check a config and fill in every key that it leaves out.
+def resolve_config(config: Mapping[str, Any], workdir: str | os.PathLike = "") -> FrozenConfigDict:
+    """Check a config and fill in the keys that it leaves out.
 
-    Values come from the checkpoint that `config["init_from"]` names, if it names one: its
-    network and its preprocessing; else from the variant's row in `VARIANTS`; else from
-    `flax_googlenet.config.DEFAULTS`. A resolved config stays as it is.
+    The network and the preprocessing come from the checkpoint at `config["init_from"]`, if it is set. Other
+    values come from the variant's row in `VARIANTS`, or else from `flax_googlenet.config.DEFAULTS`. A
+    resolved config is returned unchanged.
 
     Args:
-      config: what an experiment sets, nested as `DEFAULTS`: a dictionary or a ConfigDict.
-      workdir: of the run, which inherits from its own checkpoint once it has one.
+      config: the keys that an experiment sets, nested as in `DEFAULTS`; a dictionary or a ConfigDict.
+      workdir: the directory of the run, which inherits from its own checkpoint once it has one.
 
     Raises:
-      UserError: an unknown key, a value that it cannot have, or no checkpoint at `init_from`.
+      UserError: if a key is unknown, a value is not allowed, or there is no checkpoint at `init_from`.
 
     >>> resolve_config({"model": {"variant": "bn"}}).model.normalization
     'batch'
     """
     init_from = str(config.get("init_from", ""))
-    is_complete = KEYS.keys() <= flatten(config).keys()  # then there is nothing to take over
+    is_complete = KEYS.keys() <= flatten(config).keys()
     return resolve(config, inherited(init_from, workdir) if init_from and not is_complete else None)
 
 
-def inherited(init_from: str, workdir: str = "") -> dict[str, Any]:
-    """What a config takes over from the checkpoint that its run starts from, for `config.resolve`.
+def inherited(init_from: str, workdir: str | os.PathLike = "") -> dict[str, Any]:
+    """Return the keys that a config inherits from a checkpoint, for `config.resolve`.
 
     Args:
-      init_from: a run's workdir or a checkpoint, as `checkpoints.opened` takes it.
-      workdir: of the run itself. Once it has a checkpoint it inherits from that, and the
-        one it began with may be gone.
+      init_from: the path of the checkpoint, as `checkpoints.opened` takes it.
+      workdir: the directory of the run. Once the run has a checkpoint it inherits from that one, so that it
+        can be resumed after the one at `init_from` is deleted.
 
     Raises:
-      UserError: there is no checkpoint.
+      UserError: if there is no checkpoint.
     """
-    own = checkpoints.find_latest(workdir) if workdir else None
-    with checkpoints.opened(str(own) if own else init_from) as checkpoint:
+    latest = checkpoints.find_latest(workdir) if workdir else None
+    with checkpoints.opened(latest or init_from, items=("description",)) as checkpoint:
         config = checkpoints.describe(checkpoint).config
     return {
         "model": {key: value for key, value in config["model"].items() if key not in _OWN_MODEL_KEYS},

@@ -9,7 +9,6 @@ The workdir gets checkpoints, metrics.jsonl, TensorBoard events and curves.png. 
 command again resumes from the last checkpoint, or says that the run is complete.
 """
 
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 def after_interruption() -> str:
     """Say what the same command does with the workdir as it is now."""
-    latest = find_latest(str(pathlib.Path(_WORKDIR.value).expanduser()))
+    latest = find_latest(_WORKDIR.value)
     if latest is None:
         return "there is no checkpoint yet, and the same command starts anew"
     recorded = describe(latest)

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, and how former formats say it."""
+"""The description of a checkpoint, and how earlier formats are read."""
 
 import dataclasses
 import importlib.metadata
@@ -10,26 +10,26 @@ from etils import epath
 
 from flax_googlenet.errors import UserError
 
-# 1: the network's options had other names. 2: no batch statistics of averaged weights, no record of the data
-# set.
+# Format 1 has other names for some keys of the config. Format 2 has no batch statistics of averaged weights
+# and no record of the data set.
 FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a checkpoint says of itself.
+    """The description that a checkpoint holds of itself.
 
     Attributes:
-      step: number of updates made.
-      config: the resolved config, plain.
-      class_names: in the order of the logits.
-      history: the records of metrics.jsonl so far.
-      result: the run's result line if it was complete, else {}.
-      origin: of weights that come from outside, or that began as such: "source", "file",
-        "sha256", "licence" and the like.
-      data: "num_examples" and "digest" of the splits "train" and "val", as
-        `data.identity.describe_data` gives them; {} for imported weights and in formats 1 and 2.
-      versions: of the packages that wrote it.
+      step: the number of updates made.
+      config: the resolved config, as plain dictionaries and lists.
+      class_names: the names of the classes, in the order of the logits.
+      history: the records of metrics.jsonl up to this step.
+      result: the result line of the run, or {} before its end.
+      origin: the source of imported weights, or of those that the run started from: "source", "file",
+        "sha256", "licence" and so on.
+      data: "num_examples" and "digest" of the splits "train" and "val", as `describe_data` returns them;
+        {} for imported weights and in formats 1 and 2.
+      versions: the versions of the packages that wrote the checkpoint.
     """
 
     step: int
@@ -51,28 +51,31 @@ class Description:
 
 
 def describe(checkpoint: epath.Path) -> Description:
-    """Read the description of the checkpoint in a directory (of `find`).
+    """Read the description of a checkpoint.
+
+    Args:
+      checkpoint: the directory of the checkpoint.
 
     Raises:
-      UserError: it cannot be read, is of a newer format, or contradicts itself or the
-        directory's name.
+      UserError: if the description cannot be read, has a newer format, or contradicts itself or the name
+        of the directory.
     """
     try:
         fields = json.loads((checkpoint / "description" / "metadata").read_text())
-        written = fields.pop("format")
+        version = fields.pop("format")
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise _unreadable(checkpoint) from error
-    if type(written) is not int or written < 1:
+    if type(version) is not int or version < 1:
         raise UserError(
-            f"{checkpoint} is not a checkpoint of flax_googlenet: its format is {written!r}, not a number."
+            f"{checkpoint} is not a checkpoint of flax_googlenet: its format is {version!r}, not a number."
         )
-    if written > FORMAT:
+    if version > FORMAT:
         raise UserError(
-            f"{checkpoint} has format {written}, newer than {FORMAT}, the last that this version reads; "
+            f"{checkpoint} has format {version}, newer than {FORMAT}, the latest that this version reads; "
             "update flax_googlenet."
         )
     try:
-        if written == 1:
+        if version == 1:
             fields["config"]["model"] = _model_of_format_1(fields["config"]["model"])
         description = Description(**{**fields, "class_names": tuple(fields["class_names"])})
         _check_types(description)
@@ -112,7 +115,7 @@ def _check_consistent(checkpoint: epath.Path, description: Description) -> None:
 
 
 def _model_of_format_1(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the section `model` with the names that this version gives its keys."""
+    """Return the section `model` of a config with the keys of the current format."""
     kept = {key: value for key, value in model.items() if key not in ("name", "dimension_reduction")}
     reduces = dict.fromkeys(("reduce3x3", "reduce5x5", "project_pool"), model["dimension_reduction"])
     return {**kept, **reduces, "aux_heads": 2 if model["aux_heads"] else 0}

@@ -1,117 +1,133 @@
-"""Where checkpoints are: in a workdir, on this machine or at an address that fsspec knows."""
+"""Where the checkpoints of a run are: on this machine, or at an address in a bucket."""
 
 import contextlib
+import functools
 import itertools
 import logging
-import pathlib
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-import fsspec
 from etils import epath
 
+from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import is_remote, resolve_path
 
 logger = logging.getLogger(__name__)
-
 
 DIRECTORY = "checkpoints"
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[epath.Path]:
-    """Yield the directory of the checkpoint that a path means, on this machine.
+def opened(path: str | os.PathLike, items: Collection[str] = ITEMS) -> Iterator[epath.Path]:
+    """Yield the directory of a checkpoint on this machine.
+
+    A checkpoint in a bucket is downloaded and verified first, and the copy is removed at the end.
 
     Args:
-      path: as for `find`; or `gs://` and the other addresses that fsspec knows, of which
-        a copy is made and removed in the end.
+      path: a path or an address, as `find` takes it.
+      items: the items to download. A local checkpoint has all of them.
 
     Raises:
-      UserError: there is no checkpoint.
+      UserError: if there is no checkpoint or a downloaded file is corrupt.
     """
-    if "://" not in path:
-        yield find(path)
+    checkpoint = find(path)
+    if not is_remote(checkpoint):
+        yield checkpoint
         return
     with tempfile.TemporaryDirectory(prefix="flax_googlenet-", ignore_cleanup_errors=True) as temporary:
-        try:
-            files, root = fsspec.core.url_to_fs(path)
-            checkpoint = _locate(files, root)
-            if checkpoint is None:
-                raise _missing(path)
-            local = pathlib.Path(temporary) / checkpoint.rsplit("/", 1)[-1]
-            files.get(checkpoint, str(local), recursive=True)
-        except (ImportError, OSError, ValueError) as error:
-            raise UserError(f"Could not read {path}: {error}; gs:// needs the package gcsfs.") from error
-        yield epath.Path(local)
+        copy = epath.Path(temporary) / checkpoint.name
+        with _explaining_errors(checkpoint):
+            copy_items(checkpoint, copy, items)
+        yield copy
 
 
-def find(path: str) -> epath.Path:
-    """Return the directory of the checkpoint that a local path means.
+def find(path: str | os.PathLike) -> epath.Path:
+    """Return the directory of a checkpoint.
 
     Args:
-      path: a checkpoint; or a run's workdir, or the `checkpoints` in it, for its last
-        complete one.
+      path: a local path or an address of a checkpoint; or of a run's workdir, or of the directory
+        `checkpoints` in it, for the last complete checkpoint.
 
     Raises:
-      UserError: there is no checkpoint.
+      UserError: if there is no checkpoint.
     """
-    if pathlib.Path(_expanded(path)).is_file():
-        raise UserError(
-            f"{path} is a file, not a checkpoint; import_weights makes a checkpoint of a file of weights."
-        )
-    try:
-        checkpoint = _locate(fsspec.filesystem("file"), _expanded(path))
-    except OSError as error:
-        raise UserError(f"Could not read {path}: {error.strerror}; make it readable.") from error
-    if checkpoint is None:
-        raise _missing(path)
-    return epath.Path(checkpoint)
+    root = resolve_path(path)
+    with _explaining_errors(root):
+        if root.is_file():
+            raise UserError(
+                f"{path} is a file, not a checkpoint; import_weights makes a checkpoint of a file of weights."
+            )
+        for directory in (root, root / DIRECTORY):
+            if _is_complete(directory):
+                return directory
+            for checkpoint in reversed(_numbered(directory)):
+                if _is_complete(checkpoint):
+                    return checkpoint
+                _warn_of_incomplete(checkpoint)
+    raise UserError(f"There is no checkpoint in {path}; give a run's workdir, or WORKDIR/{DIRECTORY}/STEP.")
 
 
-def find_latest(workdir: str) -> epath.Path | None:
-    """Return the directory of the last complete checkpoint of a run, if there is one."""
-    located = _locate(fsspec.filesystem("file"), f"{_expanded(workdir)}/{DIRECTORY}")
-    return epath.Path(located) if located else None
+def find_latest(workdir: str | os.PathLike) -> epath.Path | None:
+    """Return the directory of the last complete checkpoint of a run, or None."""
+    steps = reversed(_numbered(resolve_path(workdir) / DIRECTORY))
+    return next((checkpoint for checkpoint in steps if _is_complete(checkpoint)), None)
 
 
 def set_aside_incomplete(directory: epath.Path) -> None:
-    """Rename what has a checkpoint's name in a run's directory of checkpoints and is none, and say so.
+    """Rename incomplete checkpoints, with a warning.
 
-    Orbax takes every directory with a number for a checkpoint, and writes none below the highest.
+    Orbax takes every directory with a number for a checkpoint, and saves no step below the highest one.
+
+    Args:
+      directory: the `checkpoints` of a run.
     """
-    if not directory.exists():
-        return
-    for step in sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdigit()):
-        incomplete = directory / str(step)
-        if not _is_complete(fsspec.filesystem("file"), str(incomplete)):
-            names = itertools.chain(
-                [f"incomplete-{step}"], (f"incomplete-{step}-{n}" for n in itertools.count(2))
-            )
+    for incomplete in _numbered(directory):
+        if not _is_complete(incomplete):
+            name = f"incomplete-{incomplete.name}"
+            names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
             aside = next(path for name in names if not (path := directory / name).exists())
             incomplete.rename(aside)
             logger.warning(f"{incomplete} is not a complete checkpoint; it was renamed {aside.name}")
 
 
-def _expanded(path: str) -> str:
-    return str(pathlib.Path(path).expanduser().absolute())  # Orbax takes no other paths
+def _numbered(directory: epath.Path) -> list[epath.Path]:
+    """Return the entries of a directory that have a number for a name, in the order of the numbers."""
+    entries = directory.iterdir() if directory.is_dir() else ()
+    return sorted((entry for entry in entries if entry.name.isdecimal()), key=lambda entry: int(entry.name))
 
 
-def _missing(path: str) -> UserError:
-    return UserError(f"There is no checkpoint in {path}; give a run's workdir, or WORKDIR/{DIRECTORY}/STEP.")
+def _is_complete(directory: epath.Path) -> bool:
+    items = ["description", "weights"]
+    if is_remote(directory):
+        # A local checkpoint gets its name when it is complete. In a bucket it has the name from the start,
+        # and the digests are written last.
+        items.append(DIGESTS)
+    return all((directory / item).exists() for item in items)
 
 
-def _locate(files: fsspec.AbstractFileSystem, root: str) -> str | None:
-    for directory in (root, f"{root}/{DIRECTORY}"):
-        if _is_complete(files, directory):
-            return directory.rstrip("/")
-        if files.isdir(directory):
-            names = [entry.rstrip("/").rsplit("/", 1)[-1] for entry in files.ls(directory, detail=False)]
-            for step in sorted((name for name in names if name.isdigit()), key=int, reverse=True):
-                if _is_complete(files, f"{directory}/{step}"):
-                    return f"{directory}/{step}"
-                logger.warning(f"{directory}/{step} is not a complete checkpoint and is ignored")
-    return None
+@functools.cache  # a run looks for the checkpoint that it starts from more than once
+def _warn_of_incomplete(directory: epath.Path) -> None:
+    logger.warning(f"{directory} is not a complete checkpoint and is ignored")
 
 
-def _is_complete(files: fsspec.AbstractFileSystem, directory: str) -> bool:
-    return all(files.exists(f"{directory}/{item}") for item in ("description", "weights"))
+@contextlib.contextmanager
+def _explaining_errors(path: epath.Path) -> Iterator[None]:
+    """Turn errors of a file system into a sentence for the user."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(
+            f"Could not read {path}: {error}; gs:// needs the package gcsfs and s3:// needs s3fs."
+        ) from error
+    except Exception as error:
+        if is_remote(path):  # each of fsspec's file systems has exceptions of its own
+            raise UserError(
+                f"Could not read {path}: {error}; check the address, the network and your credentials."
+            ) from error
+        if isinstance(error, OSError):
+            raise UserError(f"Could not read {path}: {error.strerror}; make it readable.") from error
+        raise

@@ -1,6 +1,7 @@
-"""Writing and reading the arrays of checkpoints; the only module that knows Orbax."""
+"""Saving and restoring the arrays of checkpoints. No other module knows Orbax."""
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,28 +9,26 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from flax.traverse_util import flatten_dict
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from flax_googlenet.checkpoints.description import Description
-from flax_googlenet.checkpoints.integrity import verify_digests, write_digests
+from flax_googlenet.checkpoints.integrity import ITEMS, verify_digests, write_digests
 from flax_googlenet.checkpoints.locations import DIRECTORY, find_latest, set_aside_incomplete
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import resolve_path
 
 logger = logging.getLogger(__name__)
 
 
-Shapes = dict[tuple[str, ...], tuple[int, ...]]  # of arrays, by the names on their path
-
-
 def evaluation_variables(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables to evaluate with: the averaged ones, if both halves of them are there.
+    """Return the variables to evaluate with: the averaged ones if they are complete, else the last ones.
 
-    Averaged parameters have batch statistics of their own. Without these, which formats 1 and
-    2 did not keep, the parameters and statistics of the last step are what fits together.
+    Averaged parameters need batch statistics of their own, which formats 1 and 2 did not keep.
 
     Args:
-      weights: "params" and "batch_stats", and "averaged_params" and "averaged_batch_stats"
-        where the run averages; an empty or missing tree where there is none.
+      weights: "params" and "batch_stats"; and "averaged_params" and "averaged_batch_stats", which are
+        empty or missing if the run does not average.
     """
     statistics = weights.get("batch_stats") or {}
     averaged, averaged_statistics = (
@@ -41,31 +40,31 @@ def evaluation_variables(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Checkpoints:
-    """The checkpoints of one run: saved in the background, the last and best ones kept."""
+    """The checkpoints of one run. They are saved in the background, and the last and best ones are kept."""
 
-    def __init__(self, workdir: str, *, keep_last: int, keep_best: int) -> None:
-        """Open, or make, `workdir/checkpoints`.
+    def __init__(self, workdir: str | os.PathLike, *, keep_last: int, keep_best: int) -> None:
+        """Open `WORKDIR/checkpoints`, and make it if it is missing.
 
-        What a killed run left half-written is removed, and what only has the name of a
-        checkpoint is set aside.
+        Partial checkpoints left by a killed run are removed, and incomplete directories with the name of
+        a checkpoint are renamed.
 
         Args:
-          workdir: directory of the run.
-          keep_last: how many of the latest checkpoints stay.
-          keep_best: how many of those with the highest top1 stay besides.
+          workdir: the directory of the run.
+          keep_last: the number of latest checkpoints to keep.
+          keep_best: the number of checkpoints with the highest top1 to keep in addition.
         """
-        self.directory = epath.Path(workdir).expanduser().absolute() / DIRECTORY
+        self.directory = resolve_path(workdir) / DIRECTORY
 
         def by_top1(metrics: Mapping[str, float]) -> float:
             return metrics["top1"]
 
         if jax.process_index() == 0:
-            self._remove_half_written()
+            self._remove_partial()
             set_aside_incomplete(self.directory)
         self._saving = 0
         self._manager = ocp.CheckpointManager(
             self.directory,
-            item_names=("weights", "optimizer", "description"),
+            item_names=ITEMS,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=AnyPreservationPolicy(
                     [
@@ -73,7 +72,7 @@ class Checkpoints:
                         BestN(get_metric_fn=by_top1, n=keep_best, keep_checkpoints_without_metrics=False),
                     ]
                 ),
-                # Has the metrics written, so that the best are known after a restart.
+                # Makes Orbax write the metrics, so that a resumed run knows the best checkpoints.
                 best_fn=by_top1 if keep_best else None,
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
             ),
@@ -81,12 +80,12 @@ class Checkpoints:
 
     @property
     def latest_step(self) -> int | None:
-        """Step of the last complete checkpoint."""
-        latest = find_latest(str(self.directory.parent))
+        """The step of the last complete checkpoint, or None."""
+        latest = find_latest(self.directory.parent)
         return None if latest is None else int(latest.name)
 
     def path(self, step: int) -> str:
-        """Directory of the checkpoint of a step."""
+        """Return the directory of the checkpoint of a step."""
         return str(self.directory / str(step))
 
     def save(
@@ -98,7 +97,15 @@ class Checkpoints:
         description: Description,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Copy the arrays to the host and write them in the background."""
+        """Copy the arrays to the host, and write them in the background.
+
+        Args:
+          step: the number of updates made.
+          weights: the trees that `evaluation_variables` chooses from.
+          optimizer: the optimizer's state and the step.
+          description: the description of the checkpoint.
+          metrics: the figures of the evaluation at this step, if there was one.
+        """
         self.wait()
         self._saving = step
         self._manager.save(
@@ -114,65 +121,65 @@ class Checkpoints:
     def restore(
         self, step: int, *, weights: Mapping[str, Any], optimizer: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays of a step.
+        """Return the weights and the optimizer's state of a step.
 
         Args:
-          step: of a complete checkpoint.
-          weights, optimizer: the same trees, of arrays or of shapes with shardings; they
-            say where each array goes.
+          step: the step of a complete checkpoint.
+          weights, optimizer: trees of arrays, or of shapes with shardings, that say where to place each
+            array.
 
         Raises:
-          UserError: a file is damaged, or the checkpoint is of another network.
+          UserError: if a file is corrupt or the checkpoint is of another network.
         """
         checkpoint = self.directory / str(step)
         verify_digests(checkpoint)
-        recorded = _recorded(checkpoint)
-        weights = _as_recorded(weights, recorded)
+        recorded = _read_metadata(checkpoint)
+        weights = _without_absent_averages(weights, recorded)
         _check_network(checkpoint, recorded, weights)
         restored = {"averaged_batch_stats": {}, **_restore_item(checkpoint, "weights", weights)}
         return restored, _restore_item(checkpoint, "optimizer", optimizer)
 
     def wait(self) -> None:
-        """Until the last save is complete on disk. Errors of the writer are raised here."""
+        """Block until the last save is on disk, and raise the errors of its writer."""
         self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Finish writing and let go."""
+        """Wait for the last save, and release Orbax's threads."""
         self.wait()
         self._manager.close()
 
-    def _remove_half_written(self) -> None:
-        # Orbax's own clearing up goes on in the background and is waited for by save()
-        # alone, so that it fails if whoever opens the directory next clears up as well.
+    def _remove_partial(self) -> None:
+        # Orbax would remove them in the background, where only save() waits for it. That fails when a
+        # second manager of the same directory removes them too.
         if self.directory.exists():
-            for each in self.directory.glob("*.orbax-checkpoint-tmp*"):
-                each.rmtree()
+            for partial in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                partial.rmtree()
 
     def _write_digests(self) -> None:
-        # Orbax calls this between the last file and the renaming that completes the
-        # checkpoint, so the digests are part of what is committed.
+        # Orbax calls this before it completes the checkpoint, by renaming it or, in a bucket, with a last
+        # file. No complete checkpoint is therefore without digests.
         if jax.process_index() != 0:
             return
-        saving = str(self._saving)
-        write_digests(next(entry for entry in self.directory.iterdir() if entry.name.split(".")[0] == saving))
+        names = (entry for entry in self.directory.iterdir() if entry.name.split(".")[0] == str(self._saving))
+        write_digests(next(names))
 
 
-def write(workdir: str, variables: Mapping[str, Any], description: Description) -> str:
-    """Write the one checkpoint of a directory, for weights that no run of ours made.
+def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description: Description) -> str:
+    """Write the only checkpoint of a workdir, for weights that were imported.
 
     Args:
-      workdir: gets `checkpoints/STEP`.
+      workdir: the directory that gets `checkpoints/STEP`.
       variables: "params" and "batch_stats".
-      description: of them.
+      description: the description of the checkpoint.
 
     Returns:
-      The checkpoint's directory.
+      The directory of the checkpoint.
 
     Raises:
-      UserError: the directory cannot be made.
+      UserError: if the workdir cannot be made.
     """
     try:
-        epath.Path(workdir).expanduser().mkdir(parents=True, exist_ok=True)
+        resolve_path(workdir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"Cannot make {workdir}: {error.strerror}; choose another directory.") from error
     checkpoints = Checkpoints(workdir, keep_last=1, keep_best=0)
@@ -189,47 +196,46 @@ def write(workdir: str, variables: Mapping[str, Any], description: Description) 
 
 
 def read_weights(checkpoint: epath.Path, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read the variables to evaluate with, see `evaluation_variables`.
+    """Read the variables to evaluate with, as `evaluation_variables` chooses them.
 
     Args:
-      checkpoint: a directory of `find`, written on any number of devices.
-      like: the model's variables as shapes with shardings, which say where each array goes;
-        None for arrays of the host, of whatever network it is.
+      checkpoint: the directory of a checkpoint, which may have been written on any number of devices.
+      like: the model's variables as shapes with shardings, which say where to place each array; None for
+        NumPy arrays of any network.
 
     Raises:
-      UserError: a file is damaged, or the checkpoint is of another network than `like`.
+      UserError: if a file is corrupt or the checkpoint is of another network than `like`.
     """
     verify_digests(checkpoint)
-    recorded = _recorded(checkpoint)
     if like is None:
         weights = jax.tree.map(np.asarray, _restore_item(checkpoint, "weights"))
     else:
-        own = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
-        averages = {f"averaged_{name}": tree for name, tree in own.items()}
-        tree = _as_recorded(own | averages, recorded)
+        variables = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
+        averages = {f"averaged_{name}": tree for name, tree in variables.items()}
+        recorded = _read_metadata(checkpoint)
+        tree = _without_absent_averages(variables | averages, recorded)
         _check_network(checkpoint, recorded, tree)
         weights = _restore_item(checkpoint, "weights", tree)
-    variables = evaluation_variables(weights)
-    if weights.get("averaged_params") and variables["params"] is weights["params"]:
+    chosen = evaluation_variables(weights)
+    if weights.get("averaged_params") and chosen["params"] is weights["params"]:
         logger.warning(
-            f"{checkpoint} has averaged weights without the batch statistics that belong to them, as "
-            "former versions wrote it; the weights of its last step are used."
+            f"{checkpoint} has averaged weights without the batch statistics that belong to them, because "
+            "an earlier version wrote it; the weights of its last step are used"
         )
-    return variables
+    return chosen
 
 
-def _recorded(checkpoint: epath.Path) -> dict[str, Any]:
-    """Return the metadata of the arrays of `weights`, nested as they are."""
+def _read_metadata(checkpoint: epath.Path) -> dict[str, Any]:
+    """Return the tree of the item `weights`, with the metadata of each array."""
     with _reader() as reader:
         tree: dict[str, Any] = reader.metadata(checkpoint).item_metadata["weights"].tree
     return tree
 
 
-def _as_recorded(weights: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+def _without_absent_averages(weights: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Return `weights` without the averages that a checkpoint does not have.
 
-    A run without averaging has none; formats 1 and 2 have no statistics of the averaged
-    parameters.
+    A run may not have averaged, and formats 1 and 2 have no batch statistics of averaged parameters.
     """
     return {
         name: {} if name.startswith("averaged_") and not recorded[name] else tree
@@ -238,18 +244,16 @@ def _as_recorded(weights: Mapping[str, Any], recorded: Mapping[str, Any]) -> dic
     }
 
 
-def _shapes(weights: Any) -> Shapes:
-    leaves = jax.tree_util.tree_flatten_with_path(weights, is_leaf=lambda x: hasattr(x, "shape"))[0]
-    return {tuple(part.key for part in path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _check_network(checkpoint: epath.Path, recorded: Mapping[str, Any], weights: Any) -> None:
-    found, wanted = _shapes(recorded), _shapes(weights)
-    for path in sorted(found.keys() | wanted.keys()):
-        if found.get(path) != wanted.get(path):
+def _check_network(checkpoint: epath.Path, recorded: dict[str, Any], weights: dict[str, Any]) -> None:
+    shapes, expected = (
+        {path: tuple(leaf.shape) for path, leaf in flatten_dict(tree, sep="/").items()}
+        for tree in (recorded, weights)
+    )
+    for path in sorted(shapes.keys() | expected.keys()):
+        if shapes.get(path) != expected.get(path):
             raise UserError(
-                f"{checkpoint} is of another network: {'/'.join(path)} is "
-                f"{found.get(path, 'missing')} there and {wanted.get(path, 'missing')} here."
+                f"{checkpoint} is of another network: {path} is {shapes.get(path, 'missing')} there and "
+                f"{expected.get(path, 'missing')} here."
             )
 
 
@@ -257,21 +261,20 @@ def _restore_item(checkpoint: epath.Path, item: str, like: Any = None) -> Any:
     def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
-    wanted = (jax.tree.map(shape_of, like),) if like is not None else ()
-    arguments = ocp.args.Composite(**{item: ocp.args.StandardRestore(*wanted)})
+    shapes = (jax.tree.map(shape_of, like),) if like is not None else ()
+    arguments = ocp.args.Composite(**{item: ocp.args.StandardRestore(*shapes)})
     with _reader() as reader:
         return reader.restore(checkpoint, args=arguments)[item]
 
 
 def _reader() -> ocp.Checkpointer:
-    # Orbax warns of every item that it finds and does not know how to read.
+    # Orbax warns about every item of a checkpoint for which it has no handler.
     arrays = {name: ocp.StandardCheckpointHandler() for name in ("weights", "optimizer")}
     texts = {name: ocp.JsonCheckpointHandler() for name in ("description", "metrics")}
     return ocp.Checkpointer(ocp.CompositeCheckpointHandler(**arrays, **texts))
 
 
 def _on_host(tree: Any) -> Any:
-    # Given replicated device arrays, Orbax slices each over the devices, which compiles
-    # hundreds of programs: half a minute on eight devices. The copy is needed anyway,
-    # for the step donates its state.
+    # Orbax slices replicated arrays over the devices, which compiles hundreds of programs: half a minute
+    # on eight devices. The copy is needed anyway, because the training step donates its state.
     return jax.tree.map(lambda leaf: np.array(jax.device_get(leaf)), tree)

@@ -122,14 +122,14 @@ def import_weights(
     Raises:
       UserError: the file cannot be read, is of another network, or `out` is taken.
     """
-    if checkpoints.find_latest(os.fspath(out)) is not None:
+    if checkpoints.find_latest(out) is not None:
         raise UserError(f"{out} holds a checkpoint already; choose another out.")
     read = _read(source, path, class_names, transform_input, allow_missing, allow_unused)
     classifier = read.classifier
     description = checkpoints.Description(
         0, to_json_dict(classifier.config), classifier.class_names, origin=classifier.origin
     )
-    checkpoint = checkpoints.write(os.fspath(out), classifier.variables, description)
+    checkpoint = checkpoints.write(out, classifier.variables, description)
     return Imported(checkpoint, classifier.params, read.missing, read.unused, classifier.metadata)
 
 

@@ -49,7 +49,7 @@ def read_start(init_from: str, params: Any, batch_stats: Any, class_names: Seque
     Raises:
       UserError: there is no checkpoint, a file of it is damaged, or it is of another network.
     """
-    with checkpoints.opened(init_from) as checkpoint:
+    with checkpoints.opened(init_from, checkpoints.EVALUATION_ITEMS) as checkpoint:
         described = checkpoints.describe(checkpoint)
         weights = checkpoints.read_weights(checkpoint)
     there, here = flatten_dict(weights), flatten_dict({"params": params, "batch_stats": batch_stats})

@@ -180,7 +180,7 @@ def test_the_average_is_preferred_and_a_damaged_file_refused(tmp_path, network):
         (tmp_path / "checkpoints/7/weights").rglob("*"), key=lambda each: each.is_file() * each.stat().st_size
     )
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match="is corrupt"):
         read(path, network())
 
 

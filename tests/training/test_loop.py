@@ -147,7 +147,7 @@ def test_a_complete_run_is_verified_before_it_is_said_to_be(complete, tmp_path):
     assert train(config_of(data), str(tmp_path / "run"))["step"] == 6
     file = next(path for path in (tmp_path / "run/checkpoints/6/weights").rglob("*") if path.is_file())
     file.write_bytes(file.read_bytes() + b"?")
-    refused(config_of(data), tmp_path / "run", "is damaged")
+    refused(config_of(data), tmp_path / "run", "is corrupt")
 
 
 def test_metrics_come_back_from_the_checkpoint(complete, stopped):

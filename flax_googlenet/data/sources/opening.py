@@ -30,7 +30,7 @@ def open_source(data: FrozenConfigDict, split: str) -> Source:
 
 
 def _open_tfds(data: FrozenConfigDict, split: str) -> Source:
-    from flax_googlenet.data.sources.tfds import open_tfds  # its import changes settings of etils
+    from flax_googlenet.data.sources.tfds import open_tfds  # needs the extra tfds
 
     key = f"{split}_split"
     return open_tfds(data.dataset, data.path, data[key], f"config.data.{key}")

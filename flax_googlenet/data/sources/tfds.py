@@ -9,9 +9,6 @@ from flax_googlenet.data.examples import Example
 from flax_googlenet.errors import CorruptImageError, UserError, install_command, missing_package
 from flax_googlenet.workers import reading
 
-# etils opens gs:// for TFDS, and imports TensorFlow to do so unless told otherwise.
-os.environ.setdefault("EPATH_USE_TF", "false")
-
 # Features that hold the name of an image's file, by the names that TFDS's data sets give them.
 _FILE_NAMES = ("file_name", "filename", "image/file_name", "image/filename", "id")
 
