@@ -49,4 +49,4 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command.run(main, sections="data evaluation")
+    command.run(main, sections=("data", "evaluation"))

@@ -50,4 +50,4 @@ def _figures(summary: Summary) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    command.run(main, config_file="configs/imagenet.py")
+    command.run(main, default_config="configs/imagenet.py")

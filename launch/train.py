@@ -39,4 +39,4 @@ def after_interruption() -> str:
 
 
 if __name__ == "__main__":
-    command.run(main, config_file="configs/mnist_sample.py", if_interrupted=after_interruption)
+    command.run(main, default_config="configs/mnist_sample.py", if_interrupted=after_interruption)
