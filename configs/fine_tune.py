@@ -1,14 +1,14 @@
-"""Fine-tuning on a folder of one's own images, from a checkpoint of any run.
+"""Fine-tune a checkpoint on a folder of images.
 
 Command    python -m launch.train --config=configs/fine_tune.py --workdir=DIR \
                --config.init_from=CHECKPOINT --config.data.path=PHOTOS
-Data       PHOTOS/CLASS/*.jpg, of which a fifth of each class is held out; or, already
-           split, PHOTOS/train/CLASS/*.jpg and PHOTOS/val/CLASS/*.jpg
-Network    that of CHECKPOINT, and its preprocessing. Last layers for another number of
-           classes start fresh, and learn ten times as fast as the rest
-Recipe     SGD, momentum 0.9, cosine from 0.001 over 10 epochs; the stem and the first two
-           Inception modules stay frozen. VGG-16's layers have other names:
-           --config.optimizer.freeze="conv[12]*"
+Data       PHOTOS/CLASS/*.jpg, with a fifth of each class held out for validation, or
+           PHOTOS/train/CLASS/*.jpg and PHOTOS/val/CLASS/*.jpg
+Network    The network and the preprocessing of CHECKPOINT. If the number of classes differs,
+           the last layers start from new weights.
+Recipe     SGD with momentum 0.9 and a cosine schedule from 0.001 over 10 epochs. The stem
+           and inception_3a and 3b stay frozen; the last layers learn 10 times as fast. The
+           layers of VGG-16 have other names: --config.optimizer.freeze="conv[12]*"
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.log_every = "10 steps"
 
     config.model = ConfigDict()
-    config.model.num_classes = 0  # as many as there are directories
+    config.model.num_classes = 0  # the number of class directories
 
     config.data = ConfigDict()
     config.data.source = "image_folder"
@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
     config.optimizer.weight_decay = 2e-4
     config.optimizer.clip_norm = 2.0
     config.optimizer.freeze = ("stem/*", "inception_3*")
-    config.optimizer.rates = (("*head/*", 10.0),)  # aux_4a/head and aux_4d/head too
+    config.optimizer.rates = (("*head/*", 10.0),)  # matches aux_4a/head and aux_4d/head too
 
     config.schedule = ConfigDict()
     config.schedule.name = "cosine"

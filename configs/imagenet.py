@@ -1,15 +1,15 @@
-"""GoogLeNet on ImageNet, after BVLC's "quick" Caffe recipe: the base for ablations.
+"""Train GoogLeNet on ImageNet with BVLC's "quick" Caffe recipe. The baseline for ablations.
 
 Command    python -m launch.train --config=configs/imagenet.py --workdir=DIR \
-               --config.data.path=IMAGENET      (holds train/WNID/*.JPEG and val/WNID/*.JPEG)
-           or from what launch.prepare made, see docs/imagenet.md: --config.data.source=tfds \
-               --config.data.dataset=imagenet2012 --config.data.path=DATA_DIR
-Variants   --config=configs/imagenet.py:variant=V for paper, bvlc (the default), torchvision,
-           bn, naive or vgg16; their rows are in flax_googlenet/variants.py
-Recipe     SGD, momentum 0.9, rate 0.01 for a batch of 32 and in proportion for others,
-           falling as (1 - t/T)^0.5 over 60 epochs; L2 2e-4; Xavier, biases from 0.2
-Expect     BVLC publishes 68.7 % top-1 and 88.9 % top-5 for it. Not yet run to its end
-           here: no figure of ours stands beside theirs.
+               --config.data.path=IMAGENET      (with train/WNID/*.JPEG and val/WNID/*.JPEG)
+           For a data set made by launch.prepare (docs/imagenet.md), add \
+               --config.data.source=tfds --config.data.dataset=imagenet2012
+Variants   --config=configs/imagenet.py:variant=V, where V is paper, bvlc (the default),
+           torchvision, bn, naive or vgg16; see flax_googlenet/variants.py
+Recipe     SGD with momentum 0.9 over 60 epochs. The learning rate is 0.01 for a batch of 32,
+           scaled in proportion, and decays as (1 - t/T)^0.5. Weight decay 2e-4, Xavier
+           initialization, biases start at 0.2
+Expect     68.7% top-1 and 88.9% top-5, as BVLC publishes. We have not yet run it to the end.
 """
 
 from ml_collections import ConfigDict
@@ -42,7 +42,7 @@ def get_config(variant: str = "bvlc") -> ConfigDict:
     config.schedule = ConfigDict()
     config.schedule.name = "polynomial"
     config.schedule.power = 0.5
-    config.schedule.warmup = "1 epoch"  # the recipe has none; a scaled rate needs one
+    config.schedule.warmup = "1 epoch"  # not in the recipe, but needed with the scaled rate
 
     config.evaluation = ConfigDict()
     config.evaluation.batch_size = 256

@@ -1,9 +1,9 @@
-"""Commands: each is `python -m launch.NAME`, prints one JSON object last, and explains mistakes."""
+"""The commands. Each runs as `python -m launch.NAME` and prints its result as one JSON object at the end."""
 
 import sys
 
 from launch import interrupts
 
-if sys.argv[0] == "-m":  # Python looks for the command that it is to run, whose imports take seconds
+if sys.argv[0] == "-m":  # Python is about to import a command, which takes seconds
     interrupts.install()
     print("loading JAX ...", file=sys.stderr, flush=True)

@@ -93,4 +93,4 @@ def _list(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    command.run(main, config_file="configs/mnist_sample.py")
+    command.run(main, default_config="configs/mnist_sample.py")

@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache, on for every command: what was compiled once is read the next time."""
+"""JAX's persistent compilation cache, which every command turns on."""
 
 import contextlib
 import functools
@@ -15,64 +15,62 @@ from absl import flags
 
 logger = logging.getLogger(__name__)
 
-# Of all programs together; a training step takes a megabyte.
+# Limit of the whole cache. A training step takes about a megabyte.
 LIMIT_BYTES = 1 << 30
 
-_MIN_SECONDS = 0.1  # what is compiled faster is not worth a file
+_MIN_SECONDS = 0.1  # a program that compiles faster is not worth a file
 
 _DIRECTORY = flags.DEFINE_string(
     "compilation_cache",
     str(platformdirs.user_cache_path("flax_googlenet") / "compilation"),
-    "Where compiled programs are kept for the next time; empty or none: nowhere. The default gives way to "
-    "JAX_COMPILATION_CACHE_DIR.",
+    "Directory for compiled programs, so that later commands start faster; none disables it. "
+    "JAX_COMPILATION_CACHE_DIR replaces the default.",
 )
 
 
 def flag() -> Any:
-    """Return the flag of every command that moves or disables the cache."""
+    """Return the flag of every command that chooses the directory of the cache."""
     return flags.FLAGS[_DIRECTORY.name]
 
 
 def turn_on() -> None:
-    """Have JAX keep the programs that it compiles from now on, and use those that it kept.
+    """Make JAX store the programs that it compiles and reuse stored ones.
 
-    Without a directory that can be written to, it compiles as ever.
+    Warn and go without the cache if its directory cannot be made.
     """
     if _DIRECTORY.value in ("", "none"):
         jax.config.update("jax_enable_compilation_cache", False)
         return
-    settings: Any = jax.config  # whose attributes are made at run time
+    settings: Any = jax.config  # its attributes are defined at run time
     if settings.jax_compilation_cache_dir and not _DIRECTORY.present:
         return
-    # JAX's keys do not tell processors apart, and a home directory may be shared by several.
+    # JAX's keys are the same on every processor, and machines may share a home directory.
     directory = pathlib.Path(_DIRECTORY.value).expanduser() / _processor()
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        logger.warning(f"compiled programs are not kept: {directory} cannot be made: {error.strerror}")
+        logger.warning(f"compiled programs are not kept: cannot make {directory}: {error.strerror}")
         return
     _bound(directory, LIMIT_BYTES)
     jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
-    _mend_when_told(directory)
+    _empty_if_corrupt(directory)
 
 
 def _processor() -> str:
-    """Return a name for this kind of processor."""
-    described = platform.machine() + platform.processor()
+    """Return a name for this model of processor."""
+    description = platform.machine() + platform.processor()
     with contextlib.suppress(OSError):
-        information = pathlib.Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
-        described += "".join(
-            line for line in information if line.startswith(("model name", "flags", "Features"))
-        )
-    return f"{platform.machine()}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+        lines = pathlib.Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+        description += "".join(line for line in lines if line.startswith(("model name", "flags", "Features")))
+    return f"{platform.machine()}-{hashlib.sha256(description.encode()).hexdigest()[:12]}"
 
 
 def _bound(directory: pathlib.Path, limit: int) -> None:
-    """Remove the programs that were not used for longest, until the others have `limit` bytes at most.
+    """Remove the least recently used programs until the others fit in `limit` bytes.
 
-    JAX can do so itself, but needs another package for it, and a kill at the wrong moment keeps it from ever
-    writing again.
+    JAX's own limit needs another package, and a process killed at the wrong moment leaves a lock that keeps
+    later ones from writing.
     """
     files = [(path, path.stat()) for path in _programs(directory)]
     total = sum(status.st_size for _, status in files)
@@ -83,10 +81,10 @@ def _bound(directory: pathlib.Path, limit: int) -> None:
         total -= status.st_size
 
 
-def _mend_when_told(directory: pathlib.Path) -> None:
-    """Empty the cache when JAX warns that an entry cannot be read: it would never replace it.
+def _empty_if_corrupt(directory: pathlib.Path) -> None:
+    """Empty the cache as soon as JAX warns that it cannot read an entry, which it would never replace.
 
-    A process that is killed or a disk that is full leaves such entries.
+    A killed process or a full disk leaves such entries.
     """
     show = warnings.showwarning
 

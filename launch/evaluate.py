@@ -1,11 +1,12 @@
-"""Evaluate checkpoints on the whole validation split, every image exactly once.
+"""Evaluate checkpoints on the validation split.
 
   python -m launch.evaluate --checkpoint=DIR
   python -m launch.evaluate --checkpoint=DIR --crops=144 --out=REPORT
-  python -m launch.evaluate --checkpoint=A,B,C --config.data.path=ANOTHER_PLACE
+  python -m launch.evaluate --checkpoint=A,B,C --config.data.path=OTHER_DATA
 
-DIR is a run's workdir, for its last checkpoint, or a checkpoint in it. Probabilities are averaged
-over crops and over checkpoints, as in the paper.
+DIR is the workdir of a run, which stands for its latest checkpoint, or a checkpoint in it. Every image of
+the split counts exactly once. Its probabilities are the mean over crops and over checkpoints, as in the
+paper.
 """
 
 from collections.abc import Sequence
@@ -20,16 +21,21 @@ from launch import command
 _CHECKPOINT = flags.DEFINE_list(
     "checkpoint",
     None,
-    "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN; several with commas make an ensemble.",
+    "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN; several, separated by commas, make an ensemble.",
     required=True,
 )
 _CROPS = flags.DEFINE_enum(
-    "crops", "1", [str(number) for number in crops.NUMBERS], "Crops per image, averaged as in the paper."
+    "crops",
+    "1",
+    [str(number) for number in crops.NUMBERS],
+    "Number of crops per image (section 7 of the paper).",
 )
-_AUX_HEADS = flags.DEFINE_bool("aux_heads", False, "Report the auxiliary heads too.")
-_OUT = flags.DEFINE_string("out", None, "Directory for results.json and, of few classes, confusion.png.")
+_AUX_HEADS = flags.DEFINE_bool("aux_heads", False, "Evaluate the auxiliary heads too.")
+_OUT = flags.DEFINE_string(
+    "out", None, "Directory for results.json and, for up to 50 classes, confusion.png."
+)
 
-_IN_THE_REPORT_ALONE = ("class_accuracy", "class_examples", "confusion")
+_REPORT_ONLY = ("class_accuracy", "class_examples", "confusion")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -45,8 +51,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         batch_size=overrides["evaluation"].get("batch_size"),
         out=_OUT.value,
     )
-    return {name: value for name, value in figures.items() if name not in _IN_THE_REPORT_ALONE}
+    return {name: value for name, value in figures.items() if name not in _REPORT_ONLY}
 
 
 if __name__ == "__main__":
-    command.run(main, sections="data evaluation")
+    command.run(main, sections=("data", "evaluation"))

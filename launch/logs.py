@@ -1,4 +1,4 @@
-"""What the library logs, on stderr: plain lines, printed above a progress bar."""
+"""Log messages of the library and the commands as plain lines on stderr."""
 
 import logging
 import sys
@@ -7,16 +7,16 @@ import tqdm
 
 
 class _Lines(logging.Handler):
-    """Writes each record as a line above the progress bar, if there is one."""
+    """A handler that writes records as lines, above the progress bar if one is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record to stderr."""
+        """Write a record to stderr, with a prefix if it is a warning or an error."""
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         tqdm.tqdm.write(prefix + self.format(record), file=sys.stderr)
 
 
 def show() -> None:
-    """Show what the library and the commands log, from INFO on, without absl's prefixes."""
+    """Show the messages of level INFO and above on stderr, without absl's prefixes."""
     for name in ("flax_googlenet", "launch"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

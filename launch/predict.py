@@ -1,8 +1,9 @@
-"""Name what is in image files.
+"""Classify image files.
 
-  python -m launch.predict --checkpoint=DIR IMAGE [IMAGE …]
+  python -m launch.predict --checkpoint=DIR IMAGE [IMAGE ...]
 
-The images are prepared as the checkpoint's run prepared its own.
+Images are resized, cropped and normalized as in the evaluation of the checkpoint's run. The result
+has the most probable classes of every image.
 """
 
 import sys
@@ -23,7 +24,7 @@ _CHECKPOINT = flags.DEFINE_string(
     "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN.",
     required=True,
 )
-_TOP = flags.DEFINE_integer("top", 5, "How many classes to print per image.", lower_bound=1)
+_TOP = flags.DEFINE_integer("top", 5, "Number of classes to print per image.", lower_bound=1)
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:

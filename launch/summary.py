@@ -1,8 +1,11 @@
-"""Print a network's table, computed from the module itself, beside the paper's own columns.
+"""Print the layers of a network with their parameters, multiply-adds and activations.
 
-python -m launch.summary --config=configs/imagenet.py
-python -m launch.summary --config=configs/imagenet.py:torchvision --out=TABLE.md
-python -m launch.summary --compare=vgg16
+  python -m launch.summary --config=configs/imagenet.py
+  python -m launch.summary --config=configs/imagenet.py:torchvision --out=TABLE.md
+  python -m launch.summary --compare=vgg16
+
+The table has the columns of the paper's Table 1, computed from the Flax module, beside the paper's own
+figures.
 """
 
 import pathlib
@@ -18,8 +21,8 @@ from flax_googlenet.models import build_model
 from flax_googlenet.models.summary import Summary, compare, summarize
 from launch import command
 
-_OUT = flags.DEFINE_string("out", None, "Markdown file for the table, in place of the terminal.")
-_COMPARE = flags.DEFINE_string("compare", None, "Another variant to set beside it, such as vgg16.")
+_OUT = flags.DEFINE_string("out", None, "Markdown file to write the table to, instead of the terminal.")
+_COMPARE = flags.DEFINE_string("compare", None, "Variant to compare the network with, such as vgg16.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -50,4 +53,4 @@ def _figures(summary: Summary) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    command.run(main, config_file="configs/imagenet.py")
+    command.run(main, default_config="configs/imagenet.py")

@@ -1,12 +1,13 @@
-r"""Train a network, or go on with a run that was stopped.
+r"""Train a network, or resume a run that was stopped.
 
   python -m launch.train
   python -m launch.train --config=configs/imagenet.py --workdir=DIR --config.data.path=DIR
   python -m launch.train --config=configs/fine_tune.py --workdir=DIR --config.data.path=DIR \
       --config.init_from=CHECKPOINT
 
-The workdir gets checkpoints, metrics.jsonl, TensorBoard events and curves.png. The same
-command again resumes from the last checkpoint, or says that the run is complete.
+The first line trains on the 5,000 digits of configs/mnist_sample.py. The workdir gets checkpoints,
+metrics.jsonl, TensorBoard events and curves.png. The same command resumes a run that was stopped from
+its latest checkpoint, and prints the result of a complete one.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from flax_googlenet.checkpoints import describe, find_latest
 from flax_googlenet.training import train
 from launch import command
 
-_WORKDIR = flags.DEFINE_string("workdir", "runs/mnist_sample", "Directory of the run, to make or to resume.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/mnist_sample", "Directory of the run; if it holds a checkpoint, the run resumes."
+)
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -27,15 +30,15 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def after_interruption() -> str:
-    """Say what the same command does with the workdir as it is now."""
+    """Return what the same command would do with the workdir as it is."""
     latest = find_latest(_WORKDIR.value)
     if latest is None:
-        return "there is no checkpoint yet, and the same command starts anew"
+        return "there is no checkpoint yet; the same command starts over"
     recorded = describe(latest)
     if recorded.result:
-        return "the run is complete, and the same command says so"
-    return f"the same command goes on from step {recorded.step}"
+        return "the run is complete; the same command prints its result"
+    return f"the same command resumes from step {recorded.step}"
 
 
 if __name__ == "__main__":
-    command.run(main, config_file="configs/mnist_sample.py", if_interrupted=after_interruption)
+    command.run(main, default_config="configs/mnist_sample.py", if_interrupted=after_interruption)

@@ -170,7 +170,7 @@ _ROWS = (
         "Interpolation of resizing before the center crop: OpenCV's area or linear, or Pillow's bilinear "
         "filter (antialias)."),
     Key("data.train_crop", "random_resized", Choice("random_resized", "center"),
-        "Crop of training images; random_resized takes 8 % to 100 % of the area (section 6)."),
+        "Crop of training images; random_resized takes 8% to 100% of the area (section 6)."),
     Key("data.train_interpolation", "linear",
         Choice("linear", "area", "antialias", "nearest", "cubic", "random"),
         "Interpolation of random_resized crops; random draws one for each image (section 6)."),

@@ -64,7 +64,7 @@ def sentence_of(capsys) -> str:
             "train",
             ["--xyz=1"],
             1,
-            "known are --compilation_cache, --config, --workdir.",
+            "choose from --compilation_cache, --config, --workdir.",
             id="no flag at all",
         ),
         pytest.param("train", ["workdir=x"], 1, '"workdir=x" is not a flag', id="without dashes"),
@@ -159,7 +159,7 @@ def sentence_of(capsys) -> str:
             "evaluate",
             ["--checkpoint=x", "--config.model.dropout=0.1"],
             1,
-            "config.model.dropout is part of what the checkpoint is",
+            "config.model.dropout is fixed by the checkpoint; only keys of data and evaluation can be",
             id="not of the section",
         ),
         pytest.param(
@@ -171,7 +171,7 @@ def sentence_of(capsys) -> str:
             "export",
             ["--checkpoint=y.safetensors", "--format=onnx", "--out=z"],
             1,
-            "y.safetensors is a file of weights, not a checkpoint; make one of it with "
+            "y.safetensors is a file of weights, not a checkpoint; convert it with "
             "python -m launch.import_weights --source=safetensors --path=y.safetensors --out=DIR.",
             id="safetensors",
         ),
@@ -204,9 +204,9 @@ def test_a_file_of_weights_is_told_by_its_name_alone(command, capsys, tmp_path):
         pytest.param("configs/imagenet", 'did you mean "configs/imagenet.py"?', id="without its ending"),
         pytest.param("imagenet.py", 'did you mean "configs/imagenet.py"?', id="without its directory"),
         pytest.param("fine-tune", 'did you mean "configs/fine_tune.py"?', id="another hyphen"),
-        pytest.param("xyz", "known are configs/fine_tune.py, configs/imagenet.py, configs", id="unlike"),
+        pytest.param("xyz", "choose from configs/fine_tune.py, configs/imagenet.py, configs", id="unlike"),
         pytest.param("", "There is no config file without a name", id="empty"),
-        pytest.param("configs", "known are configs/fine_tune.py", id="a directory"),
+        pytest.param("configs", "choose from configs/fine_tune.py", id="a directory"),
         pytest.param("README.md", "README.md is not a Python file", id="another file"),
         pytest.param("configs/imagenet.py:varient=bn", 'did you mean "variant"?', id="argument"),
         pytest.param("configs/imagenet.py:variant=bvcl", 'did you mean "bvlc"?', id="its value"),

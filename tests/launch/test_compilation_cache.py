@@ -23,7 +23,7 @@ def turn_on(monkeypatch):
         updates: dict[str, object] = {}
         monkeypatch.setattr(compilation_cache, "_DIRECTORY", flag)
         monkeypatch.setattr(jax.config, "update", updates.__setitem__)
-        monkeypatch.setattr(compilation_cache, "_mend_when_told", lambda _: None)
+        monkeypatch.setattr(compilation_cache, "_empty_if_corrupt", lambda _: None)
         compilation_cache.turn_on()
         return updates
 

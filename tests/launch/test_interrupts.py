@@ -159,7 +159,7 @@ def train(workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
 def test_before_anything_is_done(tmp_path):
     process = train(tmp_path / "run")
     wait_for(process, "loading JAX")
-    assert interrupt(process) == "interrupted: nothing was done yet"
+    assert interrupt(process) == "interrupted: nothing has been done yet"
     assert not (tmp_path / "run").exists()
 
 
@@ -167,7 +167,7 @@ def test_before_anything_is_done(tmp_path):
 def test_while_xla_compiles(tmp_path):
     process = train(tmp_path, JAX_ENABLE_COMPILATION_CACHE="0")
     wait_for(process, "compiling the training step")
-    assert interrupt(process) == "interrupted: there is no checkpoint yet, and the same command starts anew"
+    assert interrupt(process) == "interrupted: there is no checkpoint yet; the same command starts over"
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_goes_on_from_the_step_that_it_says(launch, train_run, tmp_path, words):
     if latest is None:
         assert "no checkpoint yet" in said
     else:
-        assert said == f"interrupted: the same command goes on from step {latest.name}"
+        assert said == f"interrupted: the same command resumes from step {latest.name}"
     resumed = launch("train", f"--workdir={tmp_path}", *TINY)
     assert (f"resuming at step {latest.name} of" if latest else "training for") in resumed.stderr
     figures = ("step", "top1", "top5", "loss")
@@ -196,7 +196,7 @@ def test_a_complete_run_is_not_said_to_go_on(trained, monkeypatch):
         value = str(trained)
 
     monkeypatch.setattr(command, "_WORKDIR", Workdir)
-    assert command.after_interruption() == "the run is complete, and the same command says so"
+    assert command.after_interruption() == "the run is complete; the same command prints its result"
 
 
 @pytest.mark.slow
