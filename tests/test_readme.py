@@ -89,7 +89,9 @@ def test_commands_exist_with_their_flags_and_keys(page):
         if module == "pytest" or "NAME" in module:
             continue
         path = REPOSITORY / module.replace(".", "/")
-        file = next((each for each in (path.with_suffix(".py"), path / "__main__.py") if each.is_file()), None)
+        file = next(
+            (each for each in (path.with_suffix(".py"), path / "__main__.py") if each.is_file()), None
+        )
         assert file, module
         for argument in arguments:
             if not argument.startswith("--"):
