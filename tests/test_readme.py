@@ -29,7 +29,8 @@ def page_name(page: pathlib.Path) -> str:
 
 def blocks(page: pathlib.Path, language: str) -> list[str]:
     text = page.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [block for name, block in found if name == language]
 
 
 def python_block(page: str, text: str) -> str:
@@ -83,6 +84,27 @@ def test_every_page_of_the_docs_is_linked_from_another():
         for target in links(page)
     }
     assert set(PAGES) - {REPOSITORY / "README.md"} <= linked
+
+
+def test_contributing_shows_the_tree_as_it_is():
+    """Every path in the tree exists, and no directory of the library is left out."""
+    (tree,) = [block for block in blocks(REPOSITORY / "CONTRIBUTING.md", "") if "flax_googlenet/" in block]
+    shown: set[pathlib.Path] = set()
+    parents: list[str] = []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth:] = [name]
+        path = REPOSITORY.joinpath(*parents)
+        assert path.is_dir() if name.endswith("/") else path.is_file(), path
+        shown.add(path)
+    library = REPOSITORY / "flax_googlenet"
+    packages = {path.parent for path in library.glob("*/__init__.py")} | {
+        path.parent for path in library.glob("data/*/__init__.py")
+    }
+    assert packages <= shown
+    modules = {*library.glob("*.py"), *library.glob("data/*.py")} - {library / "data/__init__.py"}
+    assert modules <= shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
