@@ -1,8 +1,11 @@
-"""The README's Python: its calls fit the library, and what needs no download or long run is run."""
+"""The README and the pages of docs/: links resolve, commands and calls fit, and examples run."""
 
 import ast
 import inspect
+import os
+import pathlib
 import re
+import shlex
 
 import jax
 import numpy as np
@@ -10,18 +13,153 @@ import pytest
 
 import flax_googlenet
 from docs import mnist_sample
+from flax_googlenet.config.schema import KEYS
 from tests.support.commands import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 
 
-def block_with(text: str) -> str:
-    (block,) = [block for block in BLOCKS if text in block]
+def page_name(page: pathlib.Path) -> str:
+    return str(page.relative_to(REPOSITORY))
+
+
+def blocks(page: pathlib.Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [block for name, block in found if name == language]
+
+
+def python_block(page: str, text: str) -> str:
+    (block,) = [block for block in blocks(REPOSITORY / page, "python") if text in block]
     return block
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1])
+def without_blocks(page: pathlib.Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: pathlib.Path) -> list[str]:
+    """Return the targets of the relative links of a page."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", without_blocks(page))
+    return [target for target in targets if not target.startswith(("http://", "https://"))]
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", without_blocks(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def commands(page: pathlib.Path) -> list[list[str]]:
+    """Return the words of every `python -m MODULE` on a page, in blocks and in code spans."""
+    text = page.read_text(encoding="utf-8")
+    blocks_of_shell = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
+    spans = re.findall(r"`(python -m [^`\n]+)`", text)
+    lines = [*blocks_of_shell.splitlines(), *spans]
+    return [
+        shlex.split(line[line.index("python -m ") :], comments=True)[2:]
+        for line in lines
+        if re.match(r"(\w+=\S+ )*python -m ", line) and "python -m pip" not in line
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_relative_links_and_their_anchors_exist(page):
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        linked = pathlib.Path(os.path.normpath(page.parent / path)) if path else page
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in anchors(linked), target
+
+
+def test_every_page_of_the_docs_is_linked_from_another():
+    linked = {
+        pathlib.Path(os.path.normpath(page.parent / target.partition("#")[0]))
+        for page in PAGES
+        for target in links(page)
+    }
+    assert set(PAGES) - {REPOSITORY / "README.md"} <= linked
+
+
+def test_contributing_shows_the_tree_as_it_is():
+    """Every path in the tree exists, and no directory of the library is left out."""
+    (tree,) = [block for block in blocks(REPOSITORY / "CONTRIBUTING.md", "") if "flax_googlenet/" in block]
+    shown: set[pathlib.Path] = set()
+    parents: list[str] = []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth:] = [name]
+        path = REPOSITORY.joinpath(*parents)
+        assert path.is_dir() if name.endswith("/") else path.is_file(), path
+        shown.add(path)
+    library = REPOSITORY / "flax_googlenet"
+    packages = {path.parent for path in library.glob("*/__init__.py")} | {
+        path.parent for path in library.glob("data/*/__init__.py")
+    }
+    assert packages <= shown
+    modules = {*library.glob("*.py"), *library.glob("data/*.py")} - {library / "data/__init__.py"}
+    assert modules <= shown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_commands_exist_with_their_flags_and_keys(page):
+    for module, *arguments in commands(page):
+        if module == "pytest" or "NAME" in module:  # pytest has no flags of ours, and NAME is a placeholder
+            continue
+        flags = defined_flags(module)
+        for argument in arguments:
+            if not argument.startswith("--"):
+                continue
+            flag, _, value = argument.removeprefix("--").partition("=")
+            if flag.startswith("config."):
+                key = flag.removeprefix("config.")
+                assert key in KEYS, argument
+                KEYS[key].check(literal(value))
+            elif flag == "config":
+                assert (REPOSITORY / value.partition(":")[0]).is_file(), argument
+            else:
+                assert flag in flags, f"{module} {argument}"
+
+
+def defined_flags(module: str) -> set[str]:
+    """Return the flags that a command has of its own, and those that all commands share."""
+    path = REPOSITORY / module.replace(".", "/")
+    file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    own = re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\("--)(\w+)"', file.read_text())
+    return {"help", "compilation_cache", *own}
+
+
+def literal(value: str) -> object:
+    """Return a value of the command line as Python has it."""
+    if value in ("true", "false"):
+        return value == "true"
+    try:
+        return ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return value
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_packages_are_installed_from_a_clone_or_from_git(page):
+    text = page.read_text(encoding="utf-8")
+    for requirement in re.findall(r'pip install[^\n`]*"flax-googlenet[^"]*"', text):
+        assert "@ git+https://" in requirement
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, id=f"{page_name(page)}-{number}")
+        for page in PAGES
+        for number, block in enumerate(blocks(page, "python"))
+    ],
+)
 def test_calls_fit_the_library(block):
     for node in ast.walk(ast.parse(block)):
         if isinstance(node, ast.ImportFrom) and node.module == "flax_googlenet":
@@ -39,8 +177,8 @@ def test_calls_fit_the_library(block):
 
 
 @pytest.mark.slow
-def test_a_training_loop_of_ones_own():
-    code = compile(block_with("import jax, jax.numpy as jnp, optax"), "README.md", "exec")
+def test_your_own_training_loop():
+    code = compile(python_block("docs/networks.md", "optax"), "docs/networks.md", "exec")
     names: dict = {}
     # A script's promotions are Flax's usual ones.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -57,12 +195,13 @@ def test_a_training_loop_of_ones_own():
 
 
 @pytest.mark.slow
-def test_opening_a_checkpoint(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["docs/predict.md", "docs/checkpoints.md"])
+def test_opening_a_checkpoint(page, trained, tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/mnist_sample").symlink_to(trained)
     (tmp_path / "docs").symlink_to(REPOSITORY / "docs")
     monkeypatch.chdir(tmp_path)
-    exec(block_with('flax_googlenet.load("runs/mnist_sample")'), {})
+    exec(python_block(page, 'flax_googlenet.load("runs/mnist_sample")'), {})
 
 
 @pytest.mark.slow
