@@ -33,3 +33,28 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if nearest:
         return f'did you mean "{nearest[0]}"?'
     return "known are " + ", ".join(f'"{each}"' for each in known) + "."
+
+
+def missing_package(purpose: str, package: str, extra: str, alternative: str = "") -> UserError:
+    """Return the error for a package that an optional extra of this project installs.
+
+    >>> str(missing_package("Reading a.onnx", "onnx", "onnx"))
+    'Reading a.onnx needs the package onnx; install it with pip install -e ".[onnx]" in a clone.'
+
+    Args:
+      purpose: what needs the package, as the subject of the sentence.
+      package: the name under which Python imports the package.
+      extra: the extra in pyproject.toml.
+      alternative: another way out, such as "use a .safetensors file".
+    """
+    ways_out = [f"install it with {install_command(extra)}", *filter(None, [alternative])]
+    return UserError(f"{purpose} needs the package {package}; {', or '.join(ways_out)}.")
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra of this project.
+
+    >>> install_command("gcs")
+    'pip install -e ".[gcs]" in a clone'
+    """
+    return f'pip install -e ".[{extra}]" in a clone'

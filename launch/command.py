@@ -29,14 +29,6 @@ _OVERRIDES_HELP = (
 
 _NO_VALUE = "must have a value other than None"  # absl's words for a required flag that is not given
 
-# What writes such files, of those that launch.import_weights reads.
-_WEIGHTS_FILES = {
-    ".pth": "torchvision",
-    ".pt": "torchvision",
-    ".onnx": "onnx",
-    ".safetensors": "safetensors",
-}
-
 
 def run(
     main: Callable[[Sequence[str]], dict[str, Any]],
@@ -116,8 +108,12 @@ def refuse_weights_file(path: str) -> None:
     Raises:
       UserError: the path is that of a file that has to be imported first.
     """
-    source = _WEIGHTS_FILES.get(pathlib.PurePath(path).suffix)
-    if source and not pathlib.Path(path).is_dir():
+    suffix = pathlib.PurePath(path).suffix
+    if not suffix or pathlib.Path(path).is_dir():
+        return
+    from flax_googlenet.interop.registry import source_of_suffix  # seconds of imports
+
+    if source := source_of_suffix(suffix):
         raise UserError(
             f"{path} is a file of weights, not a checkpoint; make one of it with "
             f"python -m launch.import_weights --source={source} --path={path} --out=DIR."
@@ -314,6 +310,13 @@ def _flag_help(flag: flags.Flag) -> str:
     if default is None or default == "":
         return f"{name}: {_help_text(flag)}"
     return f"{name}: {_help_text(flag)} (default: {str(default).lower() if flag.boolean else default})"
+
+
+def definitions(terms: Mapping[str, str]) -> str:
+    """Return a table of terms and their meanings for the docstring of a command."""
+    width = max(map(len, terms)) + 2
+    wrap = textwrap.TextWrapper(100, subsequent_indent=" " * width, break_on_hyphens=False)
+    return "\n".join(wrap.fill(f"{term:<{width}}{meaning}") for term, meaning in terms.items())
 
 
 def _help_text(flag: flags.Flag) -> str:

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -10,13 +11,14 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision
+from flax.traverse_util import flatten_dict
 
 import flax_googlenet
 from benchmarks.parity.onnx import zoo_file
 from benchmarks.parity.torchvision import torchvision_model
 from flax_googlenet.errors import UserError
-from flax_googlenet.interop import download, import_weights, importing, layout
-from flax_googlenet.interop import onnx_reader as names
+from flax_googlenet.interop import SOURCES, download, import_weights, layout
+from flax_googlenet.interop.onnx_reader import NAMES
 
 LIGHT = pathlib.Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -49,7 +51,7 @@ def saved(folder: pathlib.Path, state, name: str = "changed.pth") -> str:
 
 
 def arrays(directory) -> dict[str, np.ndarray]:
-    return {"/".join(path): leaf for path, leaf in layout.leaves(flax_googlenet.load(directory).variables)}
+    return flatten_dict(flax_googlenet.load(directory).variables, sep="/")
 
 
 def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
@@ -160,7 +162,7 @@ def test_heads_of_a_training_graph_come_along(folder, zoo, rng):
     import_weights("onnx", str(folder / "heads.onnx"), str(folder / "heads"))
     classifier = flax_googlenet.load(folder / "heads")
     assert classifier.config.model.aux_heads == 2
-    again = layout.to_tensors(classifier.variables, names.name_of)
+    again = layout.to_tensors(classifier.variables, NAMES)
     for name, array in weights.items():
         np.testing.assert_array_equal(again[name], array)
 
@@ -232,17 +234,17 @@ def changed(state, **tensors):
         ),
         pytest.param(
             lambda state: changed(state, inception3a__branch3__1__conv__weight=torch.zeros(32, 16, 5, 5)),
-            "inception3a.branch3.1.conv.weight is 32x16x5x5 there and 32x16x3x3 here",
+            "inception3a.branch3.1.conv.weight is 32x16x5x5 in the file and 32x16x3x3 in the network",
             id="another kernel",
         ),
         pytest.param(
             lambda state: changed(state, aux1__fc2__weight=torch.zeros(10, 1024)),
-            "aux1.fc2.weight is 10x1024 there and 12x1024 here",
+            "aux1.fc2.weight is 10x1024 in the file and 12x1024 in the network",
             id="class counts that clash",
         ),
         pytest.param(
             lambda state: changed(state, extra__weight=torch.zeros(2)),
-            "has besides extra.weight; allow_unused=true",
+            "has tensors without a place in torchvision's GoogLeNet: extra.weight; pass allow_unused=true",
             id="one too many",
         ),
         pytest.param(lambda state: list(state.values()), "holds no state dict", id="a list"),
@@ -276,7 +278,7 @@ def test_broken_files_are_named(pth, zoo, tmp_path, source, name, words, content
         import_weights(source, str(path), str(tmp_path / "out"))
     message = str(caught.value)
     assert str(path) in message
-    assert words in message or "no file of" in message or "nodes of kind" in message
+    assert words in message or "or not a" in message or "nodes of kind" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -305,7 +307,9 @@ def test_what_is_asked_for_must_be_there(pth, tmp_path):
 def test_an_extra_that_is_not_installed_is_named(pth, zoo, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
     source, file = {"torch": ("torchvision", pth), "onnx": ("onnx", zoo)}[package]
-    with pytest.raises(UserError, match=rf'pip install "flax-googlenet\[{package}\]"'):
+    with pytest.raises(
+        UserError, match=rf'package {package}; install it with pip install -e "\.\[{package}\]"'
+    ):
         import_weights(source, str(file), str(tmp_path / "out"))
 
 
@@ -322,13 +326,13 @@ def test_published_weights_by_name(server, pth, imported, monkeypatch, tmp_path)
     digest = hashlib.sha256(server.content).hexdigest()
     address = f"http://127.0.0.1:{server.server_port}/googlenet.pth"
     published = download.Published(address, digest[:8], "free")
-    monkeypatch.setitem(importing.PUBLISHED, "torchvision", published)
+    row = dataclasses.replace(SOURCES["torchvision"], published=published)
+    monkeypatch.setitem(SOURCES, "torchvision", row)
     (tmp_path / "torchvision").mkdir()
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         classifier = flax_googlenet.load_pretrained("torchvision")
-        variables = {"/".join(path): leaf for path, leaf in layout.leaves(classifier.variables)}
-        assert_same(variables, arrays(imported.checkpoint))
+        assert_same(flatten_dict(classifier.variables, sep="/"), arrays(imported.checkpoint))
     assert server.asked == ["/googlenet.pth"]
     assert classifier.metadata["licence"] == "free"
     assert (classifier.step, classifier.config.model.variant) == (0, "torchvision")

@@ -5,12 +5,10 @@ import pytest
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import layout
-from flax_googlenet.interop import onnx_reader as onnx
-from flax_googlenet.interop import safetensors_files as safetensors
-from flax_googlenet.interop import torchvision_weights as torchvision
+from flax_googlenet.interop.registry import SOURCES
 from flax_googlenet.models import GoogLeNet
 
-NAMINGS = [torchvision.name_of, onnx.name_of, safetensors.name_of]
+TORCHVISION, ONNX = SOURCES["torchvision"].naming, SOURCES["onnx"].naming
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +23,12 @@ def variables(shapes):
     return jax.tree.map(lambda leaf: rng.random(leaf.shape, np.float32), shapes)
 
 
-@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("naming", [pytest.param(row.naming, id=name) for name, row in SOURCES.items()])
 def test_there_and_back_is_bit_for_bit(naming, variables, shapes):
     tensors = layout.to_tensors(variables, naming)
     assert len(tensors) == len(jax.tree.leaves(variables)), "two arrays have one name"
-    assert layout.account(tensors, shapes, naming) == ([], [])
-    again = layout.convert(tensors, shapes, naming, "file")
+    assert layout.compare_names(tensors, shapes, naming) == ([], [])
+    again = layout.from_tensors(tensors, shapes, naming, "file")
     jax.tree.map(np.testing.assert_array_equal, again, variables)
 
 
@@ -51,27 +49,25 @@ def test_a_flattened_map_is_permuted(rng):
 
 
 def test_every_tensor_is_accounted_for(variables, shapes):
-    tensors = layout.to_tensors(variables, torchvision.name_of)
+    tensors = layout.to_tensors(variables, TORCHVISION)
     del tensors["fc.bias"], tensors["conv1.bn.running_var"]
     tensors["fc.scale"] = np.zeros(3)
-    missing, unused = layout.account(tensors, shapes, torchvision.name_of)
+    missing, unused = layout.compare_names(tensors, shapes, TORCHVISION)
     assert (sorted(missing), unused) == (["conv1.bn.running_var", "fc.bias"], ["fc.scale"])
-    kept = layout.convert(tensors, variables, torchvision.name_of, "file")
+    kept = layout.from_tensors(tensors, variables, TORCHVISION, "file")
     np.testing.assert_array_equal(kept["params"]["head"]["bias"], variables["params"]["head"]["bias"])
 
 
 def test_another_shape_is_named(variables, shapes):
-    tensors = layout.to_tensors(variables, torchvision.name_of)
+    tensors = layout.to_tensors(variables, TORCHVISION)
     tensors["inception3a.branch3.1.conv.weight"] = np.zeros((32, 16, 3, 3))
-    words = (
-        r"weights.pth is of another network: .*branch3.1.conv.weight is 32x16x3x3 there and 32x16x5x5 here"
-    )
-    with pytest.raises(UserError, match=words):
-        layout.convert(tensors, shapes, torchvision.name_of, "weights.pth")
+    words = "branch3.1.conv.weight is 32x16x3x3 in the file and 32x16x5x5 in the network"
+    with pytest.raises(UserError, match=rf"weights.pth is of another network: .*{words}"):
+        layout.from_tensors(tensors, shapes, TORCHVISION, "weights.pth")
 
 
 def test_caffes_linear_layers_with_more_axes(variables, shapes):
-    tensors = layout.to_tensors(variables, onnx.name_of)
+    tensors = layout.to_tensors(variables, ONNX)
     tensors["loss3/classifier_w_0"] = tensors["loss3/classifier_w_0"][None, None]
-    again = layout.convert(tensors, shapes, onnx.name_of, "file")
+    again = layout.from_tensors(tensors, shapes, ONNX, "file")
     np.testing.assert_array_equal(again["params"]["head"]["kernel"], variables["params"]["head"]["kernel"])

@@ -142,7 +142,7 @@ def test_exports_that_cannot_be(launch, trained, tmp_path):
     process = launch(
         "export", f"--checkpoint={trained}", "--format=torchvision", f"--out={tmp_path / 'x.pth'}"
     )
-    assert "is no network of torchvision's" in error_of(process)
+    assert "is not torchvision's network" in error_of(process)
     assert not list(tmp_path.iterdir())
 
 
