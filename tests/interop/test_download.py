@@ -12,11 +12,11 @@ def published(server, digest: str) -> download.Published:
 
 
 @pytest.mark.parametrize("digits", [64, 8])
-def test_is_downloaded_once(server, digits):
-    wanted = published(server, hashlib.sha256(CONTENT).hexdigest()[:digits])
-    assert download.fetch(wanted).read_bytes() == CONTENT
-    assert download.fetch(wanted).read_bytes() == CONTENT
-    assert server.asked == ["/weights.pth"]
+def test_a_file_is_downloaded_once(server, digits):
+    file = published(server, hashlib.sha256(CONTENT).hexdigest()[:digits])
+    assert download.fetch(file).read_bytes() == CONTENT
+    assert download.fetch(file).read_bytes() == CONTENT
+    assert server.requested == ["/weights.pth"]
 
 
 def test_another_file_is_refused_and_not_kept(server, tmp_path):
@@ -24,12 +24,12 @@ def test_another_file_is_refused_and_not_kept(server, tmp_path):
         UserError, match=r"weights.pth is not the file that was published at .*: its SHA-256 begins with"
     ):
         download.fetch(published(server, "0" * 64))
-    assert not [each for each in (tmp_path / "cache").rglob("*") if each.is_file()]
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def test_offline_is_one_sentence(server):
-    wanted = published(server, "0" * 64)
+def test_a_failed_download_is_one_sentence(server):
+    file = published(server, "0" * 64)
     server.shutdown()
     server.server_close()
     with pytest.raises(UserError, match=r"cannot be downloaded: are you offline\? .* pass path=FILE\.$"):
-        download.fetch(wanted)
+        download.fetch(file)

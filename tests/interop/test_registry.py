@@ -76,7 +76,7 @@ def test_published_weights_are_downloaded_with_their_licence(row, example, serve
     monkeypatch.setitem(SOURCES, row.name, dataclasses.replace(row, published=published))
     classifier = load_pretrained(row.name)
     assert (classifier.origin["address"], classifier.metadata["licence"]) == (address, "free")
-    assert server.asked == [f"/weights{row.suffixes[0]}"]
+    assert server.requested == [f"/weights{row.suffixes[0]}"]
 
 
 @pytest.mark.parametrize("name", [name for name, row in SOURCES.items() if not row.published])
