@@ -37,8 +37,8 @@ _CLASS_NAMES = flags.DEFINE_string(
 _TRANSFORM_INPUT = flags.DEFINE_bool(
     "transform_input",
     True,
-    "Whether torchvision's model was made with transform_input, as that of the published weights was; "
-    "files do not tell.",
+    "Whether torchvision's model was made with transform_input, as the published one was; files do not "
+    "record it.",
 )
 _ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "Initialize arrays that the file lacks.")
 _ALLOW_UNUSED = flags.DEFINE_bool("allow_unused", False, "Ignore tensors that the network has no use for.")
@@ -56,7 +56,10 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         allow_unused=_ALLOW_UNUSED.value,
     )
     if SOURCES[_SOURCE.value].may_transform_input and _TRANSFORM_INPUT.value:
-        print("assumed a model with transform_input; otherwise pass --transform_input=false", file=sys.stderr)
+        print(
+            "assuming a model with transform_input; otherwise pass --transform_input=false",
+            file=sys.stderr,
+        )
     for key, value in imported.metadata.items():
         print(f"{key}: {value}", file=sys.stderr)
     return {

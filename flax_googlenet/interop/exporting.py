@@ -1,6 +1,7 @@
 """Export of checkpoints to the files of other frameworks."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +25,11 @@ _FREE_FOR_TORCHVISION = frozenset(
 )
 
 
-def export(classifier: Classifier, file_format: str, out: str) -> epath.Path:
+def export(classifier: Classifier, file_format: str, out: str | os.PathLike) -> epath.Path:
     """Write the network of a checkpoint to a file of another framework.
 
     Args:
-      classifier: the network with its weights, as `load` returns it.
+      classifier: a network with its weights, as `load` returns it.
       file_format: a key of `FORMATS`.
       out: the file to write.
 
@@ -56,7 +57,7 @@ def export(classifier: Classifier, file_format: str, out: str) -> epath.Path:
 
 
 def serialize_safetensors(classifier: Classifier, _suffix: str) -> bytes:
-    """Return a safetensors file with our names, and a checkpoint's description as metadata."""
+    """Return a safetensors file with our own names, and the checkpoint's description as metadata."""
     tensors = layout.to_tensors(classifier.variables, safetensors_files.name_of)
     return safetensors_files.serialize(tensors, _metadata(classifier))
 
@@ -91,7 +92,7 @@ def _check_torchvision_can_hold(classifier: Classifier) -> None:
 def serialize_onnx(classifier: Classifier, _suffix: str) -> bytes:
     """Return an ONNX file with the network for inference in float32.
 
-    Its metadata tell how to prepare images.
+    Its metadata describe how to prepare images.
     """
     size = classifier.config.data.image_size
     return onnx_writer.serialize(classifier.model, classifier.variables, size, _metadata(classifier))
@@ -123,7 +124,7 @@ def inference(
 
 
 def _metadata(classifier: Classifier) -> dict[str, Any]:
-    """Return the description of a checkpoint that formats with room for metadata carry."""
+    """Return the description of a checkpoint, for formats that hold metadata."""
     return {
         "config": to_json_dict(classifier.config),
         "class_names": list(classifier.class_names),
@@ -163,7 +164,7 @@ _ROWS = (
     ),
     FileFormat(
         name="onnx",
-        description="for inference, any batch size; its metadata tell how to prepare images",
+        description="for inference, any batch size; its metadata describe how to prepare images",
         suffixes=(".onnx",),
         serialize=serialize_onnx,
     ),

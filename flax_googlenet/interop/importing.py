@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
-from flax_googlenet.classifier import Classifier
+from flax_googlenet.classifier import Classifier, variable_shapes
 from flax_googlenet.config import DEFAULTS, resolve, to_json_dict
 from flax_googlenet.data.sources.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError, did_you_mean
@@ -52,13 +51,11 @@ def load_pretrained(
 ) -> Classifier:
     """Load weights from a file of another framework, or published weights by the name of their source.
 
-    Published weights are downloaded once; every call reads the file again. `import_weights`
-    turns them into a checkpoint, for `init_from` and the commands.
+    Published weights are downloaded once, and every call reads the file again. To use weights
+    in commands or as `init_from`, write a checkpoint of them with `import_weights`.
 
     Args:
-      source: see `import_weights`.
-      path: see `import_weights`. `load` opens directories, this function never does.
-      class_names, transform_input, allow_missing, allow_unused: see `import_weights`.
+      source, path, class_names, transform_input, allow_missing, allow_unused: see `import_weights`.
 
     Raises:
       UserError: if the file cannot be downloaded or read, or holds another network.
@@ -85,8 +82,8 @@ def import_weights(
       path: the file. None downloads the source's published weights, once.
       out: the directory for the checkpoint, as the workdir of a run.
       class_names: names in the order of the logits, for classes other than ImageNet's.
-      transform_input: whether torchvision's model was made with transform_input, as that of the
-        published weights was. Files do not tell.
+      transform_input: whether torchvision's model was made with transform_input, as the published
+        one was. Files do not record it.
       allow_missing: whether to initialize arrays that the file lacks.
       allow_unused: whether to ignore tensors that the network has no use for.
 
@@ -126,9 +123,7 @@ def _open(
     names = _class_names(file, config.model.num_classes, class_names or weights.class_names)
     model = build_model(config.model)
     size = config.data.image_size
-    variables: Any = jax.eval_shape(
-        model.init, jax.random.key(config.seed), jnp.zeros((1, size, size, 3), jnp.float32)
-    )
+    variables = variable_shapes(model, size)
     missing, unused = layout.compare_names(weights.tensors, variables, source.naming)
     if missing and not allow_missing:
         raise UserError(
@@ -189,7 +184,7 @@ def _class_names(file: pathlib.Path, num_classes: int, class_names: Sequence[str
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
-    """Join names, the first few of many.
+    """Return names as a list for a sentence, shortened if there are many.
 
     >>> _listed(["fc.bias"]), _listed(list("abcdefg"))
     ('fc.bias', 'a, b, c, d, e and 2 more')

@@ -64,7 +64,7 @@ def compare_names(
 
 
 def _layer_order(path: Path) -> tuple[int, Path]:
-    """Return a key that sorts arrays from the first layer to the last, auxiliary heads behind."""
+    """Return a key that sorts arrays from the first layer to the last, with auxiliary heads at the end."""
     stages = ("stem", "inception", "fc", "head", "aux")
     return next((i for i, stage in enumerate(stages) if path[1].startswith(stage)), 0), path[1:]
 

@@ -22,7 +22,7 @@ def serialize(
 ) -> bytes:
     """Return the bytes of an ONNX file with the network for inference.
 
-    Its input "data_0" is float32 [N, 3, height, width], prepared as the metadata say. Its
+    Its input "data_0" is float32 [N, 3, height, width], prepared as the metadata describe. Its
     outputs are "logits" and "prob_1", float32 [N, classes].
 
     Args:

@@ -21,10 +21,10 @@ class WeightsSource:
       suffixes: the usual suffixes of its files.
       read: reads a file.
       naming: the names of our arrays in its files.
-      variant: the row of `VARIANTS` with its network and preprocessing; None if files record theirs.
+      variant: the key of `VARIANTS` with its network and preprocessing; None if files record theirs.
       published: the weights to download if no file is given.
-      may_transform_input: whether its network, as torchvision's, can be made to normalize images
-        with mean and deviation 127.5 (`transform_input`), of which files do not tell.
+      may_transform_input: whether its networks have torchvision's option transform_input, which
+        normalizes images with a mean and deviation of 127.5 and which files do not record.
     """
 
     name: str
@@ -81,7 +81,7 @@ SOURCES = {source.name: source for source in _ROWS}
 
 
 def source_of_suffix(suffix: str) -> str | None:
-    """Return the name of the source whose files have a suffix; the last one in the table if there are many.
+    """Return the name of the last source in the table whose files have a suffix.
 
     >>> source_of_suffix(".pth"), source_of_suffix(".safetensors"), source_of_suffix(".jpg")
     ('torchvision', 'safetensors', None)
