@@ -21,14 +21,6 @@ from launch import compilation_cache, config_file, interrupts, logs, usage
 
 USER_ERROR, BAD_FLAGS = 1, 2  # exit statuses
 
-# Suffixes of the files that launch.import_weights reads, with its --source for each.
-_WEIGHTS_SOURCES = {
-    ".pth": "torchvision",
-    ".pt": "torchvision",
-    ".onnx": "onnx",
-    ".safetensors": "safetensors",
-}
-
 _file_settings: dict[str, Any] = {}  # the keys that the file of --config sets
 
 
@@ -103,8 +95,12 @@ def refuse_weights_file(path: str) -> None:
     Raises:
       UserError: if the path is that of a file that has to be imported first.
     """
-    source = _WEIGHTS_SOURCES.get(pathlib.PurePath(path).suffix)
-    if source and not pathlib.Path(path).is_dir():
+    suffix = pathlib.PurePath(path).suffix
+    if not suffix or pathlib.Path(path).is_dir():
+        return
+    from flax_googlenet.interop.registry import source_of_suffix  # seconds of imports
+
+    if source := source_of_suffix(suffix):
         raise UserError(
             f"{path} is a file of weights, not a checkpoint; convert it with "
             f"python -m launch.import_weights --source={source} --path={path} --out=DIR."

@@ -1,13 +1,13 @@
-"""Make a checkpoint of GoogLeNet's weights as others distribute them.
+"""Write a checkpoint with weights from a file of another framework.
 
   python -m launch.import_weights --source=torchvision --out=DIR
   python -m launch.import_weights --source=torchvision --path=googlenet.pth --out=DIR
   python -m launch.import_weights --source=onnx --path=googlenet-12.onnx --out=DIR
   python -m launch.import_weights --source=safetensors --path=OURS.safetensors --out=DIR
 
-Without --path the published file is downloaded, once. The result is an ordinary checkpoint,
-with its preprocessing, class names and licence in it: evaluate, predict, export and
---config.init_from take it as any other.
+Without --path the published weights are downloaded, once. The result is an ordinary checkpoint,
+with its preprocessing, class names and licence: evaluate, predict, export and --config.init_from
+take it like any other.
 """
 
 import pathlib
@@ -19,12 +19,17 @@ from absl import flags
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import SOURCES, import_weights
-from launch import command
+from launch import command, usage
 
-_SOURCE = flags.DEFINE_enum(
-    "source", None, SOURCES, "Where the weights come from; safetensors: launch.export.", required=True
+__doc__ += "\n" + usage.definitions(
+    {row.name: f"{row.description} ({', '.join(row.suffixes)})" for row in SOURCES.values()}
 )
-_PATH = flags.DEFINE_string("path", None, "File: .pth, .safetensors or .onnx.")
+_DOWNLOADED = [row.name for row in SOURCES.values() if row.published]
+
+_SOURCE = flags.DEFINE_enum("source", None, list(SOURCES), "Kind of file.", required=True)
+_PATH = flags.DEFINE_string(
+    "path", None, f"The file. Without it, published weights are downloaded ({', '.join(_DOWNLOADED)})."
+)
 _OUT = flags.DEFINE_string("out", None, "Directory for the checkpoint.", required=True)
 _CLASS_NAMES = flags.DEFINE_string(
     "class_names", None, "Text file with one class name per line, if the classes are not ImageNet's."
@@ -32,10 +37,11 @@ _CLASS_NAMES = flags.DEFINE_string(
 _TRANSFORM_INPUT = flags.DEFINE_bool(
     "transform_input",
     True,
-    "Whether torchvision's model had transform_input, as the published one has; files do not say.",
+    "Whether torchvision's model was made with transform_input, as the published one was; files do not "
+    "record it.",
 )
-_ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "Initialise tensors that the file lacks.")
-_ALLOW_UNUSED = flags.DEFINE_bool("allow_unused", False, "Drop tensors that the network lacks.")
+_ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "Initialize arrays that the file lacks.")
+_ALLOW_UNUSED = flags.DEFINE_bool("allow_unused", False, "Ignore tensors that the network has no use for.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -49,8 +55,11 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         allow_missing=_ALLOW_MISSING.value,
         allow_unused=_ALLOW_UNUSED.value,
     )
-    if _SOURCE.value == "torchvision" and _TRANSFORM_INPUT.value:
-        print("taken for a model with transform_input; if not: --transform_input=false", file=sys.stderr)
+    if SOURCES[_SOURCE.value].may_transform_input and _TRANSFORM_INPUT.value:
+        print(
+            "assuming a model with transform_input; otherwise pass --transform_input=false",
+            file=sys.stderr,
+        )
     for key, value in imported.metadata.items():
         print(f"{key}: {value}", file=sys.stderr)
     return {
@@ -68,7 +77,7 @@ def _read_class_names() -> list[str]:
         return pathlib.Path(_CLASS_NAMES.value).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeError) as error:
         raise UserError(
-            f"{_CLASS_NAMES.value} cannot be read as a list of names; check --class_names."
+            f"{_CLASS_NAMES.value} cannot be read as a text file; check --class_names."
         ) from error
 
 

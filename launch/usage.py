@@ -4,7 +4,7 @@ import itertools
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 
@@ -51,6 +51,13 @@ def of_config(sections: Sequence[str]) -> str:
     )
     lines = itertools.chain.from_iterable(map(_lines, [("KEY", "DEFAULT", "MEANING"), *rows]))
     return "\n".join([textwrap.fill(introduction, _WIDTH), "", *lines])
+
+
+def definitions(terms: Mapping[str, str]) -> str:
+    """Return a table of terms and their meanings for the docstring of a command."""
+    width = max(map(len, terms)) + 2
+    wrap = textwrap.TextWrapper(_WIDTH, subsequent_indent=" " * width, break_on_hyphens=False)
+    return "\n".join(wrap.fill(f"{term:<{width}}{meaning}") for term, meaning in terms.items())
 
 
 def is_required(flag: flags.Flag) -> bool:

@@ -16,7 +16,7 @@ import flax_googlenet
 from benchmarks.parity.comparison import Comparison, channels_first, compare
 from flax_googlenet import ops
 from flax_googlenet.interop import import_weights
-from flax_googlenet.interop import onnx_reader as names
+from flax_googlenet.interop.onnx_reader import NAMES
 
 
 def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:
@@ -77,7 +77,7 @@ def compare_with_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
 
 def _by_value_of_the_graph(nodes: Any, captured: Any, logits: jax.Array) -> dict[str, Any]:
     """Return our counterpart of each node's output, matched by weights and by the order of the rows."""
-    convolved = {names.name_of(layer[:-1], ("conv", "kernel")): array for layer, array in _calls(captured)}
+    convolved = {NAMES.array(layer[:-1], ("conv", "kernel")): array for layer, array in _calls(captured)}
     stem = captured["stem"]
     rows = iter(("pool1", "pool2", "pool3", "pool4"))
     normalized = iter(("pool1", "conv2"))

@@ -15,8 +15,8 @@ import torchvision
 import flax_googlenet
 from benchmarks.parity.comparison import Comparison, channels_first, compare, random_checkpoint
 from flax_googlenet.interop import export, import_weights, layout
-from flax_googlenet.interop import torchvision_weights as names
 from flax_googlenet.interop.exporting import inference
+from flax_googlenet.interop.torchvision_weights import NAMES
 
 
 def normalized_logits(classifier: flax_googlenet.Classifier, x: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def round_trip_torchvision(directory: pathlib.Path) -> Iterator[Comparison]:
     yield compare("ours -> torchvision's model: logits", {"logits": logits}, {"logits": theirs})
     import_weights("torchvision", str(file), str(directory / "again"))
     again = flax_googlenet.load(directory / "again")
-    before, after = (layout.to_tensors(classifier.variables, names.name_of) for classifier in (ours, again))
+    before, after = (layout.to_tensors(classifier.variables, NAMES) for classifier in (ours, again))
     yield compare("ours -> torchvision's file -> ours: every array", after, before, tolerance=0.0)
 
 

@@ -18,7 +18,7 @@ import flax_googlenet
 from benchmarks.parity.comparison import Arrays, Comparison, channels_first, compare
 from flax_googlenet.config import resolve
 from flax_googlenet.interop import import_weights, layout
-from flax_googlenet.interop import torchvision_weights as names
+from flax_googlenet.interop.torchvision_weights import NAMES
 from flax_googlenet.models import AuxiliaryClassifier, Inception, Network, build_model
 from flax_googlenet.models.inception import Convolution
 from flax_googlenet.training.losses import head_losses
@@ -51,7 +51,7 @@ def variables_of(model: torch.nn.Module, ours: Network) -> Any:
     tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     x = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     shapes = jax.eval_shape(ours.init, jax.random.key(0), x)
-    return layout.convert(tensors, shapes, names.name_of, "torchvision")
+    return layout.from_tensors(tensors, shapes, NAMES, "torchvision")
 
 
 def torchvision_outputs(model: Any, x: torch.Tensor) -> tuple[dict[str, Any], Arrays]:
@@ -84,7 +84,7 @@ def our_outputs(captured: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> di
         if isinstance(value, Mapping):
             outputs.update(our_outputs(value, (*prefix, name)))
         elif name == "__call__":
-            outputs[names.layer_name(prefix)] = np.moveaxis(np.asarray(value[0]), -1, 1)
+            outputs[NAMES.layer(prefix)] = np.moveaxis(np.asarray(value[0]), -1, 1)
         elif name.startswith("pool"):
             outputs[name.replace("pool", "maxpool").removesuffix("_output")] = np.moveaxis(value[0], -1, 1)
     return outputs
@@ -160,11 +160,11 @@ def _compare_training(
     yield compare("torchvision, training in float64: every module", outputs, their_outputs)
     yield compare(
         "torchvision, training in float64: gradients of the loss",
-        layout.to_tensors({"params": gradient}, names.name_of),
+        layout.to_tensors({"params": gradient}, NAMES),
         {name: parameter.grad for name, parameter in peer.named_parameters()},
     )
     before, after = (
-        layout.to_tensors({"batch_stats": collections["batch_stats"]}, names.name_of)
+        layout.to_tensors({"batch_stats": collections["batch_stats"]}, NAMES)
         for collections in (variables, updated)
     )
     yield compare(

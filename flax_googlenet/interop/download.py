@@ -1,4 +1,4 @@
-"""A published file of weights, fetched once into a cache and held to its digest."""
+"""Downloads of published weights, kept in a cache and compared with their digests."""
 
 import dataclasses
 import pathlib
@@ -13,12 +13,12 @@ from flax_googlenet.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A file as its publisher offers it.
+    """A file of weights that its publisher offers for download.
 
     Attributes:
-      address: where.
-      sha256: its SHA-256, or as much of it as the publisher states.
-      licence: of the weights.
+      address: the file's address.
+      sha256: its SHA-256 digest, or the first digits if the publisher states no more.
+      licence: the licence of the weights.
     """
 
     address: str
@@ -27,43 +27,45 @@ class Published:
 
 
 def fetch(published: Published) -> pathlib.Path:
-    """The file in the cache, downloaded if it is not there yet.
+    """Return the path of a published file in the cache. Download the file if it is not there.
 
     Raises:
-      UserError: it cannot be had, or is not the file that was published.
+      UserError: if the download fails or the file's digest differs.
     """
-    pooch.get_logger().setLevel("ERROR")  # it would advise to pin a digest; that is done below
+    pooch.get_logger().setLevel("ERROR")  # it advises to give a digest, which `check_digest` compares
     name = published.address.rsplit("/", 1)[-1]
     try:
-        path = pooch.retrieve(
-            published.address,
-            known_hash=None,
-            fname=f"{published.sha256[:8]}-{name}",
-            path=pooch.os_cache("flax_googlenet"),
-            progressbar=sys.stderr.isatty(),
+        path = pathlib.Path(
+            pooch.retrieve(
+                published.address,
+                known_hash=None,
+                fname=f"{published.sha256[:8]}-{name}",
+                path=pooch.os_cache("flax_googlenet"),
+                progressbar=sys.stderr.isatty(),
+            )
         )
     except (requests.RequestException, OSError) as error:
         raise UserError(
-            f"{published.address} cannot be downloaded: are you offline? Fetch it elsewhere and pass "
-            "path=FILE."
+            f"{published.address} cannot be downloaded: are you offline? Download it on another machine "
+            "and pass path=FILE."
         ) from error
     try:
-        check_digest(pathlib.Path(path), published)
+        check_digest(path, published)
     except UserError:
-        pathlib.Path(path).unlink()  # so that the next call fetches it anew
+        path.unlink()  # the next call downloads it again
         raise
-    return pathlib.Path(path)
+    return path
 
 
 def check_digest(path: pathlib.Path, published: Published) -> None:
-    """Compare a file with what was published.
+    """Compare a file with the published one.
 
     Raises:
-      UserError: it is another.
+      UserError: if their digests differ.
     """
-    found = sha256(path)
-    if not found.startswith(published.sha256):
+    digest = sha256(path)
+    if not digest.startswith(published.sha256):
         raise UserError(
-            f"{path} is not the file that {published.address} was: its SHA-256 begins with "
-            f"{found[: len(published.sha256)]}, not {published.sha256}; nothing was taken from it."
+            f"{path} is not the file that was published at {published.address}: its SHA-256 begins with "
+            f"{digest[: len(published.sha256)]}, not {published.sha256}; nothing was imported from it."
         )

@@ -1,62 +1,130 @@
-"""From a checkpoint to the files of other frameworks."""
+"""Export of checkpoints to the files of other frameworks."""
 
-import pathlib
+import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.export
 import jax.numpy as jnp
+from etils import epath
+from jaxtyping import Array, Float, UInt8
 
 from flax_googlenet.classifier import Classifier
 from flax_googlenet.config import resolve, to_json_dict
 from flax_googlenet.errors import UserError, did_you_mean
-from flax_googlenet.interop import layout
-from flax_googlenet.interop import onnx_writer as onnx_graph
-from flax_googlenet.interop import safetensors_files as safetensors
-from flax_googlenet.interop import torchvision_weights as torchvision
+from flax_googlenet.interop import layout, onnx_writer, safetensors_files, torchvision_weights
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
-# Keys of `model` that a state dict of torchvision's model does not depend on.
+# Keys of `model` that do not change the state dict of torchvision's model.
 _FREE_FOR_TORCHVISION = frozenset(
     {"variant", "num_classes", "aux_heads", "dropout", "aux_dropout", "dtype"}
     | {"initializer", "initial_bias", "lrn_divides_alpha"}
 )
 
 
-def export(classifier: Classifier, file_format: str, out: str) -> pathlib.Path:
-    """Write a checkpoint's network for another framework.
+def export(classifier: Classifier, file_format: str, out: str | os.PathLike) -> epath.Path:
+    """Write the network of a checkpoint to a file of another framework.
 
     Args:
-      classifier: of `load`.
-      file_format: "safetensors", our own names with the config in the metadata;
-        "torchvision", a state dict (.safetensors by the suffix of `out`); "onnx", for
-        inference; or "stablehlo", see `write_stablehlo`.
-      out: file to write.
+      classifier: a network with its weights, as `load` returns it.
+      file_format: a key of `FORMATS`.
+      out: the file to write.
+
+    Returns:
+      The path of the file.
 
     Raises:
-      UserError: the format cannot hold this network, or the file cannot be written.
+      UserError: if the format cannot hold this network, or the file cannot be written.
     """
     if file_format not in FORMATS:
         raise UserError(f'There is no format "{file_format}"; {did_you_mean(file_format, FORMATS)}')
-    path = pathlib.Path(out).expanduser()
-    # A suffix of its own until it is complete, but the last one decides the kind.
-    half_written = path.with_name(f".half-written-{path.name}")
+    path = epath.Path(out).expanduser()
+    content = FORMATS[file_format].serialize(classifier, path.suffix)
+    partial = path.with_name(f".partial-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        FORMATS[file_format](half_written, classifier)
-        half_written.replace(path)
+        partial.write_bytes(content)
+        partial.replace(path)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}; choose another out.") from error
     finally:
-        if half_written.exists():
-            half_written.unlink()
+        if partial.exists():
+            partial.unlink()
     return path
 
 
-def metadata_of(classifier: Classifier) -> dict[str, Any]:
-    """What goes along with the weights where a format has room for it."""
+def serialize_safetensors(classifier: Classifier, _suffix: str) -> bytes:
+    """Return a safetensors file with our own names, and the checkpoint's description as metadata."""
+    tensors = layout.to_tensors(classifier.variables, safetensors_files.name_of)
+    return safetensors_files.serialize(tensors, _metadata(classifier))
+
+
+def serialize_torchvision(classifier: Classifier, suffix: str) -> bytes:
+    """Return a file with a state dict that torchvision's model loads with strict=True.
+
+    If the network has no auxiliary heads, that model is one made with aux_logits=False.
+    """
+    _check_torchvision_can_hold(classifier)
+    tensors = layout.to_tensors(classifier.variables, torchvision_weights.NAMES)
+    return torchvision_weights.serialize(tensors, suffix)
+
+
+def _check_torchvision_can_hold(classifier: Classifier) -> None:
+    torchvision = resolve({"model": {"variant": "torchvision"}}).model
+    model = classifier.config.model
+    free = _FREE_FOR_TORCHVISION | (set() if model.aux_heads else {"aux_pooling"})
+    for key, value in model.items():
+        if key not in free and value != torchvision[key]:
+            raise UserError(
+                f"{classifier.checkpoint} is not torchvision's network: its {key} is {value}, "
+                f"torchvision's {torchvision[key]}; export it as onnx, stablehlo or safetensors."
+            )
+    if model.aux_heads == 1:
+        raise UserError(
+            f"{classifier.checkpoint} has one auxiliary head and torchvision's network two or none; "
+            "export it as onnx, stablehlo or safetensors."
+        )
+
+
+def serialize_onnx(classifier: Classifier, _suffix: str) -> bytes:
+    """Return an ONNX file with the network for inference in float32.
+
+    Its metadata describe how to prepare images.
+    """
+    size = classifier.config.data.image_size
+    return onnx_writer.serialize(classifier.model, classifier.variables, size, _metadata(classifier))
+
+
+def serialize_stablehlo(classifier: Classifier, _suffix: str) -> bytes:
+    """Return a file of `jax.export` with the network, its weights and its normalization of images.
+
+    It takes uint8 images [batch, size, size, 3], red first, in batches of any size, and returns
+    {"logits", "probabilities"}, float32 [batch, classes], on CPU, CUDA and TPU. JAX promises that
+    versions up to six months newer and three weeks older than the writer's read such a file.
+    """
+    size = classifier.config.data.image_size
+    images = jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"batch, {size}, {size}, 3"), jnp.uint8)
+    exported = jax.export.export(jax.jit(inference(classifier)), platforms=PLATFORMS)(images)
+    return bytes(exported.serialize())
+
+
+def inference(
+    classifier: Classifier,
+) -> Callable[[UInt8[Array, "batch size size 3"]], dict[str, Float[Array, "batch classes"]]]:
+    """Return the function that `serialize_stablehlo` exports."""
+
+    def forward(images: UInt8[Array, "batch size size 3"]) -> dict[str, Float[Array, "batch classes"]]:
+        logits = classifier.logits(classifier.variables, images)["logits"]
+        return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
+
+    return forward
+
+
+def _metadata(classifier: Classifier) -> dict[str, Any]:
+    """Return the description of a checkpoint, for formats that hold metadata."""
     return {
         "config": to_json_dict(classifier.config),
         "class_names": list(classifier.class_names),
@@ -64,79 +132,50 @@ def metadata_of(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def write_safetensors(path: pathlib.Path, classifier: Classifier) -> None:
-    """Our names and layouts, and a checkpoint's description as metadata."""
-    tensors = layout.to_tensors(classifier.variables, safetensors.name_of)
-    safetensors.write(path, tensors, metadata_of(classifier))
+@dataclasses.dataclass(frozen=True)
+class FileFormat:
+    """A format of files to export to.
 
-
-def write_torchvision(path: pathlib.Path, classifier: Classifier) -> None:
-    """A state dict that torchvision's own model loads with strict=True.
-
-    Without auxiliary heads, into one that was made with aux_logits=False.
+    Attributes:
+      name: the name that users choose it by.
+      description: its files, for help texts.
+      suffixes: the usual suffixes of its files.
+      serialize: returns the content of the file, for a classifier and the suffix of the file.
     """
-    theirs = resolve({"model": {"variant": "torchvision"}}).model
-    ours = classifier.config.model
-    free = _FREE_FOR_TORCHVISION | (set() if ours.aux_heads else {"aux_pooling"})
-    for key, value in ours.items():
-        if key not in free and value != theirs[key]:
-            raise UserError(
-                f"{classifier.checkpoint} is no network of torchvision's: its {key} is {value}, "
-                f"torchvision's {theirs[key]}; export it as onnx, stablehlo or safetensors."
-            )
-    if ours.aux_heads == 1:
-        raise UserError(
-            f"{classifier.checkpoint} has one auxiliary head and torchvision's network two or none; "
-            "export it as onnx, stablehlo or safetensors."
-        )
-    torchvision.write(path, layout.to_tensors(classifier.variables, torchvision.name_of))
+
+    name: str
+    description: str
+    suffixes: tuple[str, ...]
+    serialize: Callable[[Classifier, str], bytes]
 
 
-def write_onnx(path: pathlib.Path, classifier: Classifier) -> None:
-    """The network at inference, in float32; how to prepare its input is in its metadata."""
-    onnx_graph.write(
-        path,
-        classifier.model,
-        classifier.variables,
-        classifier.config.data.image_size,
-        metadata_of(classifier),
-    )
-
-
-def write_stablehlo(path: pathlib.Path, classifier: Classifier) -> None:
-    """The network with its weights and normalisation, for CPU, CUDA and TPU, by `jax.export`.
-
-    It takes uint8 images [batch, size, size, 3], red first, of any batch size, and gives
-    {"logits", "probabilities"}, float32 [batch, classes]. JAX promises that such a file
-    is read by versions up to six months newer and three weeks older than the one that
-    wrote it.
-    """
-    path.write_bytes(
-        jax.export.export(jax.jit(inference(classifier)), platforms=PLATFORMS)(
-            images_of_any_number(classifier)
-        ).serialize()
-    )
-
-
-def inference(classifier: Classifier) -> Callable[[jax.Array], dict[str, jax.Array]]:
-    """The function that `write_stablehlo` writes."""
-
-    def forward(images: jax.Array) -> dict[str, jax.Array]:
-        logits = classifier.logits(classifier.variables, images)["logits"]
-        return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
-
-    return forward
-
-
-def images_of_any_number(classifier: Classifier) -> jax.ShapeDtypeStruct:
-    """The shape of its argument, with a symbolic batch."""
-    size = classifier.config.data.image_size
-    return jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"batch, {size}, {size}, 3"), jnp.uint8)
-
-
-FORMATS: dict[str, Callable[[pathlib.Path, Classifier], None]] = {
-    "safetensors": write_safetensors,
-    "torchvision": write_torchvision,
-    "onnx": write_onnx,
-    "stablehlo": write_stablehlo,
-}
+_ROWS = (
+    FileFormat(
+        name="safetensors",
+        description="our own names, with the config, class names and licence as metadata",
+        suffixes=(".safetensors",),
+        serialize=serialize_safetensors,
+    ),
+    FileFormat(
+        name="torchvision",
+        description="a state dict for torchvision.models.googlenet",
+        suffixes=(".pth", ".safetensors"),
+        serialize=serialize_torchvision,
+    ),
+    FileFormat(
+        name="onnx",
+        description="for inference, any batch size; its metadata describe how to prepare images",
+        suffixes=(".onnx",),
+        serialize=serialize_onnx,
+    ),
+    FileFormat(
+        name="stablehlo",
+        description=(
+            "a file of jax.export: uint8 images in, logits and probabilities out, any batch size, for CPU, "
+            "CUDA and TPU; JAX up to six months newer or three weeks older than the writer's reads it"
+        ),
+        suffixes=(".stablehlo",),
+        serialize=serialize_stablehlo,
+    ),
+)
+FORMATS = {file_format.name: file_format for file_format in _ROWS}

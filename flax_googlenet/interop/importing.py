@@ -1,54 +1,35 @@
-"""From a file of another framework to a classifier, or to an ordinary checkpoint."""
+"""Import of weights from the files of other frameworks, as a classifier or as a checkpoint."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
+from ml_collections import FrozenConfigDict
 
 from flax_googlenet import checkpoints
-from flax_googlenet.classifier import Classifier
+from flax_googlenet.classifier import Classifier, variable_shapes
 from flax_googlenet.config import DEFAULTS, resolve, to_json_dict
 from flax_googlenet.data.sources.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.interop import download, layout
-from flax_googlenet.interop import onnx_reader as onnx
-from flax_googlenet.interop import safetensors_files as safetensors
-from flax_googlenet.interop import torchvision_weights as torchvision
+from flax_googlenet.interop.registry import SOURCES, WeightsSource
+from flax_googlenet.interop.weights_file import WeightsFile
 from flax_googlenet.models import build_model
 from flax_googlenet.models.initialization import initial_variables
-
-# torchvision publishes the first eight digits of the digest, in the file's name.
-PUBLISHED = {
-    "torchvision": download.Published(
-        address="https://download.pytorch.org/models/googlenet-1378be20.pth",
-        sha256="1378be20",
-        licence="BSD-3-Clause (torchvision); the terms of ImageNet may apply",
-    ),
-    "onnx": download.Published(
-        address="https://huggingface.co/onnxmodelzoo/googlenet-12/resolve/main/googlenet-12.onnx",
-        sha256="c99c507058eaf41de8723408fdda7db8325cb57f0a89f2ee07a716d6e963e14e",
-        licence="BSD-3-Clause (ONNX Model Zoo); BVLC's Caffe model is for unrestricted use",
-    ),
-}
-SOURCES = (*PUBLISHED, "safetensors")
-NAMES = {"torchvision": "torchvision's GoogLeNet", "onnx": "BVLC's GoogLeNet", "safetensors": "our network"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """What `import_weights` wrote.
+    """The result of `import_weights`.
 
     Attributes:
-      checkpoint: its directory.
+      checkpoint: the directory of the checkpoint.
       params: number of parameters at inference.
-      missing: tensors that the file lacked; they are as freshly initialised.
-      unused: tensors of the file that have no place in the network.
+      missing: tensors that the file lacked, whose arrays were initialized.
+      unused: tensors of the file that the network has no use for.
       metadata: see `Classifier.metadata`.
     """
 
@@ -57,17 +38,6 @@ class Imported:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     metadata: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-    """A file as it was read: tensors, what they are weights of, and what it says of itself."""
-
-    tensors: dict[str, np.ndarray]
-    naming: layout.Naming
-    config: Mapping[str, Any]
-    class_names: Sequence[str] = ()
-    origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def load_pretrained(
@@ -79,20 +49,20 @@ def load_pretrained(
     allow_missing: bool = False,
     allow_unused: bool = False,
 ) -> Classifier:
-    """Open weights from outside, the published ones by the name of their source alone.
+    """Load weights from a file of another framework, or published weights by the name of their source.
 
-    They are read from the file every time, which is downloaded once; `import_weights` makes
-    a checkpoint of them, for `init_from` and the commands.
+    Published weights are downloaded once, and every call reads the file again. To use weights
+    in commands or as `init_from`, write a checkpoint of them with `import_weights`.
 
     Args:
-      source: "torchvision" or "onnx", see `import_weights`; never a directory, `load` opens those.
-      path, class_names, transform_input, allow_missing, allow_unused: as `import_weights` takes them.
+      source, path, class_names, transform_input, allow_missing, allow_unused: see `import_weights`.
 
     Raises:
-      UserError: the file cannot be had or read, or is of another network.
+      UserError: if the file cannot be downloaded or read, or holds another network.
     """
-    read = _read(source, path, class_names, transform_input, allow_missing, allow_unused).classifier
-    return dataclasses.replace(read, variables=jax.device_put(read.variables))
+    row = _find_source(source)
+    classifier, _, _ = _open(row, path, class_names, transform_input, allow_missing, allow_unused)
+    return dataclasses.replace(classifier, variables=jax.device_put(classifier.variables))
 
 
 def import_weights(
@@ -105,71 +75,69 @@ def import_weights(
     allow_missing: bool = False,
     allow_unused: bool = False,
 ) -> Imported:
-    """Make a checkpoint of weights from outside.
+    """Write a checkpoint with weights from a file of another framework.
 
     Args:
-      source: "torchvision", a state dict of torchvision.models.googlenet as .pth or
-        .safetensors; "onnx", BVLC's as the ONNX Model Zoo has it, any opset; or
-        "safetensors", what `export` wrote.
-      path: of the file. None: the published one, downloaded once.
-      out: directory for the checkpoint, as the workdir of a run.
-      class_names: in the order of the logits; needed unless the classes are ImageNet's.
-      transform_input: of torchvision's model. Its published weights have it; a state
-        dict does not say.
-      allow_missing: initialise what the file lacks.
-      allow_unused: drop what the network lacks.
+      source: the kind of file, a key of `SOURCES`.
+      path: the file. None downloads the source's published weights, once.
+      out: the directory for the checkpoint, as the workdir of a run.
+      class_names: names in the order of the logits, for classes other than ImageNet's.
+      transform_input: whether torchvision's model was made with transform_input, as the published
+        one was. Files do not record it.
+      allow_missing: whether to initialize arrays that the file lacks.
+      allow_unused: whether to ignore tensors that the network has no use for.
 
     Raises:
-      UserError: the file cannot be read, is of another network, or `out` is taken.
+      UserError: if the file cannot be downloaded or read, or holds another network, or if
+        `out` holds a checkpoint.
     """
+    row = _find_source(source)
     if checkpoints.find_latest(out) is not None:
         raise UserError(f"{out} holds a checkpoint already; choose another out.")
-    read = _read(source, path, class_names, transform_input, allow_missing, allow_unused)
-    classifier = read.classifier
+    classifier, missing, unused = _open(row, path, class_names, transform_input, allow_missing, allow_unused)
     description = checkpoints.Description(
         0, to_json_dict(classifier.config), classifier.class_names, origin=classifier.origin
     )
     checkpoint = checkpoints.write(out, classifier.variables, description)
-    return Imported(checkpoint, classifier.params, read.missing, read.unused, classifier.metadata)
+    return Imported(checkpoint, classifier.params, tuple(missing), tuple(unused), classifier.metadata)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Read:
-    """A file's network, and how the file's tensors differ from those of the network."""
-
-    classifier: Classifier
-    missing: tuple[str, ...]
-    unused: tuple[str, ...]
+def _find_source(name: str) -> WeightsSource:
+    if name not in SOURCES:
+        raise UserError(f'There is no source "{name}"; {did_you_mean(name, SOURCES)}')
+    return SOURCES[name]
 
 
-def _read(
-    source: str,
+def _open(
+    source: WeightsSource,
     path: str | os.PathLike | None,
     class_names: Sequence[str],
     transform_input: bool,
     allow_missing: bool,
     allow_unused: bool,
-) -> _Read:
-    if source not in SOURCES:
-        raise UserError(f'There is no source "{source}"; {did_you_mean(source, SOURCES)}')
+) -> tuple[Classifier, list[str], list[str]]:
+    """Return the network of a file, and the names of its missing and of its unused tensors."""
     file = _locate(source, path)
-    found = {
-        "torchvision": lambda: _read_torchvision(file, transform_input),
-        "onnx": lambda: _read_onnx(file),
-        "safetensors": lambda: _read_safetensors(file),
-    }[source]()
-    config = resolve(found.config)
-    names = _class_names(file, config.model.num_classes, class_names or found.class_names)
+    weights = source.read(file)
+    config = _resolve_config(source, weights, transform_input)
+    names = _class_names(file, config.model.num_classes, class_names or weights.class_names)
     model = build_model(config.model)
     size = config.data.image_size
-    init = functools.partial(model.init, jax.random.key(config.seed), jnp.zeros((1, size, size, 3)))
-    variables = jax.eval_shape(init)
-    missing, unused = layout.account(found.tensors, variables, found.naming)
-    _check_complete(f"{file} is not {NAMES[source]}", missing, "lacks", allow_missing, "missing")
-    _check_complete(f"{file} is not {NAMES[source]} alone", unused, "has besides", allow_unused, "unused")
+    variables = variable_shapes(model, size)
+    missing, unused = layout.compare_names(weights.tensors, variables, source.naming)
+    if missing and not allow_missing:
+        raise UserError(
+            f"{file} is not {source.network}: it lacks {_listed(missing)}; pass allow_missing=true to "
+            "initialize them."
+        )
+    if unused and not allow_unused:
+        raise UserError(
+            f"{file} has tensors without a place in {source.network}: {_listed(unused)}; pass "
+            "allow_unused=true to ignore them."
+        )
     if missing:
         variables = initial_variables(model, config.model.initializer, config.seed, size)
-    variables = layout.convert(found.tensors, variables, found.naming, str(file))
+    variables = layout.from_tensors(weights.tensors, variables, source.naming, str(file))
     classifier = Classifier(
         model,
         variables,
@@ -178,66 +146,55 @@ def _read(
         step=0,
         history=(),
         checkpoint=str(file),
-        origin=found.origin or _origin(source, file),
+        origin=weights.origin or _origin(source, file),
     )
-    return _Read(classifier, tuple(missing), tuple(unused))
+    return classifier, missing, unused
 
 
-def _origin(source: str, file: pathlib.Path) -> dict[str, str]:
-    origin = {"source": source, "file": file.name, "sha256": checkpoints.sha256(file)}
-    published = PUBLISHED.get(source)
-    if published and origin["sha256"].startswith(published.sha256):
-        return {**origin, "address": published.address, "licence": published.licence}
-    return {**origin, "licence": "not known: this is not the published file"}
-
-
-def _locate(source: str, path: str | os.PathLike | None) -> pathlib.Path:
+def _locate(source: WeightsSource, path: str | os.PathLike | None) -> pathlib.Path:
     if path is None:
-        if source not in PUBLISHED:
-            raise UserError(f'The source "{source}" needs a file; give its path.')
-        return download.fetch(PUBLISHED[source])
+        if source.published is None:
+            raise UserError(f'The source "{source.name}" has no published weights; give the path of a file.')
+        return download.fetch(source.published)
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
         raise UserError(f"There is no file {file}; check the path.")
     return file
 
 
-def _read_torchvision(file: pathlib.Path, transform_input: bool) -> _File:
-    tensors = torchvision.read(file)
-    data: dict[str, Any] = {}
-    if not transform_input:
-        data = {key: DEFAULTS["data"][key] for key in ("mean", "std")}
-    config = {"model": {"variant": "torchvision", **torchvision.facts(tensors)}, "data": data}
-    weights = {name: each for name, each in tensors.items() if not name.endswith(torchvision.COUNTER)}
-    return _File(weights, torchvision.name_of, config)
+def _resolve_config(source: WeightsSource, weights: WeightsFile, transform_input: bool) -> FrozenConfigDict:
+    config = dict(weights.config)
+    if source.variant:
+        config["model"] = {"variant": source.variant, **config["model"]}
+    if source.may_transform_input and not transform_input:
+        config["data"] = {key: DEFAULTS["data"][key] for key in ("mean", "std")}
+    return resolve(config)
 
 
-def _read_onnx(file: pathlib.Path) -> _File:
-    graph = onnx.read(file)
-    return _File(graph.tensors, onnx.name_of, {"model": {"variant": "bvlc", **graph.model}})
-
-
-def _read_safetensors(file: pathlib.Path) -> _File:
-    tensors, described = safetensors.read(file)
-    if "config" not in described:
-        raise UserError(
-            f"{file} was not written by our export; for torchvision's weights use source=torchvision."
-        )
-    return _File(
-        tensors, safetensors.name_of, described["config"], described["class_names"], described["origin"]
-    )
-
-
-def _class_names(file: pathlib.Path, num_classes: int, given: Sequence[str]) -> tuple[str, ...]:
-    if given:
-        if len(given) != num_classes:
-            raise UserError(f"{file} has {num_classes} classes and the list of names {len(given)}.")
-        return tuple(given)
+def _class_names(file: pathlib.Path, num_classes: int, class_names: Sequence[str]) -> tuple[str, ...]:
+    if class_names:
+        if len(class_names) != num_classes:
+            raise UserError(
+                f"{file} has {num_classes} classes and the list of names {len(class_names)}; give one name "
+                "per class."
+            )
+        return tuple(class_names)
     imagenet = tuple(imagenet_classes().values())
     return imagenet if num_classes == len(imagenet) else tuple(map(str, range(num_classes)))
 
 
-def _check_complete(complaint: str, names: Sequence[str], verb: str, allowed: bool, kind: str) -> None:
-    if names and not allowed:
-        listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise UserError(f"{complaint}: it {verb} {listed}; allow_{kind}=true takes it all the same.")
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names as a list for a sentence, shortened if there are many.
+
+    >>> _listed(["fc.bias"]), _listed(list("abcdefg"))
+    ('fc.bias', 'a, b, c, d, e and 2 more')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _origin(source: WeightsSource, file: pathlib.Path) -> dict[str, str]:
+    origin = {"source": source.name, "file": file.name, "sha256": checkpoints.sha256(file)}
+    published = source.published
+    if published and origin["sha256"].startswith(published.sha256):
+        return {**origin, "address": published.address, "licence": published.licence}
+    return {**origin, "licence": "not known: this is not the published file"}

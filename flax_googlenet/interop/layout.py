@@ -1,123 +1,114 @@
-"""Between our arrays and those of frameworks that put channels first.
+"""Conversion between our arrays and those of frameworks that put channels first.
 
-PyTorch, Caffe and ONNX keep a convolution as [out, in, height, width], a linear layer
-as [out, in], and flatten a map as channels, height, width. Here they are [height,
-width, in, out], [in, out], and height, width, channels.
+PyTorch, Caffe and ONNX keep the kernel of a convolution as [out, in, height, width] and that of
+a linear layer as [out, in], and they flatten a map in the order channels, height, width. Here
+kernels are [height, width, in, out] and [in, out], and a map is flattened in the order height,
+width, channels.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flax_googlenet.errors import UserError
+from flax_googlenet.interop.naming import Naming, Path
 
-Tensors = Mapping[str, np.ndarray]  # by their own names
-Path = tuple[str, ...]  # ("params", "stem", "conv1", "conv", "kernel")
-Naming = Callable[[Path, Path], str]  # (layer, leaf) -> their name of a tensor
+Tensors = Mapping[str, np.ndarray]  # arrays of another framework, by its names
 
-AUXILIARY_MAP = (128, 4, 4)  # channels, height, width that an auxiliary head flattens
-
-
-def leaves(variables: Any) -> Iterator[tuple[Path, Any]]:
-    """Path and leaf of every array, or shape, of a model's variables."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]:
-        yield tuple(part.key for part in path), leaf
-
-
-def split(path: Path) -> tuple[Path, Path]:
-    """The layer that an array belongs to, and what it is there.
-
-    >>> split(("batch_stats", "aux_4a", "conv", "norm", "mean"))
-    (('aux_4a', 'conv'), ('norm', 'mean'))
-    >>> split(("params", "aux_4a", "fc", "kernel"))
-    (('aux_4a', 'fc'), ('kernel',))
-    """
-    place = len(path) - (2 if path[-2] in ("conv", "norm") else 1)
-    return path[1:place], path[place:]
+_AUXILIARY_SIDE = 4  # height and width of the map that an auxiliary head flattens
 
 
 def channels_first(path: Path, array: np.ndarray) -> np.ndarray:
-    """An array of ours as the others keep it."""
+    """Return an array of ours in the layout of the other frameworks."""
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
-    if array.ndim == 2 and _reads_flattened_map(path):
-        channels, height, width = AUXILIARY_MAP
-        return array.reshape(height, width, channels, -1).transpose(3, 2, 0, 1).reshape(array.shape[::-1])
+    if _reads_flattened_map(path, array):
+        maps = array.reshape(_AUXILIARY_SIDE, _AUXILIARY_SIDE, -1, array.shape[-1])
+        return maps.transpose(3, 2, 0, 1).reshape(array.shape[::-1])
     return array.T
 
 
 def channels_last(path: Path, array: np.ndarray) -> np.ndarray:
-    """The inverse of `channels_first`."""
+    """Return an array of another framework in our layout; the inverse of `channels_first`."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
-    if array.ndim == 2 and _reads_flattened_map(path):
-        return array.reshape(-1, *AUXILIARY_MAP).transpose(2, 3, 1, 0).reshape(array.shape[::-1])
+    if _reads_flattened_map(path, array):
+        maps = array.reshape(array.shape[0], -1, _AUXILIARY_SIDE, _AUXILIARY_SIDE)
+        return maps.transpose(2, 3, 1, 0).reshape(array.shape[::-1])
     return array.T
 
 
-def _reads_flattened_map(path: Path) -> bool:
-    return path[1].startswith("aux_") and path[2] == "fc"
+def _reads_flattened_map(path: Path, array: np.ndarray) -> bool:
+    return array.ndim == 2 and path[1].startswith("aux_") and path[2] == "fc"
 
 
-def account(tensors: Tensors, variables: Any, naming: Naming) -> tuple[list[str], list[str]]:
-    """Which of their tensors a network wants and `tensors` lack, and which it has no place for.
+def compare_names(
+    tensors: Tensors, variables: Mapping[str, Any], naming: Naming
+) -> tuple[list[str], list[str]]:
+    """Compare the tensors of a file with those that a network needs.
 
     Args:
-      tensors: theirs, by name.
-      variables: the network's, or their shapes.
-      naming: their name for each of ours.
+      tensors: the tensors of the file.
+      variables: the network's variables, or their shapes.
+      naming: the names of the network's arrays in the file.
+
+    Returns:
+      The names that the file lacks, in the order of the layers, and the names that the
+      network has no use for.
     """
-    wanted = [naming(*split(path)) for path in sorted((path for path, _ in leaves(variables)), key=_depth)]
-    unused = tensors.keys() - set(wanted)
-    return [name for name in wanted if name not in tensors], [name for name in tensors if name in unused]
+    expected = [naming(path) for path in sorted(flatten_dict(variables), key=_layer_order)]
+    missing = [name for name in expected if name not in tensors]
+    return missing, [name for name in tensors if name not in set(expected)]
 
 
-def _depth(path: Path) -> tuple[int, Path]:
-    """Orders arrays from the images to the classes, so that what is named first tells most."""
+def _layer_order(path: Path) -> tuple[int, Path]:
+    """Return a key that sorts arrays from the first layer to the last, with auxiliary heads at the end."""
     stages = ("stem", "inception", "fc", "head", "aux")
     return next((i for i, stage in enumerate(stages) if path[1].startswith(stage)), 0), path[1:]
 
 
-def convert(tensors: Tensors, variables: Any, naming: Naming, file: str) -> Any:
-    """Put the tensors of another framework in the places of ours.
+def from_tensors(tensors: Tensors, variables: Mapping[str, Any], naming: Naming, file: str) -> dict[str, Any]:
+    """Return a network's variables with the tensors of another framework in their places.
 
     Args:
-      tensors: theirs, by name.
-      variables: the network's, kept where a tensor is missing; if none is, shapes will do.
-      naming: their name for each of ours.
-      file: what to call their source in an error.
+      tensors: the tensors of the file.
+      variables: the network's variables, which are kept where the file lacks a tensor. Their
+        shapes are enough if it lacks none.
+      naming: the names of the network's arrays in the file.
+      file: identifies the file in error messages.
 
     Raises:
-      UserError: a tensor has another shape than the network's.
+      UserError: if a tensor and the network's array differ in shape.
     """
 
-    def place(path: Path, leaf: Any) -> np.ndarray:
-        name = naming(*split(path))
+    def convert(path: Path, leaf: Any) -> np.ndarray:
+        name = naming(path)
         if name not in tensors:
             return np.asarray(leaf)
-        wanted = channels_first(path, np.broadcast_to(np.float32(0), leaf.shape)).shape
-        found = tensors[name]
-        if found.ndim > len(wanted) and found.size == np.prod(wanted):
-            found = found.reshape(wanted)  # Caffe keeps linear layers as 1x1xOUTxIN
-        if found.shape != wanted:
+        expected = channels_first(path, np.empty(leaf.shape, np.float32)).shape
+        tensor = tensors[name]
+        if tensor.ndim > len(expected) and tensor.size == np.prod(expected):
+            tensor = tensor.reshape(expected)  # Caffe keeps linear layers as 1x1xOUTxIN
+        if tensor.shape != expected:
             raise UserError(
-                f"{file} is of another network: {name} is {_shape(tensors[name].shape)} there and "
-                f"{_shape(wanted)} here."
+                f"{file} is of another network: {name} is {_shape(tensors[name].shape)} in the file and "
+                f"{_shape(expected)} in the network."
             )
-        return np.ascontiguousarray(channels_last(path, found), np.float32)
+        return np.ascontiguousarray(channels_last(path, tensor), np.float32)
 
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: place(tuple(part.key for part in path), leaf), variables
+    converted: dict[str, Any] = unflatten_dict(
+        {path: convert(path, leaf) for path, leaf in flatten_dict(variables).items()}
     )
+    return converted
 
 
-def to_tensors(variables: Any, naming: Naming) -> dict[str, np.ndarray]:
-    """Ours, by their names and in their layout."""
+def to_tensors(variables: Mapping[str, Any], naming: Naming) -> dict[str, np.ndarray]:
+    """Return a network's variables as the tensors of another framework."""
     return {
-        naming(*split(path)): np.ascontiguousarray(channels_first(path, np.asarray(leaf)))
-        for path, leaf in leaves(variables)
+        naming(path): np.ascontiguousarray(channels_first(path, np.asarray(leaf)))
+        for path, leaf in sorted(flatten_dict(variables).items())
     }
 
 

@@ -5,14 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+# GoogLeNet's constants: Krizhevsky et al.'s, but for k, which they set to 2 and Caffe to 1.
+SIZE, ALPHA, BETA, K = 5, 1e-4, 0.75, 1.0
+
 
 def local_response_norm(
     x: jax.Array,
     *,
-    size: int = 5,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
-    k: float = 1.0,
+    size: int = SIZE,
+    alpha: float = ALPHA,
+    beta: float = BETA,
+    k: float = K,
     divide_alpha_by_size: bool = False,
 ) -> jax.Array:
     """Divide each activation by a power of the energy of its neighbouring channels.

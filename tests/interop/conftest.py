@@ -1,4 +1,4 @@
-"""A server of the tests' own in place of those that publish weights."""
+"""A local server in place of those that publish weights."""
 
 import http.server
 import threading
@@ -12,12 +12,12 @@ CONTENT = b"weights"
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """Serve `server.content` at every path, into a cache of the test's own; `server.asked` has the paths."""
-    asked = []
+    """Serve `server.content` at every path and record the paths in `server.requested`; use an empty cache."""
+    requested = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requested.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", str(len(running.content)))
             self.end_headers()
@@ -29,7 +29,7 @@ def server(monkeypatch, tmp_path):
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     monkeypatch.setattr(download.pooch, "os_cache", lambda _: tmp_path / "cache")
-    running.asked, running.content = asked, CONTENT
+    running.requested, running.content = requested, CONTENT
     yield running
     running.shutdown()
     running.server_close()

@@ -19,61 +19,61 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def directory(tmp_path_factory):
     return tmp_path_factory.mktemp("exported")
 
 
 @pytest.fixture(scope="module")
-def bvlc(folder):
-    return random_checkpoint(folder / "bvlc", SIZE, variant="bvlc", aux_heads=0)
+def bvlc(directory):
+    return random_checkpoint(directory / "bvlc", SIZE, variant="bvlc", aux_heads=0)
 
 
 @pytest.fixture(scope="module")
-def five(folder):
-    """torchvision's network with five classes and no heads."""
-    return random_checkpoint(folder / "five", SIZE, variant="torchvision", aux_heads=0, num_classes=5)
+def five(directory):
+    """torchvision's network with five classes and no auxiliary heads."""
+    return random_checkpoint(directory / "five", SIZE, variant="torchvision", aux_heads=0, num_classes=5)
 
 
-def test_safetensors_come_back_as_they_were(folder, five):
-    file = export(five, "safetensors", str(folder / "five.safetensors"))
+def test_safetensors_are_imported_unchanged(directory, five):
+    file = export(five, "safetensors", str(directory / "five.safetensors"))
     with safetensors.safe_open(file, framework="numpy") as opened:
         assert "inception_3a.conv5x5.conv.kernel" in opened.keys()  # noqa: SIM118
         assert json.loads(opened.metadata()["flax_googlenet.class_names"]) == ["0", "1", "2", "3", "4"]
-    import_weights("safetensors", str(file), str(folder / "five again"))
-    again = flax_googlenet.load(folder / "five again")
+    import_weights("safetensors", str(file), str(directory / "five again"))
+    again = flax_googlenet.load(directory / "five again")
     assert_same(arrays(again.checkpoint), arrays(five.checkpoint))
     assert (again.config, again.class_names) == (five.config, five.class_names)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_torchvision_without_heads(folder, five, suffix):
-    file = export(five, "torchvision", str(folder / f"five_theirs{suffix}"))
+def test_torchvision_loads_a_network_without_auxiliary_heads(directory, five, suffix):
+    file = export(five, "torchvision", str(directory / f"five_theirs{suffix}"))
     peer = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, num_classes=5)
     loaded = torch.load(file, weights_only=True) if suffix == ".pth" else safetensors.torch.load_file(file)
     peer.load_state_dict(loaded, strict=True)
 
 
-def test_onnx_is_the_zoos_format(folder, bvlc):
-    file = export(bvlc, "onnx", str(folder / "bvlc.onnx"))
+def test_onnx_files_are_in_the_model_zoos_form(directory, bvlc):
+    file = export(bvlc, "onnx", str(directory / "bvlc.onnx"))
     session = onnxruntime.InferenceSession(file)
     for batch in (1, 4):
         probabilities = session.run(["prob_1"], {"data_0": np.zeros((batch, 3, SIZE, SIZE), np.float32)})[0]
         assert probabilities.shape == (batch, 1000)
     properties = session.get_modelmeta().custom_metadata_map
     assert json.loads(properties["config"])["data"]["channel_order"] == "bgr"
-    import_weights("onnx", str(file), str(folder / "bvlc again"))
-    assert_same(arrays(folder / "bvlc again"), arrays(bvlc.checkpoint))
-    assert flax_googlenet.load(folder / "bvlc again").config.model == bvlc.config.model
+    import_weights("onnx", str(file), str(directory / "bvlc again"))
+    assert_same(arrays(directory / "bvlc again"), arrays(bvlc.checkpoint))
+    assert flax_googlenet.load(directory / "bvlc again").config.model == bvlc.config.model
 
 
-def test_stablehlo_is_for_every_platform_and_batch(folder, five):
+def test_stablehlo_runs_batches_of_any_size_on_every_platform(directory, five):
     exported = jax.export.deserialize(
-        bytearray(export(five, "stablehlo", str(folder / "five.stablehlo")).read_bytes())
+        bytearray(export(five, "stablehlo", str(directory / "five.stablehlo")).read_bytes())
     )
     assert exported.platforms == PLATFORMS
     for batch in (1, 3):
-        found = exported.call(np.zeros((batch, SIZE, SIZE, 3), np.uint8))
-        assert found["probabilities"].shape == (batch, 5)
+        outputs = exported.call(np.zeros((batch, SIZE, SIZE, 3), np.uint8))
+        assert outputs["probabilities"].shape == (batch, 5)
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,15 @@ def test_stablehlo_is_for_every_platform_and_batch(folder, five):
         ({"variant": "torchvision", "aux_heads": 1}, "has one auxiliary head"),
     ],
 )
-def test_what_a_format_cannot_hold_is_said(tmp_path, options, words):
+def test_networks_that_torchvision_cannot_hold_are_refused(tmp_path, options, words):
     ours = random_checkpoint(tmp_path / "ours", 32, num_classes=3, **options)
     with pytest.raises(UserError) as caught:
         export(ours, "torchvision", str(tmp_path / "theirs.pth"))
     assert words in str(caught.value)
-    assert {each.name for each in tmp_path.iterdir()} == {"ours"}
+    assert {path.name for path in tmp_path.iterdir()} == {"ours"}
 
 
-def test_mistakes(five, tmp_path):
+def test_mistakes_are_named(five, tmp_path):
     with pytest.raises(UserError, match='did you mean "onnx"'):
         export(five, "onx", str(tmp_path / "x"))
     (tmp_path / "taken").write_text("a file")

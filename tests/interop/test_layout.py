@@ -5,12 +5,10 @@ import pytest
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import layout
-from flax_googlenet.interop import onnx_reader as onnx
-from flax_googlenet.interop import safetensors_files as safetensors
-from flax_googlenet.interop import torchvision_weights as torchvision
+from flax_googlenet.interop.registry import SOURCES
 from flax_googlenet.models import GoogLeNet
 
-NAMINGS = [torchvision.name_of, onnx.name_of, safetensors.name_of]
+TORCHVISION, ONNX = SOURCES["torchvision"].naming, SOURCES["onnx"].naming
 
 
 @pytest.fixture(scope="module")
@@ -25,53 +23,52 @@ def variables(shapes):
     return jax.tree.map(lambda leaf: rng.random(leaf.shape, np.float32), shapes)
 
 
-@pytest.mark.parametrize("naming", NAMINGS)
-def test_there_and_back_is_bit_for_bit(naming, variables, shapes):
+@pytest.mark.parametrize("naming", [pytest.param(row.naming, id=name) for name, row in SOURCES.items()])
+def test_conversion_there_and_back_is_exact(naming, variables, shapes):
     tensors = layout.to_tensors(variables, naming)
     assert len(tensors) == len(jax.tree.leaves(variables)), "two arrays have one name"
-    assert layout.account(tensors, shapes, naming) == ([], [])
-    again = layout.convert(tensors, shapes, naming, "file")
-    jax.tree.map(np.testing.assert_array_equal, again, variables)
+    assert layout.compare_names(tensors, shapes, naming) == ([], [])
+    converted = layout.from_tensors(tensors, shapes, naming, "file")
+    jax.tree.map(np.testing.assert_array_equal, converted, variables)
 
 
-def test_convolutions_are_out_in_height_width():
+def test_kernels_become_out_in_height_width():
     kernel = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    theirs = layout.channels_first(("params", "stem", "conv1", "conv", "kernel"), kernel)
-    assert theirs.shape == (5, 4, 2, 3)
-    assert theirs[4, 3, 1, 2] == kernel[1, 2, 3, 4]
+    converted = layout.channels_first(("params", "stem", "conv1", "conv", "kernel"), kernel)
+    assert converted.shape == (5, 4, 2, 3)
+    assert converted[4, 3, 1, 2] == kernel[1, 2, 3, 4]
 
 
-def test_a_flattened_map_is_permuted(rng):
-    """The same product, whether the map is flattened as channels or as height first."""
+def test_the_kernel_of_a_flattened_map_is_permuted(rng):
+    """The product is the same, whether channels or height come first in the flattened map."""
     images = rng.normal(size=(2, 4, 4, 128))
     kernel = rng.normal(size=(4 * 4 * 128, 6))
-    theirs = layout.channels_first(("params", "aux_4a", "fc", "kernel"), kernel)
+    converted = layout.channels_first(("params", "aux_4a", "fc", "kernel"), kernel)
     flat = images.transpose(0, 3, 1, 2).reshape(2, -1)
-    np.testing.assert_allclose(flat @ theirs.T, images.reshape(2, -1) @ kernel, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(flat @ converted.T, images.reshape(2, -1) @ kernel, rtol=1e-12, atol=1e-12)
 
 
-def test_every_tensor_is_accounted_for(variables, shapes):
-    tensors = layout.to_tensors(variables, torchvision.name_of)
+def test_missing_and_unused_tensors_are_named(variables, shapes):
+    tensors = layout.to_tensors(variables, TORCHVISION)
     del tensors["fc.bias"], tensors["conv1.bn.running_var"]
     tensors["fc.scale"] = np.zeros(3)
-    missing, unused = layout.account(tensors, shapes, torchvision.name_of)
+    missing, unused = layout.compare_names(tensors, shapes, TORCHVISION)
     assert (sorted(missing), unused) == (["conv1.bn.running_var", "fc.bias"], ["fc.scale"])
-    kept = layout.convert(tensors, variables, torchvision.name_of, "file")
+    kept = layout.from_tensors(tensors, variables, TORCHVISION, "file")
     np.testing.assert_array_equal(kept["params"]["head"]["bias"], variables["params"]["head"]["bias"])
 
 
-def test_another_shape_is_named(variables, shapes):
-    tensors = layout.to_tensors(variables, torchvision.name_of)
+def test_errors_name_a_tensor_of_another_shape(variables, shapes):
+    tensors = layout.to_tensors(variables, TORCHVISION)
     tensors["inception3a.branch3.1.conv.weight"] = np.zeros((32, 16, 3, 3))
-    words = (
-        r"weights.pth is of another network: .*branch3.1.conv.weight is 32x16x3x3 there and 32x16x5x5 here"
-    )
-    with pytest.raises(UserError, match=words):
-        layout.convert(tensors, shapes, torchvision.name_of, "weights.pth")
+    words = "branch3.1.conv.weight is 32x16x3x3 in the file and 32x16x5x5 in the network"
+    with pytest.raises(UserError, match=rf"weights.pth is of another network: .*{words}"):
+        layout.from_tensors(tensors, shapes, TORCHVISION, "weights.pth")
 
 
-def test_caffes_linear_layers_with_more_axes(variables, shapes):
-    tensors = layout.to_tensors(variables, onnx.name_of)
+def test_linear_layers_may_have_four_axes_as_in_caffe(variables, shapes):
+    tensors = layout.to_tensors(variables, ONNX)
     tensors["loss3/classifier_w_0"] = tensors["loss3/classifier_w_0"][None, None]
-    again = layout.convert(tensors, shapes, onnx.name_of, "file")
-    np.testing.assert_array_equal(again["params"]["head"]["kernel"], variables["params"]["head"]["kernel"])
+    converted = layout.from_tensors(tensors, shapes, ONNX, "file")
+    head, expected = converted["params"]["head"], variables["params"]["head"]
+    np.testing.assert_array_equal(head["kernel"], expected["kernel"])

@@ -1,4 +1,4 @@
-"""Weights in and out, each command as a process of its own, on files that torchvision wrote."""
+"""Import and export, each command in its own process, on files that torchvision wrote."""
 
 import shutil
 
@@ -51,20 +51,20 @@ def imported(launch, folder, peer):
     return folder / "imported"
 
 
-def test_predict_gives_torchvisions_own_probabilities(launch, imported, peer):
+def test_predict_gives_torchvisions_probabilities(launch, imported, peer):
     files = load_sample_images().filenames
-    found = result_of(launch("predict", f"--checkpoint={imported}", "--top=1000", *files))["images"]
+    images = result_of(launch("predict", f"--checkpoint={imported}", "--top=1000", *files))["images"]
     transform = torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1.transforms()
-    for file, image in zip(files, found, strict=True):
+    for file, image in zip(files, images, strict=True):
         with torch.no_grad():
-            theirs = torch.softmax(peer(transform(PIL.Image.open(file))[None])[0], dim=0).numpy()
-        ours = {each["label"]: each["probability"] for each in image["classes"]}
-        np.testing.assert_allclose([ours[label] for label in range(CLASSES)], theirs, rtol=1e-4, atol=0)
+            expected = torch.softmax(peer(transform(PIL.Image.open(file))[None])[0], dim=0).numpy()
+        ours = {row["label"]: row["probability"] for row in image["classes"]}
+        np.testing.assert_allclose([ours[label] for label in range(CLASSES)], expected, rtol=1e-4, atol=0)
         best = image["classes"][0]
-        assert best["name"] == NAMES[theirs.argmax()]
+        assert best["name"] == NAMES[expected.argmax()]
 
 
-def test_evaluate_needs_only_the_images(launch, imported, folder):
+def test_evaluate_needs_nothing_but_images(launch, imported, folder):
     for name in NAMES:
         (folder / "images/val" / name).mkdir(parents=True)
         for i, file in enumerate(load_sample_images().filenames):
@@ -72,7 +72,7 @@ def test_evaluate_needs_only_the_images(launch, imported, folder):
     result = result_of(
         launch("evaluate", f"--checkpoint={imported}", f"--config.data.path={folder / 'images'}")
     )
-    # Each photograph lies in all four classes, so whatever is named is right once in four.
+    # Each photograph lies in all four classes, so every prediction is right once in four.
     assert (result["num_examples"], result["top1"], result["top5"]) == (8, 0.25, 1.0)
 
 
@@ -85,7 +85,7 @@ def test_evaluate_needs_only_the_images(launch, imported, folder):
         ("stablehlo", "program.stablehlo"),
     ],
 )
-def test_export(launch, imported, folder, peer, form, name):
+def test_every_format_is_exported(launch, imported, folder, peer, form, name):
     out = folder / "out" / name
     result = result_of(launch("export", f"--checkpoint={imported}", f"--format={form}", f"--out={out}"))
     assert result == {"path": str(out), "format": form, "bytes": out.stat().st_size}
@@ -96,7 +96,7 @@ def test_export(launch, imported, folder, peer, form, name):
             assert torch.equal(written[key], value), key
 
 
-def test_a_checkpoint_of_weights_is_no_run(launch, imported):
+def test_imported_weights_cannot_be_resumed(launch, imported):
     before = contents(imported)
     process = launch("train", f"--workdir={imported}")
     assert f"start from them with init_from={imported}" in error_of(process)
@@ -127,33 +127,33 @@ def test_a_checkpoint_of_weights_is_no_run(launch, imported):
         (["--source=torchvision", "--path={whole}", "--class_names=/no", "--out={new}"], 1, "--class_names"),
     ],
 )
-def test_mistakes(launch, imported, folder, tmp_path, arguments, status, words):
+def test_mistakes_are_named(launch, imported, folder, tmp_path, arguments, status, words):
     whole = folder / "googlenet.pth"
     half, resnet, new = tmp_path / "half.pth", tmp_path / "resnet.pth", tmp_path / "new"
     half.write_bytes(whole.read_bytes()[: 1 << 20])
     torch.save(torchvision.models.resnet18().state_dict(), resnet)
-    names = {"half": half, "resnet": resnet, "new": new, "taken": imported, "whole": whole}
-    process = launch("import_weights", *(each.format(**names) for each in arguments))
-    assert words.format(**names) in error_of(process, status)
+    paths = {"half": half, "resnet": resnet, "new": new, "taken": imported, "whole": whole}
+    process = launch("import_weights", *(argument.format(**paths) for argument in arguments))
+    assert words.format(**paths) in error_of(process, status)
     assert not new.exists()
 
 
-def test_exports_that_cannot_be(launch, trained, tmp_path):
+def test_networks_that_a_format_cannot_hold_are_refused(launch, trained, tmp_path):
     process = launch(
         "export", f"--checkpoint={trained}", "--format=torchvision", f"--out={tmp_path / 'x.pth'}"
     )
-    assert "is no network of torchvision's" in error_of(process)
+    assert "is not torchvision's network" in error_of(process)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_exported_can_be_imported(launch, trained, tmp_path):
-    """A trained run of ours, to another machine by one file, predicts the same."""
+def test_an_exported_run_is_imported_unchanged(launch, trained, tmp_path):
+    """A run that moves to another machine as one file evaluates to the same numbers."""
     out = tmp_path / "digits.safetensors"
     result_of(launch("export", f"--checkpoint={trained}", "--format=safetensors", f"--out={out}"))
     result_of(
         launch("import_weights", "--source=safetensors", f"--path={out}", f"--out={tmp_path / 'again'}")
     )
-    ours, again = (
-        result_of(launch("evaluate", f"--checkpoint={each}")) for each in (trained, tmp_path / "again")
+    before, after = (
+        result_of(launch("evaluate", f"--checkpoint={path}")) for path in (trained, tmp_path / "again")
     )
-    assert {**ours, "checkpoint": ""} == {**again, "checkpoint": ""}
+    assert {**before, "checkpoint": ""} == {**after, "checkpoint": ""}
