@@ -1,7 +1,7 @@
 """What a data set is to everything that reads one."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Example:
     name: str
 
 
+@runtime_checkable
 class Source(Protocol):
     """A split of a data set. Safe to read from several threads.
 
