@@ -1,4 +1,4 @@
-"""A network with its weights, its preprocessing and its class names, from a checkpoint alone."""
+"""A trained network with its preprocessing and its class names, loaded from a checkpoint."""
 
 import dataclasses
 import functools
@@ -12,34 +12,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Float, PyTree, UInt8
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet import checkpoints
+from flax_googlenet import checkpoints, inference
 from flax_googlenet.config import PREPROCESSING, resolve
-from flax_googlenet.data import augmentation
 from flax_googlenet.data.images import decoding
 from flax_googlenet.data.images.resizing import resize_and_crop
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
 from flax_googlenet.workers import read_file_in_time
 
+# Arrays are checked when they are used: most users run no type checker.
 Image = np.ndarray | str | os.PathLike
+BatchFunction = Callable[[Mapping[str, PyTree], np.ndarray], PyTree]  # (variables, images)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Classifier:
-    """What `load` gives.
+    """A network that is ready to classify images.
 
     Attributes:
       model: the Flax module.
-      variables: its "params" and "batch_stats"; averaged where the run averaged.
+      variables: its "params" and "batch_stats", averaged if the run averaged its weights.
       config: the resolved config of the run.
-      class_names: in the order of the probabilities.
+      class_names: names of the classes, in the order of the probabilities.
       step: number of updates that made the weights.
-      history: figures of the training so far, as in metrics.jsonl.
-      checkpoint: the directory it came from; of `load_pretrained`, the file.
-      origin: of weights that came from outside; see `checkpoints.Description`.
+      history: records of the training up to that step, as in metrics.jsonl.
+      checkpoint: directory of the checkpoint, or the file that `load_pretrained` read.
+      origin: where imported weights come from; see `checkpoints.Description`.
     """
 
     model: Network
@@ -47,7 +48,7 @@ class Classifier:
     config: FrozenConfigDict
     class_names: tuple[str, ...]
     step: int
-    history: Sequence[Mapping[str, float]]
+    history: Sequence[Mapping[str, int | float]]
     checkpoint: str
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -65,14 +66,14 @@ class Classifier:
 
     @property
     def params(self) -> int:
-        """Number of parameters at inference: without the auxiliary heads."""
+        """Number of parameters at inference, without the auxiliary heads."""
         modules = self.variables["params"].items()
         trees = [tree for name, tree in modules if not name.startswith("aux_")]
         return sum(leaf.size for leaf in jax.tree.leaves(trees))
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """How the weights expect their images, and where they come from."""
+        """The preprocessing that the weights expect, and their origin."""
         preprocessing = {key: self.config.data[key] for key in PREPROCESSING}
         return {**preprocessing, "source": "a run of flax_googlenet", **self.origin}
 
@@ -81,76 +82,88 @@ class Classifier:
         images: Sequence[Image] | np.ndarray,
         batch_size: int = 32,
         progress: Callable[[int], None] | None = None,
-    ) -> np.ndarray:
-        """Probabilities of the classes.
+    ) -> Float[np.ndarray, "images classes"]:
+        """Return the probabilities of the classes.
 
         Args:
-          images: paths of image files, or uint8 arrays [height, width, 3], red first,
-            of any size; or one uint8 array [batch, height, width, 3]. They are resized
-            and cropped as in the run's evaluation.
-          batch_size: images at once on the device.
-          progress: is told of every batch how many images it had, once it is done.
-
-        Returns:
-          float32 [len(images), classes]; rows sum to 1.
+          images: paths of image files, or uint8 arrays [height, width, 3] of any size, red
+            first; or one uint8 array [images, height, width, 3]. They are resized and
+            cropped as in the run's evaluation.
+          batch_size: number of images in a forward pass.
+          progress: called after every batch with its number of images.
 
         Raises:
-          UserError: a file is not there or not an image.
+          UserError: if a file cannot be read or is not an image.
         """
-        heads = self._in_batches(self._heads, images, batch_size, False, progress)
-        probabilities: np.ndarray = heads["logits"]
-        return probabilities
+        function = functools.partial(self._probabilities, all_heads=False)
+        heads: dict[str, np.ndarray] = self._in_batches(function, images, batch_size, progress)
+        return heads["logits"]
 
     def predict_heads(
         self, images: Sequence[Image] | np.ndarray, batch_size: int = 32
-    ) -> dict[str, np.ndarray]:
-        """As `predict`, for each head: "logits", and "aux_4a" and "aux_4d" where the network has them."""
-        heads: dict[str, np.ndarray] = self._in_batches(self._heads, images, batch_size, True)
+    ) -> dict[str, Float[np.ndarray, "images classes"]]:
+        """Return the probabilities of every head.
+
+        Args:
+          images, batch_size: as in `predict`.
+
+        Returns:
+          The probabilities by head: "logits" for the main head, and "aux_4a" and "aux_4d" if
+          the network has them.
+
+        Raises:
+          UserError: if a file cannot be read or is not an image.
+        """
+        function = functools.partial(self._probabilities, all_heads=True)
+        heads: dict[str, np.ndarray] = self._in_batches(function, images, batch_size)
         return heads
 
     def features(
         self, images: Sequence[Image] | np.ndarray, layer: str | None = None, batch_size: int = 32
-    ) -> np.ndarray:
-        """Embeddings of images: the output of a row of the network's table.
+    ) -> Float[np.ndarray, "images ..."]:
+        """Return embeddings of images: the output of a row of the network's table.
 
         Args:
-          images, batch_size: as `predict` takes them.
-          layer: name of a row, such as "inception_4a". By default the last one with
-            features, which the dropout and the last layer read: of GoogLeNet
-            "avg_pool", 1,024 numbers an image.
+          images, batch_size: as in `predict`.
+          layer: name of the row, such as "inception_4a". The default is the last row before
+            the classifying layer and its dropout: for GoogLeNet "avg_pool", with 1,024
+            features per image.
 
         Returns:
-          float32 [len(images), features], or of a row that keeps the map's sides
-          [len(images), height, width, features].
+          An array [images, features], or [images, height, width, features] for a row whose
+          output is a feature map.
 
         Raises:
-          UserError: the network has no such row; or as `predict`.
+          UserError: if the network has no such row, a file cannot be read or is not an image.
         """
         rows = {row.name: row.kind for row in self.model.rows}
         if layer is None:
             layer = next(name for name in reversed(rows) if rows[name] not in ("dropout", "linear"))
         if layer not in rows:
             raise UserError(f'The network has no row "{layer}"; {did_you_mean(layer, rows)}')
-        found: np.ndarray = self._in_batches(self._row, images, batch_size, layer)
-        return found
+        features: np.ndarray = self._in_batches(functools.partial(self._row, row=layer), images, batch_size)
+        return features
 
-    def logits(self, variables: Any, images: jax.Array, *, all_heads: bool = False) -> dict[str, jax.Array]:
-        """Logits of each head for uint8 images of the network's size; for use under `jax.jit`."""
-        normalized = augmentation.normalize(images, self.config.data)
-        outputs: Any = self.model.apply(variables, normalized, all_heads=all_heads)
-        return dict(outputs)
+    def logits(
+        self,
+        variables: Mapping[str, PyTree],
+        images: UInt8[Array, "batch height width 3"],
+        *,
+        all_heads: bool = False,
+    ) -> dict[str, Float[Array, "batch classes"]]:
+        """Return the logits of each head for images of the network's size; for use under `jax.jit`."""
+        return inference.compute_logits(self.model, variables, images, self.config.data, all_heads=all_heads)
 
     def _in_batches(
         self,
-        function: Any,
-        images: Any,
+        function: BatchFunction,
+        images: Sequence[Image] | np.ndarray,
         batch_size: int,
-        option: Any,
         progress: Callable[[int], None] | None = None,
     ) -> Any:
-        """Return `function(variables, batch, option)` of all images, which are prepared a batch at a time."""
+        """Return `function(variables, batch)` for all images, which are prepared batch by batch."""
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
-            raise TypeError("It takes a sequence of images; put the one image into a list.")
+            raise TypeError("Expected a sequence of images; put a single image into a list.")
         results = []
         for start in range(0, len(images), batch_size):
             pixels = [
@@ -158,42 +171,40 @@ class Classifier:
                 for image in images[start : start + batch_size]
             ]
             count = len(pixels)
-            missing = batch_size - count  # padded: one shape, one compilation
+            missing = batch_size - count  # a padded last batch has the shape that is compiled already
             batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
-            padded = jax.device_get(function(self.variables, batch, option))
+            padded = jax.device_get(function(self.variables, batch))
             results.append(jax.tree.map(lambda value, count=count: value[:count], padded))
             if progress:
                 progress(count)
         if not results:
             size = self.config.data.image_size
-            none = jax.ShapeDtypeStruct((0, size, size, 3), np.uint8)
-            shapes = jax.eval_shape(functools.partial(function, option=option), self.variables, none)
+            empty = jax.ShapeDtypeStruct((0, size, size, 3), np.uint8)
+            shapes = jax.eval_shape(function, self.variables, empty)
             return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
         return jax.tree.map(lambda *values: np.concatenate(values), *results)
 
     @functools.cached_property
-    def _heads(self) -> Any:
-        def forward(variables, images, option: bool):
-            outputs = self.logits(variables, images, all_heads=option)
+    def _probabilities(self) -> Any:
+        def forward(variables, images, all_heads: bool):
+            outputs = self.logits(variables, images, all_heads=all_heads)
             return {head: jax.nn.softmax(logits) for head, logits in outputs.items()}
 
-        return jax.jit(forward, static_argnames="option")
+        return jax.jit(forward, static_argnames="all_heads")
 
     @functools.cached_property
     def _row(self) -> Any:
-        def forward(variables, images, option: str):
-            normalized = augmentation.normalize(images, self.config.data)
-            _, sown = self.model.apply(variables, normalized, mutable=["intermediates"])
-            outputs = {path[-1]: values[0] for path, values in flatten_dict(sown["intermediates"]).items()}
-            return outputs[f"{option}_output"].astype(jnp.float32)
+        def forward(variables, images, row: str):
+            return inference.compute_row(self.model, variables, images, self.config.data, row)
 
-        return jax.jit(forward, static_argnames="option")
+        return jax.jit(forward, static_argnames="row")
 
 
-def _pixels(image: Image) -> np.ndarray:
+def _pixels(image: Image) -> UInt8[np.ndarray, "height width 3"]:
+    """Return an image as it is, or read it from its file."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-            raise TypeError(f"An image is uint8 [height, width, 3]; got {image.dtype} {image.shape}.")
+            raise TypeError(f"Expected an image, uint8 [height, width, 3]; got {image.dtype} {image.shape}.")
         return image
     try:
         encoded = read_file_in_time(pathlib.Path(image).expanduser())
@@ -203,14 +214,14 @@ def _pixels(image: Image) -> np.ndarray:
 
 
 def load(path: str | os.PathLike) -> Classifier:
-    """Open a checkpoint: no config file, data set or matching device count needed.
+    """Load a checkpoint. Neither a config file nor the data set nor the training's devices are needed.
 
     Args:
-      path: a run's workdir (its last checkpoint), a checkpoint in it, or an address
+      path: a run's workdir, for its last checkpoint; a checkpoint; or an address of either,
         such as gs://bucket/run.
 
     Raises:
-      UserError: there is no checkpoint, or a file of it is damaged.
+      UserError: if there is no checkpoint or it is corrupt.
     """
     with checkpoints.opened(path, checkpoints.EVALUATION_ITEMS) as checkpoint:
         description = checkpoints.describe(checkpoint)
@@ -229,21 +240,33 @@ def load(path: str | os.PathLike) -> Classifier:
     )
 
 
-def variable_shapes(model: nn.Module, image_size: int) -> dict[str, Any]:
-    """Shapes of a model's variables, placed on the first device of this host."""
-    shapes = jax.eval_shape(
-        model.init, jax.random.key(0), jnp.zeros((1, image_size, image_size, 3), jnp.float32)
+def variable_shapes(model: nn.Module, image_size: int) -> dict[str, PyTree]:
+    """Return the shapes of a network's variables, placed on the first device of this host."""
+    images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    placed: dict[str, PyTree] = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=first_device), shapes
     )
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    place: Any = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)  # noqa: E731
-    placed: dict[str, Any] = jax.tree.map(place, shapes)
     return placed
 
 
 def top_classes(
-    probabilities: np.ndarray, class_names: Iterable[str], count: int = 5
+    probabilities: Float[np.ndarray, " classes"], class_names: Iterable[str], count: int = 5
 ) -> list[dict[str, Any]]:
-    """The likeliest classes of one image: "label", "name" and "probability", best first."""
+    """Return the most likely classes of an image, best first.
+
+    Args:
+      probabilities: as `Classifier.predict` returns them for one image.
+      class_names: names of the classes, in the same order.
+      count: number of classes to return.
+
+    Returns:
+      For each class its "label", "name" and "probability".
+    """
     names = tuple(class_names)
     order = np.argsort(-probabilities, kind="stable")[:count]
-    return [{"label": int(i), "name": names[i], "probability": float(probabilities[i])} for i in order]
+    return [
+        {"label": int(label), "name": names[label], "probability": float(probabilities[label])}
+        for label in order
+    ]

@@ -24,7 +24,7 @@ FLOORS = (
     {"ops"},
     {"models"},
     {"data"},
-    {"checkpoints"},
+    {"checkpoints", "inference"},
     {"classifier", "inheritance"},
     {"evaluation"},
     {"training"},

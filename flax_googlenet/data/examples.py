@@ -1,7 +1,7 @@
 """Examples and sources: the interface between data sets and everything that reads them."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Example:
     name: str
 
 
+@runtime_checkable
 class Source(Protocol):
     """A split of a data set. It can be read from several threads.
 

@@ -1,4 +1,4 @@
-"""The figures of one checkpoint, or of several as an ensemble, on a validation split."""
+"""Evaluation of a checkpoint, or of several as an ensemble, on the validation split."""
 
 import logging
 import os
@@ -35,43 +35,41 @@ def evaluate(
     """Evaluate on the whole validation split, every image exactly once, on all devices.
 
     Args:
-      checkpoints: a path as `load` takes it, or a classifier; several make an ensemble,
-        whose probabilities are averaged.
-      crops: of an image, averaged as probabilities: 1, 10, or the paper's 144.
-      aux_heads: figures of the auxiliary heads too.
-      data: other values for the section `data` of the checkpoints' configs, such as
-        {"path": "/elsewhere"}.
-      batch_size: crops in a forward pass; by default the config's `evaluation.batch_size`.
+      checkpoints: a checkpoint, as a path for `load` or as a classifier; or several, whose
+        probabilities are averaged.
+      crops: number of crops per image, whose probabilities are averaged: 1, 10, or the
+        paper's 144.
+      aux_heads: whether to evaluate the auxiliary heads, too.
+      data: values that replace those in the section `data` of the checkpoints' configs, such
+        as {"path": "/elsewhere"}.
+      batch_size: number of crops in a forward pass; `evaluation.batch_size` of the config by
+        default.
       out: directory for results.json and, for up to 50 classes, confusion.png.
 
     Returns:
       The figures of a detailed `Evaluator`: "top1", "top5", "loss", "num_examples", "ece",
-      "class_accuracy" and so on; "models" and "crops", their numbers; and "checkpoint".
+      "class_accuracy" and so on; the numbers of "models" and "crops"; and "checkpoint".
 
     Raises:
-      UserError: a checkpoint, the data or `out` cannot be used, or the checkpoints do not go together.
+      UserError: if a checkpoint, the data or `out` cannot be used, or the checkpoints do not
+        form an ensemble.
     """
     if crops not in crops_of_an_image.NUMBERS:
         numbers = ", ".join(map(str, crops_of_an_image.NUMBERS))
-        raise UserError(f"An image cannot be evaluated from {crops} crops; crops is one of {numbers}.")
-    given = [checkpoints] if isinstance(checkpoints, Checkpoint) else checkpoints
-    if not given:
-        raise UserError("There is no checkpoint to evaluate; name at least one.")
-    classifiers = [item if isinstance(item, Classifier) else load(item) for item in given]
+        raise UserError(f"{crops} crops per image are not supported; crops is one of {numbers}.")
+    classifiers = _load_all(checkpoints)
     changes = {"data": data or {}, "evaluation": {"batch_size": batch_size} if batch_size is not None else {}}
     configs = [_changed(classifier.config, changes) for classifier in classifiers]
     source = open_source(configs[0].data, "val")
     _check_members(classifiers, source, aux_heads)
     if missing_from_validation(source.class_names, len(source)):
         logger.warning(
-            f"these are {len(source)} images; ImageNet's validation split has "
-            f"{SPLIT_SIZES['validation']}, and published figures are of all of them."
+            f"the validation split has {len(source)} images and ImageNet's has {SPLIT_SIZES['validation']}; "
+            "the figures do not compare with published ones"
         )
+    members = zip(classifiers, configs, strict=True)
     evaluator = Evaluator(
-        [
-            Member(classifier.model, config.data)
-            for classifier, config in zip(classifiers, configs, strict=True)
-        ],
+        [Member(classifier.model, config.data) for classifier, config in members],
         source,
         data_mesh(),
         batch_size=configs[0].evaluation.batch_size,
@@ -81,9 +79,9 @@ def evaluate(
     )
     variables = [classifier.variables for classifier in classifiers]
     with Progress("evaluating", len(source)) as progress:
-        measured = evaluator(variables, progress.advance)
+        metrics = evaluator(variables, progress.advance)
     figures = {
-        **measured,
+        **metrics,
         "models": len(classifiers),
         "crops": crops,
         "checkpoint": ",".join(classifier.checkpoint for classifier in classifiers),
@@ -93,15 +91,22 @@ def evaluate(
     return figures
 
 
+def _load_all(checkpoints: Checkpoint | Sequence[Checkpoint]) -> list[Classifier]:
+    members = [checkpoints] if isinstance(checkpoints, Checkpoint) else checkpoints
+    if not members:
+        raise UserError("There is no checkpoint to evaluate; name at least one.")
+    return [member if isinstance(member, Classifier) else load(member) for member in members]
+
+
 def _changed(config: FrozenConfigDict, changes: Mapping[str, Mapping[str, Any]]) -> FrozenConfigDict:
     sections: dict[str, Any] = config.to_dict()
-    for name, changed in changes.items():
-        sections[name] = {**sections[name], **changed}
+    for name, values in changes.items():
+        sections[name] = {**sections[name], **values}
     return resolve(sections)
 
 
 def _check_members(classifiers: Sequence[Classifier], source: Source, aux_heads: bool) -> None:
-    """Refuse checkpoints that do not go with the data or with each other."""
+    """Raise an error if checkpoints differ from the data or from each other in what is evaluated."""
     for classifier in classifiers:
         check_same_classes(
             classifier.class_names,
@@ -118,9 +123,9 @@ def _check_members(classifiers: Sequence[Classifier], source: Source, aux_heads:
             raise UserError(f"{classifier.checkpoint} has no auxiliary heads; leave out aux_heads.")
         if classifier.model.head_names != first.model.head_names:
             raise UserError(
-                f"{first.checkpoint} has the heads {_listed(first.model.head_names)}, and "
-                f"{classifier.checkpoint} {_listed(classifier.model.head_names)}; evaluate them one by one, "
-                "or leave out aux_heads."
+                f"{first.checkpoint} has the heads {_listed(first.model.head_names)}, but "
+                f"{classifier.checkpoint} has {_listed(classifier.model.head_names)}; evaluate them one by "
+                "one, or leave out aux_heads."
             )
 
 
@@ -129,7 +134,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
-    from flax_googlenet.evaluation.report import save_report  # matplotlib: seconds that others do without
+    from flax_googlenet.evaluation.report import save_report  # imports matplotlib, which takes a second
 
     try:
         save_report(directory, figures, class_names)

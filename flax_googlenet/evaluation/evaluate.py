@@ -1,6 +1,7 @@
-"""Exact evaluation: every example once, on any number of devices, from one or many crops and networks."""
+"""Exact evaluation: every image counts once, on any number of devices, for one or many crops and networks."""
 
 import dataclasses
+import functools
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Float, PyTree, UInt8
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet import inference
 from flax_googlenet.compilation import without_alarms
 from flax_googlenet.config import HOST_PREPROCESSING
-from flax_googlenet.data import EvaluationBatches, Source, augmentation, to_devices
+from flax_googlenet.data import EvaluationBatches, Source, to_devices
 from flax_googlenet.data.images import crops
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
@@ -23,8 +26,10 @@ from flax_googlenet.sharding import replicate, split_batch
 
 logger = logging.getLogger(__name__)
 
-# Crops of an image in one forward pass; the others follow, and need not fit into memory with them.
+# Crops of an image in one forward pass. A loop over such groups bounds the memory that 144 crops take.
 CROPS_AT_ONCE = {1: 1, 10: 10, 144: 12}
+
+Variables = Mapping[str, PyTree]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Member:
 
 
 class Evaluator:
-    """Evaluates networks on one source; compiles once, whatever the weights."""
+    """Evaluates networks on a source. It compiles once, for any weights."""
 
     def __init__(
         self,
@@ -49,129 +54,158 @@ class Evaluator:
         all_heads: bool = False,
         detailed: bool = False,
     ) -> None:
-        """Compile for one size of batch, rounded up to the devices.
+        """Prepare batches of one size, rounded up to a multiple of the devices.
 
         Args:
-          members: one network, or an ensemble whose probabilities are averaged.
-          source: of the images.
+          members: one network, or the networks of an ensemble.
+          source: images and labels.
           mesh: devices to run on.
-          batch_size: crops in a forward pass.
-          number_of_crops: 1, 10 or 144, averaged as probabilities.
-          all_heads: figures of the auxiliary heads too.
-          detailed: what a report wants besides, see `__call__`.
+          batch_size: number of crops in a forward pass.
+          number_of_crops: 1, 10 or 144 per image; their probabilities are averaged.
+          all_heads: whether to evaluate the auxiliary heads, too.
+          detailed: whether to compute calibration and accuracy per class, see `__call__`.
 
         Raises:
-          UserError: the networks expect their images to be resized and cropped differently.
+          UserError: if the networks differ in how their images are resized and cropped.
         """
+        _check_same_crops(members)
         data = members[0].data
-        for member in members[1:]:
-            for key in HOST_PREPROCESSING:
-                if member.data[key] != data[key]:
-                    raise UserError(
-                        "The networks of an ensemble see the same crops, but their config.data."
-                        f"{key} are {data[key]} and {member.data[key]}; evaluate them one by one."
-                    )
-        if (distinct := crops.distinct(data, number_of_crops)) < number_of_crops:
-            logger.warning(
-                f"images are stretched to squares, so the paper's {number_of_crops} crops are "
-                f"{distinct} distinct ones, which are computed once"
-            )
+        _report_distinct_crops(data, number_of_crops)
+        self._members = tuple(members)
+        self._number_of_crops = number_of_crops
+        self._heads: tuple[str, ...] = members[0].model.head_names if all_heads else ("logits",)
+        self._all_heads, self._detailed = all_heads, detailed
         devices = mesh.shape["data"]
-        at_once = CROPS_AT_ONCE[number_of_crops]
-        images = -(-min(batch_size // at_once or 1, len(source)) // devices) * devices
-        self._batches = EvaluationBatches(source, data, images, number_of_crops)
-        self._split = split_batch(mesh)
-        heads = members[0].model.head_names if all_heads else ("logits",)
-
-        def logits_of(member: Member, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
-            normalized = augmentation.normalize(images, member.data)
-            outputs: Any = member.model.apply(variables, normalized, all_heads=all_heads)
-            return {head: outputs[head] for head in heads}
-
-        def logits_of_crops(member: Member, variables: Any, cut: jax.Array) -> dict[str, jax.Array]:
-            def of_some(some: jax.Array) -> dict[str, jax.Array]:
-                # The images stay in front, so that each device keeps its own.
-                images = jnp.moveaxis(some, 0, 1).reshape(-1, *some.shape[2:])
-                logits = logits_of(member, variables, images)
-                return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, at_once, x.shape[-1]), 1, 0), logits)
-
-            if number_of_crops == at_once:
-                return of_some(cut)
-            parts = jax.lax.map(of_some, cut.reshape(-1, at_once, *cut.shape[1:]))
-            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
-
-        def step(all_variables: Sequence[Any], batch: dict[str, jax.Array]) -> dict[str, Any]:
-            cut = crops.crop_squares(batch, data.image_size, number_of_crops)
-            found = [
-                logits_of_crops(member, variables, cut)
-                for member, variables in zip(members, all_variables, strict=True)
-            ]
-            sums: dict[str, Any] = {}
-            for head in heads:
-                logits = average_probabilities(jnp.concatenate([each[head] for each in found]))
-                suffix = "" if head == "logits" else f"_{head}"
-                own_sums = metrics.sums(logits, batch["label"], batch["mask"])
-                if suffix:
-                    del own_sums["num_examples"]
-                elif detailed:
-                    own_sums |= metrics.details(logits, batch["label"], batch["mask"])
-                sums |= {name + suffix: value for name, value in own_sums.items()}
-            if "bad" in batch:
-                sums["bad_images"] = batch["bad"].sum()
-            return sums
-
-        self._everywhere = replicate(mesh)
+        images = min(batch_size // CROPS_AT_ONCE[number_of_crops] or 1, len(source))
+        self._batches = EvaluationBatches(source, data, -(-images // devices) * devices, number_of_crops)
+        self._replicated, self._split = replicate(mesh), split_batch(mesh)
         self._step = jax.jit(
-            step, in_shardings=(self._everywhere, self._split), out_shardings=self._everywhere
+            self._sums_of_batch,
+            in_shardings=(self._replicated, self._split),
+            out_shardings=self._replicated,
         )
 
     def __call__(
-        self, all_variables: Sequence[Mapping[str, Any]], progress: Callable[[int], None] | None = None
+        self, all_variables: Sequence[Variables], progress: Callable[[int], None] | None = None
     ) -> dict[str, Any]:
-        """Evaluate weights.
+        """Evaluate weights on the whole source.
 
         Args:
           all_variables: "params" and "batch_stats" of each network.
-          progress: is told of every batch how many images it had, once it is done.
+          progress: called after every batch with its number of images.
 
         Returns:
-          "top1" and "top5" as shares, "loss" as the mean cross-entropy in nats, and
-          "num_examples"; where broken images are skipped "bad_images", which the shares leave
-          out; of an auxiliary head "top1_HEAD" and so on. If detailed also "ece",
-          the expected calibration error; "class_accuracy" and "class_examples", lists by
-          class; and, of few classes, "confusion", rows of counts by true class.
+          "top1" and "top5", as shares of the images; "loss", the mean cross-entropy in nats;
+          and "num_examples". Names of an auxiliary head's metrics end in "_HEAD". If corrupt
+          images are skipped, "bad_images" is their number, and the other metrics leave them
+          out. If detailed, also "ece", the expected calibration error; "class_accuracy" and
+          "class_examples", lists per class; and, for up to `metrics.MAX_CONFUSION` classes,
+          "confusion", rows of counts by true class.
+
+        Raises:
+          UserError: if every image is corrupt.
         """
-        all_variables = jax.device_put(tuple(all_variables), self._everywhere)  # wherever they were loaded to
-        batches = to_devices(self._batches, range(self._batches.steps), self._split)
-        first = next(batches)
-        with without_alarms():
-            launched = [self._step(all_variables, first)]
-        for batch in batches:
-            launched.append(self._step(all_variables, batch))
-            self._report(progress, launched, len(launched) - 2)
-        self._report(progress, launched, len(launched) - 1)
-        found = jax.device_get(launched)
-        total = {name: _exact_sum([each[name] for each in found]) for name in found[0]}
-        counts = {name: int(total.pop(name)) for name in ("num_examples", "bad_images") if name in total}
-        assert sum(counts.values()) == len(self._batches.source), "an example was lost or counted twice"
+        total = self._total(all_variables, progress)
+        counts: dict[str, int] = {
+            name: int(total.pop(name)) for name in ("num_examples", "bad_images") if name in total
+        }
+        assert sum(counts.values()) == len(self._batches.source), "an image was lost or counted twice"
         count = counts["num_examples"]
         if not count:
-            raise UserError("There is no image left to evaluate: each is broken; check config.data.")
-        scalars = {name: float(value) / count for name, value in total.items() if np.ndim(value) == 0}
-        return {**scalars, **counts, **metrics.summarize_details(total)}
+            raise UserError("No image is left to evaluate, since all are corrupt; check config.data.")
+        means = {name: float(value) / count for name, value in total.items() if np.ndim(value) == 0}
+        return {**means, **counts, **metrics.summarize_details(total)}
+
+    def _total(
+        self, all_variables: Sequence[Variables], progress: Callable[[int], None] | None
+    ) -> dict[str, Any]:
+        """Return the sums over all batches."""
+        replicated = jax.device_put(tuple(all_variables), self._replicated)  # from any device they are on
+        batches = to_devices(self._batches, range(self._batches.steps), self._split)
+        first_batch = next(batches)
+        with without_alarms():
+            launched = [self._step(replicated, first_batch)]
+        for batch in batches:
+            launched.append(self._step(replicated, batch))
+            self._report(progress, launched, len(launched) - 2)  # the devices have a batch to work on
+        self._report(progress, launched, len(launched) - 1)
+        sums = jax.device_get(launched)
+        return {name: _exact_sum([batch_sums[name] for batch_sums in sums]) for name in sums[0]}
 
     def _report(self, progress: Callable[[int], None] | None, launched: Sequence[Any], index: int) -> None:
-        """Tell of the images of a batch once the devices are done with it."""
+        """Wait for a batch and report its number of images."""
         if progress and index >= 0:
             jax.block_until_ready(launched[index])
             size = self._batches.batch_size
             progress(min(size, len(self._batches.source) - index * size))
 
+    def _sums_of_batch(self, all_variables: Sequence[Variables], batch: dict[str, Array]) -> dict[str, Array]:
+        """Return what a batch adds to the metrics of every head; traced by `jax.jit`."""
+        images = crops.crop_squares(batch, self._batches.data.image_size, self._number_of_crops)
+        logits_of_members = [
+            logits_of_crops(member, variables, images, self._number_of_crops, self._all_heads)
+            for member, variables in zip(self._members, all_variables, strict=True)
+        ]
+        sums: dict[str, Array] = {}
+        for head in self._heads:
+            logits = average_probabilities(jnp.concatenate([logits[head] for logits in logits_of_members]))
+            sums |= self._sums_of_head(head, logits, batch)
+        if "bad" in batch:
+            sums["bad_images"] = batch["bad"].sum()
+        return sums
 
-def average_probabilities(logits: jax.Array) -> jax.Array:
-    """Logarithm of the mean of the probabilities; of one set, its logits as they are.
+    def _sums_of_head(
+        self, head: str, logits: Float[Array, "batch classes"], batch: dict[str, Array]
+    ) -> dict[str, Array]:
+        sums = metrics.sums(logits, batch["label"], batch["mask"])
+        if head != "logits":
+            return {f"{name}_{head}": value for name, value in sums.items() if name != "num_examples"}
+        if self._detailed:
+            sums |= metrics.details(logits, batch["label"], batch["mask"])
+        return sums
 
-    log(1/n * sum_i softmax(logits_i)), over the first axis.
+
+def logits_of_crops(
+    member: Member,
+    variables: Variables,
+    images: UInt8[Array, "crops batch size size 3"],
+    number_of_crops: int,
+    all_heads: bool,
+) -> dict[str, Float[Array, "crops batch classes"]]:
+    """Return the logits of each head for all crops of a batch.
+
+    Args:
+      member: the network.
+      variables: its "params" and "batch_stats".
+      images: of `crops.crop_squares`.
+      number_of_crops: 1, 10 or 144; `images` may hold fewer that are distinct.
+      all_heads: whether to compute the auxiliary heads, too.
+    """
+    at_once = CROPS_AT_ONCE[number_of_crops]
+    forward = functools.partial(_logits_of_group, member, variables, all_heads)
+    if number_of_crops == at_once:
+        return forward(images)
+    groups = jax.lax.map(forward, images.reshape(-1, at_once, *images.shape[1:]))
+    return jax.tree.map(lambda logits: logits.reshape(-1, *logits.shape[2:]), groups)
+
+
+def _logits_of_group(
+    member: Member, variables: Variables, all_heads: bool, group: UInt8[Array, "crops batch size size 3"]
+) -> dict[str, Float[Array, "crops batch classes"]]:
+    """Return the logits for the crops of one forward pass."""
+    # Rows are ordered by image, so that every device keeps its own images.
+    rows = jnp.moveaxis(group, 0, 1).reshape(-1, *group.shape[2:])
+    outputs = inference.compute_logits(member.model, variables, rows, member.data, all_heads=all_heads)
+    return {
+        head: jnp.moveaxis(logits.reshape(-1, len(group), logits.shape[-1]), 1, 0)
+        for head, logits in outputs.items()
+    }
+
+
+def average_probabilities(logits: Float[Array, "members batch classes"]) -> Float[Array, "batch classes"]:
+    """Return the logarithm of the mean of the members' probabilities.
+
+    log(1/n * sum_i softmax(logits_i)). The logits of a single member are returned as they are.
     """
     if logits.shape[0] == 1:
         return logits[0]
@@ -179,9 +213,28 @@ def average_probabilities(logits: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - count
 
 
+def _check_same_crops(members: Sequence[Member]) -> None:
+    data = members[0].data
+    for member in members[1:]:
+        for key in HOST_PREPROCESSING:
+            if member.data[key] != data[key]:
+                raise UserError(
+                    "The networks of an ensemble see the same crops, but their config.data."
+                    f"{key} are {data[key]} and {member.data[key]}; evaluate them one by one."
+                )
+
+
+def _report_distinct_crops(data: FrozenConfigDict, number_of_crops: int) -> None:
+    if (distinct := crops.distinct(data, number_of_crops)) < number_of_crops:
+        logger.info(
+            f"images are stretched to squares, so only {distinct} of the paper's {number_of_crops} crops "
+            "differ; these are computed once"
+        )
+
+
 def _exact_sum(values: Sequence[np.ndarray]) -> Any:
-    """Sum over batches, of which the order cannot matter: counts are whole, and fsum is exact."""
+    """Return the sum over batches, whatever their order: counts are whole numbers, and fsum is exact."""
     if np.ndim(values[0]) == 0:
         return math.fsum(map(float, values))
-    stacked = np.stack([np.asarray(each, np.float64) for each in values])
+    stacked = np.stack([np.asarray(value, np.float64) for value in values])
     return np.apply_along_axis(math.fsum, 0, stacked)

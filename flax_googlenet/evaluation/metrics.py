@@ -1,4 +1,4 @@
-"""Metrics as sums and counts, so that batches, devices and padding do not matter."""
+"""Metrics as sums and counts, so that neither batches, devices nor padding change them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,30 +7,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Bool, Float, Int, Num
 
 BINS = 15  # of confidence, for the calibration error
-MAX_CONFUSION = 50  # classes, of which a table of confusions can still be looked at
+MAX_CONFUSION = 50  # a confusion matrix of more classes is not readable
+
+Logits = Float[Array, "batch classes"]
+Labels = Int[Array, " batch"]
+Mask = Bool[Array, " batch"]
 
 
-def sums(logits: jax.Array, labels: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
-    """What a batch adds to the metrics.
+def sums(logits: Logits, labels: Labels, mask: Mask) -> dict[str, Num[Array, ""]]:
+    """Return what a batch adds to the metrics.
 
-    An example is correct in its top k if fewer than k classes precede its own, where
-    among equal logits the lower index comes first. Logits that are not numbers are
-    never correct.
+    An example counts as correct in its top k if fewer than k classes rank above its own.
+    Among equal logits the class with the lower index ranks higher. An example with an
+    infinite or NaN logit is never correct.
 
     Args:
-      logits: float32 [batch, classes].
-      labels: integers [batch].
-      mask: bool [batch], false for padding.
+      logits: logits of the batch.
+      labels: true classes.
+      mask: false for padding.
 
     Returns:
-      "top1" and "top5", counts of correct examples; "loss", the summed cross-entropy
-      in nats; "num_examples".
+      "top1" and "top5", counts of correct examples; "loss", the summed cross-entropy in
+      nats; and "num_examples".
 
     >>> logits = jnp.array([[1.0, 3.0, 2.0], [5.0, 0.0, 0.0]])
-    >>> found = sums(logits, jnp.array([2, 0]), jnp.array([True, True]))
-    >>> {name: int(value) for name, value in found.items() if name != "loss"}
+    >>> batch = sums(logits, jnp.array([2, 0]), jnp.array([True, True]))
+    >>> {name: int(value) for name, value in batch.items() if name != "loss"}
     {'top1': 1, 'top5': 2, 'num_examples': 2}
     """
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
@@ -47,17 +52,17 @@ def sums(logits: jax.Array, labels: jax.Array, mask: jax.Array) -> dict[str, jax
     }
 
 
-def details(logits: jax.Array, labels: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
-    """What a batch adds to calibration, to the accuracy by class, and to the confusion of few classes.
+def details(logits: Logits, labels: Labels, mask: Mask) -> dict[str, Float[Array, "..."]]:
+    """Return what a batch adds to the calibration error, accuracy per class and confusion matrix.
 
     Args:
       logits, labels, mask: as in `sums`.
 
     Returns:
-      "bin_examples", "bin_confidence" and "bin_correct", sums over the examples in each of
-      15 equal bins of the highest probability; "class_examples" and "class_correct", counts
-      by true class; and of at most `MAX_CONFUSION` classes "confusion", counts by true and
-      by predicted class.
+      "bin_examples", "bin_confidence" and "bin_correct", sums over the examples whose highest
+      probability falls into each of `BINS` equal bins; "class_examples" and "class_correct",
+      counts per true class; and, for up to `MAX_CONFUSION` classes, "confusion", counts by true
+      and predicted class.
     """
     classes = logits.shape[1]
     counted = mask.astype(jnp.float32)
@@ -66,38 +71,42 @@ def details(logits: jax.Array, labels: jax.Array, mask: jax.Array) -> dict[str, 
     confidence = jnp.exp(jax.nn.log_softmax(logits)).max(axis=1)
     bins = jnp.clip(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, 0, BINS - 1)
 
-    def by(index: jax.Array, length: int, values: jax.Array) -> jax.Array:
+    def sum_by(index: Labels, length: int, values: Float[Array, " batch"]) -> Float[Array, " length"]:
         return jnp.zeros(length, jnp.float32).at[index].add(values)
 
-    found = {
-        "bin_examples": by(bins, BINS, counted),
-        "bin_confidence": by(bins, BINS, counted * confidence),
-        "bin_correct": by(bins, BINS, correct),
-        "class_examples": by(labels, classes, counted),
-        "class_correct": by(labels, classes, correct),
+    batch = {
+        "bin_examples": sum_by(bins, BINS, counted),
+        "bin_confidence": sum_by(bins, BINS, counted * confidence),
+        "bin_correct": sum_by(bins, BINS, correct),
+        "class_examples": sum_by(labels, classes, counted),
+        "class_correct": sum_by(labels, classes, correct),
     }
     if classes <= MAX_CONFUSION:
-        pairs = by(labels * classes + predicted, classes * classes, counted)
-        found["confusion"] = pairs.reshape(classes, classes)
-    return found
+        pairs = sum_by(labels * classes + predicted, classes * classes, counted)
+        batch["confusion"] = pairs.reshape(classes, classes)
+    return batch
 
 
 def summarize_details(total: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures that the sums of `details` over a whole split come to; {} without them.
+    """Return the figures that follow from the sums of `details` over a split.
 
-    The expected calibration error is sum_b n_b / n * |accuracy_b - confidence_b| (Guo et
-    al. 2017, "On calibration of modern neural networks").
+    The expected calibration error is sum_b n_b / n * |accuracy_b - confidence_b| over the bins b
+    (Guo et al. 2017, "On calibration of modern neural networks").
+
+    Args:
+      total: sums over all batches, also of other metrics; without those of `details` there
+        are no figures.
     """
     if "bin_examples" not in total:
         return {}
     gaps = np.abs(total["bin_correct"] - total["bin_confidence"])
     examples = total["class_examples"]
     accuracy = np.divide(total["class_correct"], examples, out=np.zeros_like(examples), where=examples > 0)
-    found = {
+    figures = {
         "ece": float(gaps.sum() / examples.sum()),
         "class_accuracy": accuracy.tolist(),
         "class_examples": examples.astype(int).tolist(),
     }
     if "confusion" in total:
-        found["confusion"] = total["confusion"].astype(int).tolist()
-    return found
+        figures["confusion"] = total["confusion"].astype(int).tolist()
+    return figures

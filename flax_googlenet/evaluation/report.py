@@ -1,4 +1,4 @@
-"""An evaluation's figures as files: results.json, and a picture of which class is taken for which."""
+"""The report of an evaluation: results.json and a picture of the confusion matrix."""
 
 import json
 import pathlib
@@ -15,12 +15,12 @@ RESULTS_FILE, CONFUSION_FILE = "results.json", "confusion.png"
 
 
 def save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
-    """Write results.json, and confusion.png where classes are few.
+    """Write results.json and, if there is a confusion matrix, confusion.png.
 
     Args:
-      directory: made if it is not there.
-      figures: of a detailed `Evaluator`, and whatever else belongs to the result.
-      class_names: in the order of the logits.
+      directory: where to write the files; created if it does not exist.
+      figures: figures of a detailed `Evaluator`, and other keys to store with them.
+      class_names: names of the classes, in the order of the logits.
     """
     directory.mkdir(parents=True, exist_ok=True)
     by_class = [
@@ -36,7 +36,12 @@ def save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names
 
 
 def draw_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """Counts by true class (rows) and predicted class (columns), shaded by share of the row."""
+    """Draw a confusion matrix, its cells shaded by their share of the row.
+
+    Args:
+      confusion: counts by true class (rows) and predicted class (columns).
+      class_names: names of the classes, in the same order.
+    """
     counts = np.asarray(confusion)
     side = 2 + 0.42 * len(counts)
     figure = Figure(figsize=(side, side), layout="constrained", dpi=120)

@@ -89,7 +89,7 @@ def test_data_and_batch_size_can_be_others(classifier, folder):
         pytest.param(
             [2, 1],
             {"aux_heads": True},
-            "heads-2 has the heads logits, aux_4a and aux_4d, and heads-1 logits and aux_4d",
+            "heads-2 has the heads logits, aux_4a and aux_4d, but heads-1 has logits and aux_4d",
             id="two and one",
         ),
         pytest.param([], {}, "There is no checkpoint to evaluate", id="nothing"),

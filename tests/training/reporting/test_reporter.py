@@ -26,11 +26,10 @@ def report(workdir, first, last, total=10, history=()):
     return reporter.records
 
 
-def test_plain_lines_when_not_on_a_terminal(tmp_path, caplog):
+def test_plain_lines_when_not_on_a_terminal(tmp_path, caplog, capsys):
     report(tmp_path, 0, 2)
-    captured = caplog.readouterr()
-    assert captured.out == ""
-    assert captured.err.splitlines() == [
+    assert capsys.readouterr().out == ""
+    assert caplog.messages == [
         "step 1/10: loss 1.0000, 100.0 images/s, 25% waiting for data, 0:04 left",
         "step 2/10: loss 2.0000, 100.0 images/s, 25% waiting for data, 0:04 left",
         "step 2/10: evaluated 10 images, top1 0.5000, top5 0.9000, loss 1.2500",

@@ -1,0 +1,50 @@
+"""The forward pass of inference: from uint8 images to the outputs of a network, for use under `jax.jit`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Float, PyTree, UInt8
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.data import augmentation
+from flax_googlenet.models import Network
+
+Images = UInt8[Array, "batch height width 3"]
+
+
+def compute_logits(
+    model: Network,
+    variables: Mapping[str, PyTree],
+    images: Images,
+    data: FrozenConfigDict,
+    *,
+    all_heads: bool = False,
+) -> dict[str, Float[Array, "batch classes"]]:
+    """Return the logits of each head, by the head's name.
+
+    Args:
+      model: the network.
+      variables: its "params" and "batch_stats".
+      images: red first, of the network's input size.
+      data: the section `data` of the network's config, which says how to normalize images.
+      all_heads: whether to compute the auxiliary heads, too; the main head is "logits".
+    """
+    outputs: Any = model.apply(variables, augmentation.normalize(images, data), all_heads=all_heads)
+    return dict(outputs)
+
+
+def compute_row(
+    model: Network, variables: Mapping[str, PyTree], images: Images, data: FrozenConfigDict, row: str
+) -> Float[Array, "batch ..."]:
+    """Return the output of a row of the network's table, as float32.
+
+    Args:
+      model, variables, images, data: as in `compute_logits`.
+      row: the row's name.
+    """
+    normalized = augmentation.normalize(images, data)
+    _, state = model.apply(variables, normalized, mutable=["intermediates"])
+    outputs = {path[-1]: values[0] for path, values in flatten_dict(state["intermediates"]).items()}
+    return outputs[f"{row}_output"].astype(jnp.float32)
