@@ -21,6 +21,7 @@ from flax_googlenet.data import augmentation
 from flax_googlenet.data.images import decoding, preprocessing
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
+from flax_googlenet.table import RowKind
 from flax_googlenet.workers import read_file_in_time
 
 Image = np.ndarray | str | os.PathLike
@@ -127,7 +128,9 @@ class Classifier:
         """
         rows = {row.name: row.kind for row in self.model.rows}
         if layer is None:
-            layer = next(name for name in reversed(rows) if rows[name] not in ("dropout", "linear"))
+            layer = next(
+                name for name in reversed(rows) if rows[name] not in (RowKind.DROPOUT, RowKind.LINEAR)
+            )
         if layer not in rows:
             raise UserError(f'The network has no row "{layer}"; {did_you_mean(layer, rows)}')
         found: np.ndarray = self._in_batches(self._row, images, batch_size, layer)

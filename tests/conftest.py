@@ -11,9 +11,21 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-# Compiling is most of the time here; what is compiled is tiny. Child processes, which
-# stand for real runs, are optimised as ever.
+import jaxtyping
+
+from tests.support import typechecking
+
+# Most of a test's time goes into compiling tiny programs. Child processes, which stand for
+# real runs, optimize as usual.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+
+# The tests check the shapes and dtypes in the signatures of these rooms, so the hook comes before
+# the first import of the library.
+CHECKED_ROOMS = ("ops", "models", "data.augmentation", "data.images")
+CHECKED_ROOMS += ("training", "evaluation", "classifier", "inference")
+jaxtyping.install_import_hook(
+    [f"flax_googlenet.{room}" for room in CHECKED_ROOMS], f"{typechecking.__name__}.check"
+)
 
 import cv2
 import hypothesis
@@ -23,7 +35,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
-from flax_googlenet.models.googlenet import TABLE_1, PaperRow
+from flax_googlenet.table import TABLE_1, PaperRow, RowKind
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -49,7 +61,7 @@ REPOSITORY = pathlib.Path(__file__).parent.parent
 def small_table() -> tuple[PaperRow, ...]:
     """A sixteenth of the filters, and the rows that make a network: quick to compile."""
     names = ("conv1", "pool1", "conv2", "pool2", "inception_3a", "pool3", "inception_4a", "inception_4d")
-    kinds = ("avg pool", "dropout", "linear")
+    kinds = (RowKind.AVERAGE_POOL, RowKind.DROPOUT, RowKind.LINEAR)
     rows = [row for row in TABLE_1 if row.name in names or row.kind in kinds]
     return tuple(
         dataclasses.replace(row, filters=tuple(max(n // 16, 1) for n in row.filters)) for row in rows

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -154,12 +155,13 @@ def grid_windows(size: int, outputs: int = 4, *, adaptive: bool = False) -> list
     return [(start, start + window) for start in starts]
 
 
-def average_pool_grid(x: jax.Array, outputs: int = 4, *, adaptive: bool = False) -> jax.Array:
-    """Average [batch, height, width, channels] over the windows of `grid_windows`.
+def average_pool_grid(
+    x: Float[Array, "batch height width channels"], outputs: int = 4, *, adaptive: bool = False
+) -> Float[Array, "batch {outputs} {outputs} channels"]:
+    """Average a feature map over the windows of `grid_windows`.
 
-    Returns:
-      [batch, outputs, outputs, channels]. At 14x14 this is the paper's "average
-      pooling layer with 5x5 filter size and stride 3", unless `adaptive`.
+    At 14x14 this is the paper's "average pooling layer with 5x5 filter size and stride 3",
+    unless `adaptive`.
     """
 
     def weights(size: int) -> jax.Array:

@@ -9,7 +9,7 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import GoogLeNet, googlenet
-from flax_googlenet.table import TABLE_1, googlenet_rows, least_image_size
+from flax_googlenet.table import TABLE_1, RowKind, googlenet_rows, least_image_size
 from tests.conftest import AS_WRITTEN
 
 
@@ -127,7 +127,7 @@ def test_a_clone_is_the_same_network():
 @pytest.fixture(scope="module")
 def trunk():
     """The rows of the table that change the size of a map, with few filters; quick to trace."""
-    rows = [row for row in TABLE_1 if row.kind != "inception"]
+    rows = [row for row in TABLE_1 if row.kind is not RowKind.INCEPTION]
     return tuple(dataclasses.replace(row, filters=(2,) * len(row.filters)) for row in rows)
 
 

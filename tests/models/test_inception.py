@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import pytest
 
 from flax_googlenet.models import AuxiliaryClassifier, Inception
-from flax_googlenet.models.inception import LayerOptions
-from flax_googlenet.table import TABLE_1
+from flax_googlenet.models.layers import LayerOptions
+from flax_googlenet.table import TABLE_1, RowKind
 
-ROWS = [pytest.param(row, id=row.name) for row in TABLE_1 if row.kind == "inception"]
+ROWS = [pytest.param(row, id=row.name) for row in TABLE_1 if row.kind is RowKind.INCEPTION]
 
 
 def shapes(module, shape: tuple[int, ...]):

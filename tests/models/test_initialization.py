@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.models import _INITIALIZERS, build_model
-from flax_googlenet.models.initialization import fill_constants, initial_variables
+from flax_googlenet.models import build_model
+from flax_googlenet.models.initialization import INITIALIZERS, fill_constants, initial_variables
 
 
 def assert_as_init(model: dict, table, seed: int = 0, image_size: int = 32) -> dict:
@@ -24,7 +24,7 @@ def assert_as_init(model: dict, table, seed: int = 0, image_size: int = 32) -> d
     return drawn
 
 
-@pytest.mark.parametrize("initializer", _INITIALIZERS)
+@pytest.mark.parametrize("initializer", INITIALIZERS)
 @pytest.mark.parametrize(
     "model",
     [

@@ -5,6 +5,7 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.models import VGG16, GoogLeNet, build_model
 from flax_googlenet.models.summary import compare, summarize
+from flax_googlenet.table import RowKind
 from flax_googlenet.variants import VARIANTS
 
 
@@ -30,7 +31,7 @@ def test_marks_where_the_paper_disagrees_with_itself(paper):
 
 def test_filters_are_read_from_the_module(paper):
     for row in paper.rows:
-        if row.kind == "inception":
+        if row.kind is RowKind.INCEPTION:
             assert row.filters == row.paper.filters
     assert next(row for row in paper.rows if row.name == "conv2").filters[1:3] == (64, 192)
 
@@ -112,7 +113,7 @@ def test_variants(options, params):
 
 def test_naive_is_one_layer_a_module():
     summary = summarize(GoogLeNet(reduce3x3=False, reduce5x5=False, project_pool=False), 224)
-    modules = [row for row in summary.rows if row.kind == "inception"]
+    modules = [row for row in summary.rows if row.kind is RowKind.INCEPTION]
     assert {row.depth for row in modules} == {1}
     assert all(row.output_disagrees and row.depth_disagrees for row in modules)
 
