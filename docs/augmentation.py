@@ -41,8 +41,8 @@ def augmented(options: dict[str, float | str], seed: int) -> np.ndarray:
     pairs = []
     for index, pair in enumerate(photographs().reshape(-1, 2, SIZE, SIZE, 3)):
         key = jax.random.fold_in(jax.random.key(seed), index)
-        mirror_key, _ = jax.random.split(key)
-        images, _ = augment(key, mirror_key, pair, np.zeros(2, np.int32), data, num_classes=2)
+        flip_key, _ = jax.random.split(key)
+        images, _ = augment(key, flip_key, pair, np.zeros(2, np.int32), data, num_classes=2)
         pairs.append(np.asarray(images) + np.asarray(data.mean))
     return np.clip(np.concatenate(pairs).round(), 0, 255).astype(np.uint8)
 

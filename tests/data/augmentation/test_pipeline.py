@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_mirror
+from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_flip
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
 
 CLASSES = 5
@@ -65,7 +65,7 @@ def test_channels_turn_round_after_normalising(rng):
 
 def test_mirror_flips_about_half_and_nothing_else():
     images = jnp.broadcast_to(jnp.arange(3.0)[None, None, :, None], (1000, 2, 3, 1))
-    flipped = random_mirror(jax.random.key(0), images)
+    flipped = random_flip(jax.random.key(0), images)
     first = np.asarray(flipped[:, 0, 0, 0])
     assert set(first) == {0, 2}
     assert 430 < (first == 2).sum() < 570
@@ -79,7 +79,7 @@ def test_defaults_are_the_mirror_and_normalisation_to_the_bit(batch, mirror):
     @jax.jit
     def before_there_was_more(key, images):
         images = normalize(images, data)
-        return random_mirror(jax.random.split(key)[0], images) if mirror else images
+        return random_flip(jax.random.split(key)[0], images) if mirror else images
 
     images, targets = augmented(batch, {"mirror": mirror})
     np.testing.assert_array_equal(images, before_there_was_more(jax.random.key(0), batch[0]))
