@@ -48,11 +48,8 @@ def conv_general_dilated(
         and all(tuple(options.get(name) or (1, 1)) == (1, 1) for name in ("lhs_dilation", "rhs_dilation"))
         and options.get("feature_group_count", 1) == 1
     )
-    if (
-        not isinstance(padding, str)
-        and is_plain
-        and (kernel == (1, 1) or kernel[0] > image[0] or kernel[1] > image[1])
-    ):
+    is_slow = kernel == (1, 1) or kernel[0] > image[0] or kernel[1] > image[1]
+    if is_plain and is_slow and not isinstance(padding, str):
         return _product_of_patches(lhs, rhs, padding, options.get("precision"))
     return conv_general_dilated_reference(lhs, rhs, window_strides, padding, **options)
 
@@ -66,7 +63,7 @@ def _product_of_patches(
     rows, columns, _, features = rhs.shape
     padded = jnp.pad(lhs, ((0, 0), *map(tuple, padding), (0, 0)))
     height, width = padded.shape[1] - rows + 1, padded.shape[2] - columns + 1
-    # First columns, then rows: a 5x5 kernel takes 5 + 5 slices instead of 25, each with a gradient to compile.
+    # Columns first, then rows: 5 + 5 slices for a 5x5 kernel instead of 25, each with a gradient to compile.
     across = jnp.concatenate([padded[:, :, j : j + width] for j in range(columns)], axis=-1)
     patches = jnp.concatenate([across[:, i : i + height] for i in range(rows)], axis=-1)
     return lax.dot_general(
