@@ -29,14 +29,14 @@ ROWS: dict[str, dict[str, float | str]] = {
 }
 
 
-def photographs() -> UInt8[np.ndarray, "{COLUMNS} {SIZE} {SIZE} 3"]:
+def photographs() -> UInt8[np.ndarray, "columns size size 3"]:
     """Return a temple and a flower, alternating."""
     squares = [image[:, 100:527] for image in load_sample_images().images]
     small = [cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for square in squares]
     return np.stack(small * (COLUMNS // 2))
 
 
-def augmented(options: dict[str, float | str], seed: int) -> UInt8[np.ndarray, "{COLUMNS} {SIZE} {SIZE} 3"]:
+def augmented(options: dict[str, float | str], seed: int) -> UInt8[np.ndarray, "columns size size 3"]:
     """Return augmented photographs, before normalization.
 
     Each pair is a batch of its own, since a batch is mixed in one way.
