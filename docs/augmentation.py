@@ -1,4 +1,4 @@
-"""Draw docs/augmentation.png: two photographs as each augmentation changes them.
+"""Draw docs/augmentation.png, which shows what each augmentation does to two photographs.
 
 python -m docs.augmentation
 """
@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
+from jaxtyping import UInt8
 from sklearn.datasets import load_sample_images
 
 from flax_googlenet.config import resolve
@@ -28,27 +29,30 @@ ROWS: dict[str, dict[str, float | str]] = {
 }
 
 
-def photographs() -> np.ndarray:
-    """A temple and a flower in turns, uint8 [COLUMNS, SIZE, SIZE, 3]."""
+def photographs() -> UInt8[np.ndarray, "columns size size 3"]:
+    """Return a temple and a flower, alternating."""
     squares = [image[:, 100:527] for image in load_sample_images().images]
     small = [cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for square in squares]
     return np.stack(small * (COLUMNS // 2))
 
 
-def augmented(options: dict[str, float | str], seed: int) -> np.ndarray:
-    """What the network gets, with the normalisation undone. Two by two, since a batch is mixed in one way."""
+def augmented(options: dict[str, float | str], seed: int) -> UInt8[np.ndarray, "columns size size 3"]:
+    """Return augmented photographs, before normalization.
+
+    Each pair is a batch of its own, since a batch is mixed in one way.
+    """
     data = resolve({"data": {**options, "mean": (124.0, 116.0, 104.0), "std": (1.0, 1.0, 1.0)}}).data
     pairs = []
     for index, pair in enumerate(photographs().reshape(-1, 2, SIZE, SIZE, 3)):
         key = jax.random.fold_in(jax.random.key(seed), index)
-        mirror_key, _ = jax.random.split(key)
-        images, _ = augment(key, mirror_key, pair, np.zeros(2, np.int32), data, num_classes=2)
+        flip_key, _ = jax.random.split(key)
+        images, _ = augment(key, flip_key, pair, np.zeros(2, np.int32), data, num_classes=2)
         pairs.append(np.asarray(images) + np.asarray(data.mean))
     return np.clip(np.concatenate(pairs).round(), 0, 255).astype(np.uint8)
 
 
 def draw() -> PIL.Image.Image:
-    """The picture, a row for each augmentation."""
+    """Draw a row for each augmentation."""
     picture = PIL.Image.new("RGB", (LABEL + COLUMNS * SIZE, len(ROWS) * SIZE), "white")
     pen = PIL.ImageDraw.Draw(picture)
     for row, (label, options) in enumerate(ROWS.items()):

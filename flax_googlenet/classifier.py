@@ -21,6 +21,7 @@ from flax_googlenet.data.images import decoding
 from flax_googlenet.data.images.resizing import resize_and_crop
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
+from flax_googlenet.table import RowKind
 from flax_googlenet.workers import read_file_in_time
 
 # Arrays are checked when they are used: most users run no type checker.
@@ -138,7 +139,9 @@ class Classifier:
         """
         rows = {row.name: row.kind for row in self.model.rows}
         if layer is None:
-            layer = next(name for name in reversed(rows) if rows[name] not in ("dropout", "linear"))
+            layer = next(
+                name for name in reversed(rows) if rows[name] not in (RowKind.DROPOUT, RowKind.LINEAR)
+            )
         if layer not in rows:
             raise UserError(f'The network has no row "{layer}"; {did_you_mean(layer, rows)}')
         features: np.ndarray = self._in_batches(functools.partial(self._row, row=layer), images, batch_size)

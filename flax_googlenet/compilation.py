@@ -1,4 +1,4 @@
-"""Compiling, without what XLA writes of it across a progress bar."""
+"""Compilation without XLA's alarms."""
 
 import contextlib
 import os
@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import jaxlib.utils
 
-_FATAL = 3  # of absl's levels; 2 is an error
+_FATAL = 3  # absl's log level above errors
 
 
 @contextlib.contextmanager
 def without_alarms() -> Iterator[None]:
-    """Keep XLA from writing "Very slow compile?" to stderr.
+    """Keep XLA from writing "Very slow compile?" to stderr, across a progress bar.
 
-    It logs that as an error, and so errors are not logged meanwhile. They are raised all the same, and
-    what ends the process is logged.
+    XLA logs it as an error, so no errors are logged inside this context. They are still raised,
+    and fatal errors are still logged.
     """
     jaxlib.utils.absl_set_min_log_level(_FATAL)
     try:
         yield
     finally:
-        # JAX sets the variable when it is imported; absl does not tell its level.
+        # JAX sets this variable on import; absl has no getter for its level.
         jaxlib.utils.absl_set_min_log_level(int(os.environ["TF_CPP_MIN_LOG_LEVEL"]))

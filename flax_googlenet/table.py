@@ -1,11 +1,12 @@
-"""The tables of the networks as data, and the sizes of the maps that follow from them.
+"""The tables of the networks as data, and the map sizes that follow from them.
 
 Table 1 of "Going deeper with convolutions", Szegedy et al., 2014, and configuration D of
-"Very deep convolutional networks", Simonyan & Zisserman, 2014. The modules build what
-is here; the config learns from it which images are too small.
+"Very deep convolutional networks", Simonyan & Zisserman, 2014. The modules build these rows,
+and the config derives the smallest image size from them.
 """
 
 import dataclasses
+import enum
 import functools
 import itertools
 from collections.abc import Iterable, Mapping
@@ -14,28 +15,39 @@ from typing import Any
 MIN_IMAGE_SIZE = 32  # five halvings
 FULLY_CONNECTED_UNITS = 1024
 
-# Of the section `model` of a config, what changes the rows of Table 1.
+# The keys of a config's section `model` that change the rows of Table 1.
 ROW_OPTIONS = ("stem_reduce", "reduce3x3", "reduce5x5", "project_pool", "pool4_window", "head")
+
+
+class RowKind(enum.Enum):
+    """What a row of a table builds."""
+
+    CONVOLUTION = "convolution"
+    MAX_POOL = "max pool"
+    INCEPTION = "inception"
+    AVERAGE_POOL = "avg pool"
+    FULLY_CONNECTED = "fully connected"
+    DROPOUT = "dropout"
+    LINEAR = "linear"
 
 
 @dataclasses.dataclass(frozen=True)
 class PaperRow:
-    """A row of Table 1: what it builds, and what the paper says of it at 224x224.
+    """A row of Table 1: what it builds, and what the paper prints for it at 224x224.
 
     Attributes:
-      name: the row's name here.
-      kind: "convolution", "max pool", "inception", "avg pool", "fully connected",
-        "dropout" or "linear".
-      patch, stride: window and step of a convolution or pooling; 0 where there is none.
+      name: name of the row in this project.
+      kind: what it builds.
+      patch, stride: window and step of a convolution or pooling; 0 for other rows.
       output: height, width and channels, as printed.
       depth: number of layers with parameters, as printed.
-      filters: of an Inception module, "#1x1" to "pool proj"; of the stem's second
-        convolution, its reduction and itself. 0: left out.
-      params, ops: as printed, e.g. "159K" and "128M"; empty where the paper has none.
+      filters: number of filters. For an Inception module, "#1x1" to "pool proj"; for the
+        stem's second convolution, its reduction and itself. 0 leaves a layer out.
+      params, ops: as printed, e.g. "159K" and "128M"; empty if the paper has none.
     """
 
     name: str
-    kind: str
+    kind: RowKind
     patch: int
     stride: int
     output: tuple[int, int, int]
@@ -48,15 +60,17 @@ class PaperRow:
 def _inception(
     name: str, size: int, depth: int, filters: tuple[int, ...], params: str, cost: str
 ) -> PaperRow:
-    return PaperRow(f"inception_{name}", "inception", 0, 1, (size, size, depth), 2, filters, params, cost)
+    return PaperRow(
+        f"inception_{name}", RowKind.INCEPTION, 0, 1, (size, size, depth), 2, filters, params, cost
+    )
 
 
 def _max_pool(name: str, size: int, depth: int) -> PaperRow:
-    return PaperRow(name, "max pool", 3, 2, (size, size, depth), 0)
+    return PaperRow(name, RowKind.MAX_POOL, 3, 2, (size, size, depth), 0)
 
 
 class Table(tuple[PaperRow, ...]):
-    """Rows of a network. In a signature, or in the `repr` of a module, it is shown by its length."""
+    """The rows of a network. Its `repr`, and so that of a module and of a signature, stays short."""
 
     def __repr__(self) -> str:
         return f"<table of {len(self)} rows>"
@@ -64,9 +78,9 @@ class Table(tuple[PaperRow, ...]):
 
 TABLE_1 = Table(
     (
-        PaperRow("conv1", "convolution", 7, 2, (112, 112, 64), 1, (64,), "2.7K", "34M"),
+        PaperRow("conv1", RowKind.CONVOLUTION, 7, 2, (112, 112, 64), 1, (64,), "2.7K", "34M"),
         _max_pool("pool1", 56, 64),
-        PaperRow("conv2", "convolution", 3, 1, (56, 56, 192), 2, (64, 192), "112K", "360M"),
+        PaperRow("conv2", RowKind.CONVOLUTION, 3, 1, (56, 56, 192), 2, (64, 192), "112K", "360M"),
         _max_pool("pool2", 28, 192),
         _inception("3a", 28, 256, (64, 96, 128, 16, 32, 32), "159K", "128M"),
         _inception("3b", 28, 480, (128, 128, 192, 32, 96, 64), "380K", "304M"),
@@ -79,20 +93,20 @@ TABLE_1 = Table(
         _max_pool("pool4", 7, 832),
         _inception("5a", 7, 832, (256, 160, 320, 32, 128, 128), "1072K", "54M"),
         _inception("5b", 7, 1024, (384, 192, 384, 48, 128, 128), "1388K", "71M"),
-        PaperRow("avg_pool", "avg pool", 7, 1, (1, 1, 1024), 0),
-        PaperRow("dropout", "dropout", 0, 0, (1, 1, 1024), 0),
-        PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1, (), "1000K", "1M"),
+        PaperRow("avg_pool", RowKind.AVERAGE_POOL, 7, 1, (1, 1, 1024), 0),
+        PaperRow("dropout", RowKind.DROPOUT, 0, 0, (1, 1, 1024), 0),
+        PaperRow("head", RowKind.LINEAR, 0, 0, (1, 1, 1000), 1, (), "1000K", "1M"),
     )
 )
 
 
 def _stage(number: int, depth: int, size: int, features: int) -> tuple[PaperRow, ...]:
     convolutions = tuple(
-        PaperRow(f"conv{number}_{i + 1}", "convolution", 3, 1, (size, size, features), 1, (features,))
+        PaperRow(f"conv{number}_{i + 1}", RowKind.CONVOLUTION, 3, 1, (size, size, features), 1, (features,))
         for i in range(depth)
     )
     half = size // 2
-    return (*convolutions, PaperRow(f"pool{number}", "max pool", 2, 2, (half, half, features), 0))
+    return (*convolutions, PaperRow(f"pool{number}", RowKind.MAX_POOL, 2, 2, (half, half, features), 0))
 
 
 CONFIGURATION_D = Table(
@@ -102,49 +116,49 @@ CONFIGURATION_D = Table(
         *_stage(3, 3, 56, 256),
         *_stage(4, 3, 28, 512),
         *_stage(5, 3, 14, 512),
-        PaperRow("fc6", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
-        PaperRow("drop6", "dropout", 0, 0, (1, 1, 4096), 0),
-        PaperRow("fc7", "fully connected", 0, 0, (1, 1, 4096), 1, (4096,)),
-        PaperRow("drop7", "dropout", 0, 0, (1, 1, 4096), 0),
-        PaperRow("head", "linear", 0, 0, (1, 1, 1000), 1),
+        PaperRow("fc6", RowKind.FULLY_CONNECTED, 0, 0, (1, 1, 4096), 1, (4096,)),
+        PaperRow("drop6", RowKind.DROPOUT, 0, 0, (1, 1, 4096), 0),
+        PaperRow("fc7", RowKind.FULLY_CONNECTED, 0, 0, (1, 1, 4096), 1, (4096,)),
+        PaperRow("drop7", RowKind.DROPOUT, 0, 0, (1, 1, 4096), 0),
+        PaperRow("head", RowKind.LINEAR, 0, 0, (1, 1, 1000), 1),
     )
 )
 
 
 def googlenet_rows(table: Iterable[PaperRow], options: Mapping[str, Any]) -> tuple[PaperRow, ...]:
-    """Return Table 1 as the options of a network change it.
+    """Apply the options of a network to the rows of Table 1.
 
     Args:
-      table: the rows to change.
-      options: `ROW_OPTIONS` of them, as the section `model` of a config has them.
+      table: rows of Table 1.
+      options: values of the keys `ROW_OPTIONS`; other keys are ignored.
     """
-    return tuple(_changed(row, options) for row in table)
+    return tuple(_apply_options(row, options) for row in table)
 
 
-def _changed(row: PaperRow, options: Mapping[str, Any]) -> PaperRow:
+def _apply_options(row: PaperRow, options: Mapping[str, Any]) -> PaperRow:
     if row.name == "pool4":
         return dataclasses.replace(row, patch=options["pool4_window"])
     if row.name == "conv2" and not options["stem_reduce"]:
         return dataclasses.replace(row, filters=(0, row.filters[-1]))
-    if row.kind == "inception":
-        kept = (True, options["reduce3x3"], True, options["reduce5x5"], True, options["project_pool"])
-        filters = tuple(n if keep else 0 for n, keep in zip(row.filters, kept, strict=True))
+    if row.kind is RowKind.INCEPTION:
+        keep = (True, options["reduce3x3"], True, options["reduce5x5"], True, options["project_pool"])
+        filters = tuple(count * kept for count, kept in zip(row.filters, keep, strict=True))
         return dataclasses.replace(row, filters=filters)
-    if row.kind == "avg pool" and options["head"] == "fully_connected":
+    if row.kind is RowKind.AVERAGE_POOL and options["head"] == "fully_connected":
         units = FULLY_CONNECTED_UNITS
-        return PaperRow("fc", "fully connected", 0, 0, (1, 1, units), 1, (units,))
+        return PaperRow("fc", RowKind.FULLY_CONNECTED, 0, 0, (1, 1, units), 1, (units,))
     return row
 
 
 def output_side(row: PaperRow, side: int, pool_rounding: str) -> int:
-    """Return the side of a row's output map; 0 where a pooling has not one window.
+    """Return the side of a row's output map; 0 if not even one pooling window fits.
 
     >>> [output_side(TABLE_1[1], 112, rounding) for rounding in ("ceil", "floor")]
     [56, 55]
     """
-    if row.kind == "convolution":
-        return -(-side // row.stride)  # padded by half the kernel or as TensorFlow does, alike
-    if row.kind != "max pool":
+    if row.kind is RowKind.CONVOLUTION:
+        return -(-side // row.stride)  # both paddings of `LayerOptions` give this
+    if row.kind is not RowKind.MAX_POOL:
         return side
     beyond_first = side - row.patch
     if pool_rounding == "ceil":
@@ -153,7 +167,7 @@ def output_side(row: PaperRow, side: int, pool_rounding: str) -> int:
 
 
 def least_image_size(rows: Iterable[PaperRow], pool_rounding: str) -> int:
-    """Return the side of the smallest images that leave something of the last map.
+    """Return the side of the smallest images whose last map is not empty.
 
     >>> least_image_size(TABLE_1, "ceil"), least_image_size(TABLE_1, "floor")
     (32, 61)

@@ -1,30 +1,29 @@
-"""The networks that go by the name of GoogLeNet, and VGG-16: how each differs from the defaults.
+"""The variants of GoogLeNet, and VGG-16, as differences from the defaults of a config.
 
-A variant is a row of data over the same modules: values for the sections `model` and
-`data` of a config, which `config.model.variant` picks and which single keys override.
-What it says of the data belongs to the weights as much as to the network: they expect
-their images prepared so.
+A variant is a row of values for the sections `model` and `data` of a config.
+`config.model.variant` picks it, and single keys override it. The values of `data` belong to the
+published weights, which expect images in this form.
 """
 
 from typing import Any
 
 _CAFFE_PIXELS = {
-    "mean": (123.0, 117.0, 104.0),  # red first here as everywhere; the channels turn round after it
+    "mean": (123.0, 117.0, 104.0),  # in RGB order; the channels are reversed after normalization
     "std": (1.0, 1.0, 1.0),
     "channel_order": "bgr",
 }
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
-    # Table 1 with the two local response normalisations of Figure 3, alpha as in the
-    # formula of Krizhevsky et al. The defaults of config.py are this network.
+    # Table 1 with the two local response normalizations of Figure 3, with alpha as in the
+    # formula of Krizhevsky et al. The defaults in config/schema.py give this network.
     "paper": {"model": {}, "data": {}},
-    # bvlc_googlenet of Caffe's model zoo. Its images were stretched to 256x256.
+    # bvlc_googlenet of Caffe's Model Zoo, trained on images stretched to 256x256.
     "bvlc": {
         "model": {"lrn_divides_alpha": True},
         "data": {**_CAFFE_PIXELS, "interpolation": "linear", "stretch": True},
     },
-    # torchvision.models.googlenet, ported from TensorFlow. Its transform_input turns the
-    # usual mean and deviation into (pixel - 127.5) / 127.5.
+    # torchvision.models.googlenet, ported from TensorFlow. Its transform_input converts images
+    # normalized with ImageNet's mean and deviation to (pixel - 127.5) / 127.5.
     "torchvision": {
         "model": {
             "normalization": "batch",
@@ -39,18 +38,18 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
             "interpolation": "antialias",
         },
     },
-    # Batch normalisation and the paper's 5x5: what we recommend for new work.
+    # Batch normalization with the paper's 5x5 branch, recommended for new work.
     "bn": {"model": {"normalization": "batch"}, "data": {}},
-    # Figure 2a throughout.
+    # The modules of Figure 2a, without dimension reductions.
     "naive": {"model": {"reduce3x3": False, "reduce5x5": False, "project_pool": False}, "data": {}},
-    # Simonyan & Zisserman 2014, configuration D: what the paper's readers compare with.
+    # Configuration D of Simonyan & Zisserman 2014, for comparison.
     "vgg16": {
         "model": {"normalization": "none", "aux_heads": 0, "dropout": 0.5},
         "data": _CAFFE_PIXELS,
     },
 }
 
-# Keys of `model` that VGG-16 has a use for.
+# The keys of `model` that VGG-16 uses.
 VGG16_KEYS = frozenset(
     {"variant", "num_classes", "normalization", "batch_norm_epsilon", "dropout", "dtype"}
     | {"initializer", "initial_bias"}

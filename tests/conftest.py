@@ -8,9 +8,21 @@ import tempfile
 from collections.abc import Callable
 from typing import TypeVar
 
+import jaxtyping
+
+from tests.support import typechecking
+
 # The tests' programs are tiny, and most of the time goes into compiling them. Child processes, which
 # stand for real runs, are optimized as usual.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+
+# The tests check the shapes and dtypes in the signatures of these rooms, so the hook comes before
+# the first import of the library.
+CHECKED_ROOMS = ("ops", "models", "data.augmentation", "data.images")
+CHECKED_ROOMS += ("training", "evaluation", "classifier", "inference")
+jaxtyping.install_import_hook(
+    [f"flax_googlenet.{room}" for room in CHECKED_ROOMS], f"{typechecking.__name__}.check"
+)
 
 import filelock
 import hypothesis
@@ -19,7 +31,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from flax_googlenet.models.googlenet import PaperRow
+from flax_googlenet.table import PaperRow
 from tests.support.commands import TINY, Process, Run, run_module
 from tests.support.networks import shrink_table
 

@@ -4,16 +4,16 @@ import pytest
 from flax_googlenet.compilation import without_alarms
 
 
-def test_errors_are_not_logged_meanwhile(monkeypatch):
+def test_errors_are_raised_but_not_logged(monkeypatch):
     levels: list[int] = []
     monkeypatch.setattr(jaxlib.utils, "absl_set_min_log_level", levels.append)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
 
-    def compile_what_fails() -> None:
+    def fail_to_compile() -> None:
         with without_alarms():
             assert levels == [3]
             raise ValueError("compilation failed")
 
     with pytest.raises(ValueError, match="compilation failed"):
-        compile_what_fails()
+        fail_to_compile()
     assert levels == [3, 1]

@@ -11,7 +11,7 @@ from flax_googlenet.interop.layout import Tensors
 from flax_googlenet.interop.naming import LayerNames
 from flax_googlenet.interop.weights_file import WeightsFile
 from flax_googlenet.ops.local_response_norm import ALPHA, BETA, SIZE, K
-from flax_googlenet.table import TABLE_1
+from flax_googlenet.table import TABLE_1, RowKind
 
 NAMES = LayerNames(
     layers={
@@ -101,8 +101,8 @@ def _node_counts(aux_heads: int) -> dict[str, int]:
     return {
         "Conv": convolutions + aux_heads,
         "Relu": convolutions + 2 * aux_heads,
-        "MaxPool": kinds["max pool"] + kinds["inception"],
-        "Concat": kinds["inception"],
+        "MaxPool": kinds[RowKind.MAX_POOL] + kinds[RowKind.INCEPTION],
+        "Concat": kinds[RowKind.INCEPTION],
         "LRN": 2,
     }
 

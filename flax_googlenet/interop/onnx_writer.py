@@ -12,6 +12,7 @@ from flax_googlenet.interop.onnx_reader import NAMES, import_onnx
 from flax_googlenet.models import GoogLeNet, Network
 from flax_googlenet.ops.local_response_norm import ALPHA, BETA, SIZE, K
 from flax_googlenet.ops.pooling import ceil_mode_padding
+from flax_googlenet.table import RowKind
 
 OPSET = 17
 IR_VERSION = 8  # ONNX 1.13's, which runtimes from 2022 on read
@@ -80,24 +81,24 @@ class _Builder:
         """Append the network from the images `x` to the logits."""
         for row in self.model.rows:
             stem = ("stem",) if row.name in ("conv1", "conv2") else ()
-            if row.kind == "convolution":
+            if row.kind is RowKind.CONVOLUTION:
                 *reduction, _ = row.filters
                 if any(reduction):
                     x = self.convolution((*stem, f"{row.name}_reduce"), x)
                 x = self.convolution((*stem, row.name), x, row.stride)
                 size = -(-size // row.stride)
                 x = self.normalize(x) if row.name == "conv2" else x
-            elif row.kind == "max pool":
+            elif row.kind is RowKind.MAX_POOL:
                 x, size = self.max_pool(row.name, x, size, row.patch)
                 x = self.normalize(x) if row.name == "pool1" else x
-            elif row.kind == "inception":
+            elif row.kind is RowKind.INCEPTION:
                 x = self.inception(row.name, x, row.filters)
-            elif row.kind == "avg pool":
+            elif row.kind is RowKind.AVERAGE_POOL:
                 x = self.node("Flatten", [self.node("GlobalAveragePool", [x], row.name)], f"{row.name}_flat")
-            elif row.kind == "fully connected":
+            elif row.kind is RowKind.FULLY_CONNECTED:
                 x = self.node("Relu", [self.linear((row.name,), self.flatten(row.name, x, size))], row.name)
                 size = 0
-            elif row.kind == "linear":
+            elif row.kind is RowKind.LINEAR:
                 x = self.linear((row.name,), x)
         return x
 

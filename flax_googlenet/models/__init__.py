@@ -1,4 +1,4 @@
-"""Networks: the Inception module, GoogLeNet, VGG-16, and the table of what they cost."""
+"""The networks, their layers and initial variables, and the table of what they cost."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -7,6 +7,7 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet.errors import UserError
 from flax_googlenet.models.googlenet import GoogLeNet
 from flax_googlenet.models.inception import AuxiliaryClassifier, Inception
+from flax_googlenet.models.initialization import INITIALIZERS
 from flax_googlenet.models.vgg import VGG16
 from flax_googlenet.variants import VGG16_KEYS
 
@@ -14,24 +15,22 @@ __all__ = ["VGG16", "AuxiliaryClassifier", "GoogLeNet", "Inception", "Network", 
 
 Network = GoogLeNet | VGG16
 
-_INITIALIZERS = {"xavier": nn.initializers.xavier_uniform, "he": nn.initializers.he_normal}
-
 
 def build_model(model: FrozenConfigDict) -> Network:
-    """The network that the section `model` of a resolved config describes.
+    """Build the network that the section `model` of a resolved config describes.
 
     Raises:
-      UserError: its number of classes is that of a data set that nobody has looked at.
+      UserError: if the number of classes is to be that of a data set, which is not read here.
     """
     if not model.num_classes:
         raise UserError(
-            "config.model.num_classes is 0, as many as the data set has, but no data set is read here; "
-            "set it to the number."
+            "config.model.num_classes is 0, which stands for the number of classes of the data set, but no "
+            "data set is read here; set it to the number."
         )
     is_vgg16 = model.variant == "vgg16"
     options = {key: value for key, value in model.items() if not is_vgg16 or key in VGG16_KEYS}
-    del options["variant"]  # what it stands for is in the other keys
+    del options["variant"]  # the other keys have its values
     options["dtype"] = jnp.dtype(options["dtype"])
-    options["kernel_init"] = _INITIALIZERS[options.pop("initializer")]()
+    options["kernel_init"] = INITIALIZERS[options.pop("initializer")].initializer
     options["bias_init"] = nn.initializers.constant(options.pop("initial_bias"))
     return VGG16(**options) if is_vgg16 else GoogLeNet(**options)

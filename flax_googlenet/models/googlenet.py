@@ -1,99 +1,107 @@
-"""GoogLeNet: the network that Table 1 of "Going deeper with convolutions" drives.
+"""GoogLeNet, built from the rows of Table 1 of "Going deeper with convolutions".
 
-Szegedy et al., 2014. Names of rows are names of outputs and of parameters.
+Szegedy et al., 2014. The names of rows are the names of outputs and of parameters.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from flax_googlenet import ops
-from flax_googlenet.models.inception import (
-    AuxiliaryClassifier,
+from flax_googlenet.config.schema import KEYS
+from flax_googlenet.models.inception import AuxiliaryClassifier, Inception
+from flax_googlenet.models.layers import (
     Convolution,
-    Inception,
     LayerOptions,
-    check_attributes,
+    check_image_shape,
+    check_network,
     fully_connected,
     linear,
+    max_pool,
 )
-from flax_googlenet.table import ROW_OPTIONS, TABLE_1, PaperRow, googlenet_rows, least_image_size
+from flax_googlenet.table import (
+    ROW_OPTIONS,
+    TABLE_1,
+    PaperRow,
+    RowKind,
+    googlenet_rows,
+    least_image_size,
+)
 
-# "inception_4a" -> "aux_4a": the auxiliary heads read the outputs of these rows. A single
-# one is the upper: without the lower nothing is lost ("Rethinking the Inception
-# Architecture", 2015, section 4), and the paper itself finds one to be enough.
+# The row whose output an auxiliary head reads -> the head. A network with one head has the upper
+# one: leaving out the lower costs nothing ("Rethinking the Inception Architecture", 2015,
+# section 4), and the paper itself says that one is enough.
 AUXILIARY_HEADS = {"inception_4a": "aux_4a", "inception_4d": "aux_4d"}
 
 
 class GoogLeNet(nn.Module):
-    """The network of Table 1, and what others have made of it.
+    """The network of Table 1 and its published variants.
 
     Attributes:
       num_classes: number of logits of every head.
-      normalization: "lrn", local response normalisation at the two places in the stem
-        where Figure 3 has it; "batch", batch normalisation after every convolution
-        (which then has no bias); or "none".
+      normalization: "lrn" for local response normalization at the two places in the stem
+        where Figure 3 has it; "batch" for batch normalization after every convolution,
+        which then has no bias; or "none".
       lrn_divides_alpha: see `ops.local_response_norm`.
       batch_norm_epsilon: added to the variance.
-      stem_reduce: the 1x1 convolution with 64 filters before the stem's 3x3, the
-        table's "3x3 reduce". Without it the network has 4,160 parameters fewer.
-      reduce3x3, reduce5x5, project_pool: the dimension reductions of the Inception
-        modules (Figure 2b); without all three they are those of Figure 2a.
+      stem_reduce: whether a 1x1 convolution with 64 filters precedes the stem's 3x3, the
+        table's "3x3 reduce". The network has 4,160 parameters fewer without it.
+      reduce3x3, reduce5x5, project_pool: whether the Inception modules have these dimension
+        reductions (Figure 2b). Without all three they are the naive modules of Figure 2a.
       third_kernel: side of the filters in the modules' third branch.
-      conv_padding: see `LayerOptions`.
-      pool_rounding: "ceil" or "floor", of the output size of the strided poolings.
-      pool4_window: side of the last strided pooling's windows.
-      head: "average", the paper's global average pooling; or "fully_connected", a
+      conv_padding: see `LayerOptions.padding`.
+      pool_rounding: "ceil" or "floor", how to round the output size of the strided poolings.
+      pool4_window: side of the windows of the last strided pooling.
+      head: "average" for the paper's global average pooling; or "fully_connected" for a
         layer of 1,024 units on the flattened map in its place.
-      aux_heads: 2, 1 (aux_4d alone) or 0 auxiliary classifiers. They run in training only.
-      aux_pooling: see `AuxiliaryClassifier`.
-      dropout, aux_dropout: share dropped before the last layer of each head.
-      dtype: of activations. Parameters, logits and losses are float32.
-      kernel_init, bias_init: initialisers of every layer but the biases of the last
-        ones, which start at 0.
+      aux_heads: number of auxiliary classifiers, 2, 1 (aux_4d) or 0. They run in training only.
+      aux_pooling: see `AuxiliaryClassifier.pooling`.
+      dropout, aux_dropout: share dropped before the last layer of the main and the
+        auxiliary heads.
+      dtype: dtype of the activations. Parameters, logits and losses are float32.
+      kernel_init, bias_init: initializers of all layers; the biases of the last layers
+        start at 0.
       table: the rows to build, before the options above change them.
     """
 
-    num_classes: int = 1000
-    normalization: str = "lrn"
-    lrn_divides_alpha: bool = False
-    batch_norm_epsilon: float = 1e-3
-    stem_reduce: bool = True
-    reduce3x3: bool = True
-    reduce5x5: bool = True
-    project_pool: bool = True
-    third_kernel: int = 5
-    conv_padding: str = "symmetric"
-    pool_rounding: str = "ceil"
-    pool4_window: int = 3
-    head: str = "average"
-    aux_heads: int = 2
-    aux_pooling: str = "paper"
-    dropout: float = 0.4
-    aux_dropout: float = 0.7
-    dtype: Any = jnp.float32
-    kernel_init: Any = nn.initializers.xavier_uniform()
-    bias_init: Any = nn.initializers.zeros_init()
+    num_classes: int = KEYS["model.num_classes"].default
+    normalization: str = KEYS["model.normalization"].default
+    lrn_divides_alpha: bool = KEYS["model.lrn_divides_alpha"].default
+    batch_norm_epsilon: float = KEYS["model.batch_norm_epsilon"].default
+    stem_reduce: bool = KEYS["model.stem_reduce"].default
+    reduce3x3: bool = KEYS["model.reduce3x3"].default
+    reduce5x5: bool = KEYS["model.reduce5x5"].default
+    project_pool: bool = KEYS["model.project_pool"].default
+    third_kernel: int = KEYS["model.third_kernel"].default
+    conv_padding: str = KEYS["model.conv_padding"].default
+    pool_rounding: str = KEYS["model.pool_rounding"].default
+    pool4_window: int = KEYS["model.pool4_window"].default
+    head: str = KEYS["model.head"].default
+    aux_heads: int = KEYS["model.aux_heads"].default
+    aux_pooling: str = KEYS["model.aux_pooling"].default
+    dropout: float = KEYS["model.dropout"].default
+    aux_dropout: float = KEYS["model.aux_dropout"].default
+    dtype: DTypeLike = LayerOptions.dtype
+    kernel_init: Initializer = LayerOptions.kernel_init
+    bias_init: Initializer = LayerOptions.bias_init
     table: tuple[PaperRow, ...] = TABLE_1
 
     def __post_init__(self) -> None:
-        keys = ["normalization", "batch_norm_epsilon", "third_kernel", "conv_padding", "pool_rounding"]
-        keys += ["pool4_window", "head", "aux_heads", "aux_pooling", "dropout", "aux_dropout"]
-        check_attributes(self, "num_classes", **{key: f"model.{key}" for key in keys})
+        check_network(self)
         super().__post_init__()
 
     @property
     def rows(self) -> tuple[PaperRow, ...]:
-        """The table as the options change it."""
+        """The table with the options applied."""
         return googlenet_rows(self.table, {key: getattr(self, key) for key in ROW_OPTIONS})
 
     @property
     def auxiliary_heads(self) -> dict[str, str]:
-        """Row -> the auxiliary head that reads it, of the heads that there are."""
+        """The rows that auxiliary heads read -> the names of the heads."""
         return dict(list(AUXILIARY_HEADS.items())[len(AUXILIARY_HEADS) - self.aux_heads :])
 
     @property
@@ -102,27 +110,28 @@ class GoogLeNet(nn.Module):
         return ("logits", *self.auxiliary_heads.values())
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False, all_heads: bool = False) -> dict[str, jax.Array]:
+    def __call__(
+        self, x: Float[Array, "batch height width 3"], *, train: bool = False, all_heads: bool = False
+    ) -> dict[str, Float32[Array, "batch {self.num_classes}"]]:
         """Classify images.
 
-        The output of every row of the table is sown into the collection "intermediates"
-        as ROW_output, for whoever makes that collection mutable.
+        The output of each row is sown into the collection "intermediates" as ROW_output.
+        Make that collection mutable to read them.
 
         Args:
-          x: normalised images, [batch, height, width, 3], at least 32x32; 61x61 where
-            `pool_rounding` is "floor", 45x45 if `pool4_window` is 2 too.
-          train: drop out, use batch statistics, and answer for the auxiliary heads.
-          all_heads: answer for the auxiliary heads outside of training too.
+          x: normalized images of at least 32x32 pixels; of at least 61x61 if `pool_rounding`
+            is "floor", or 45x45 if `pool4_window` is 2 as well.
+          train: whether to drop out, use batch statistics, and run the auxiliary heads.
+          all_heads: whether to run the auxiliary heads outside of training too.
 
         Returns:
-          {"logits": [batch, num_classes]}, float32; in training, or on request, also
-          "aux_4a" and "aux_4d" if the network has auxiliary heads.
+          The logits by head: "logits", and "aux_4a" and "aux_4d" if the auxiliary heads run.
 
         Raises:
-          ValueError: the images are so small that nothing is left of the last map.
+          ValueError: if the images are too small for the poolings.
         """
         rows = self.rows
-        check_image_shape("GoogLeNet", x, least_image_size(rows, self.pool_rounding))
+        check_image_shape("GoogLeNet", x.shape, least_image_size(rows, self.pool_rounding))
         options = LayerOptions(
             dtype=self.dtype,
             kernel_init=self.kernel_init,
@@ -135,22 +144,25 @@ class GoogLeNet(nn.Module):
         stem = tuple(row for row in rows if row.name in ("conv1", "pool1", "conv2", "pool2"))
         lrn = functools.partial(ops.local_response_norm, divide_alpha_by_size=self.lrn_divides_alpha)
         normalize = lrn if self.normalization == "lrn" else lambda x: x
-        inception: Any = functools.partial(Inception, third_kernel=self.third_kernel, options=options)
+        inception: Callable[..., Inception] = functools.partial(
+            Inception, third_kernel=self.third_kernel, options=options
+        )
         x = Stem(stem, normalize, self.pool_rounding, options, name="stem")(x.astype(self.dtype), train=train)
         for row in rows[len(stem) :]:
-            if row.kind == "max pool":
-                x = max_pool(row, x, self.pool_rounding)
-            elif row.kind == "inception":
-                x = inception(*row.filters, name=row.name)(x, train=train)
-            elif row.kind == "avg pool":
-                x = x.mean(axis=(1, 2))
-            elif row.kind == "fully connected":
-                x = fully_connected(x, row.filters[0], options, name=row.name)
-            elif row.kind == "dropout":
-                x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            else:
-                x = linear(x, self.num_classes, options, name=row.name)
-                outputs["logits"] = x
+            match row.kind:
+                case RowKind.MAX_POOL:
+                    x = max_pool(row, x, self.pool_rounding)
+                case RowKind.INCEPTION:
+                    x = inception(*row.filters, name=row.name)(x, train=train)
+                case RowKind.AVERAGE_POOL:
+                    x = x.mean(axis=(1, 2))
+                case RowKind.FULLY_CONNECTED:
+                    x = fully_connected(x, row.filters[0], options, name=row.name)
+                case RowKind.DROPOUT:
+                    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+                case RowKind.LINEAR:
+                    x = linear(x, self.num_classes, options, name=row.name)
+                    outputs["logits"] = x
             self.sow("intermediates", f"{row.name}_output", x)
             head = self.auxiliary_heads.get(row.name)
             if head and (train or all_heads or self.is_initializing()):
@@ -162,21 +174,27 @@ class GoogLeNet(nn.Module):
 
 
 class Stem(nn.Module):
-    """Everything before the first Inception module: conv1, pool1, conv2, pool2.
+    """The layers before the first Inception module: conv1, pool1, conv2, pool2.
 
-    `normalize` comes after pool1 and after the 3x3 convolution.
+    Attributes:
+      rows: the rows of these layers.
+      normalize: the normalization after pool1 and after the 3x3 convolution.
+      pool_rounding: see `GoogLeNet.pool_rounding`.
+      options: see `LayerOptions`.
     """
 
     rows: tuple[PaperRow, ...]
-    normalize: Callable[[jax.Array], jax.Array]
+    normalize: Callable[[Array], Array]
     pool_rounding: str
     options: LayerOptions
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
-        """[batch, height, width, 3] -> [batch, ~height / 8, ~width / 8, 192]."""
+    def __call__(
+        self, x: Float[Array, "batch height width 3"], *, train: bool = False
+    ) -> Float[Array, "batch height_out width_out features"]:
+        """Apply the layers."""
         for row in self.rows:
-            if row.kind == "max pool":
+            if row.kind is RowKind.MAX_POOL:
                 x = max_pool(row, x, self.pool_rounding)
                 x = self.normalize(x) if row.name == "pool1" else x
             else:
@@ -189,22 +207,3 @@ class Stem(nn.Module):
                 x = self.normalize(x) if row.name == "conv2" else x
             self.sow("intermediates", f"{row.name}_output", x)
         return x
-
-
-def max_pool(row: PaperRow, x: jax.Array, rounding: str = "ceil") -> jax.Array:
-    """A row's pooling, rounding its output size up, as the table does, or down."""
-    ceil = ops.pooling.ceil_mode_padding((x.shape[1], x.shape[2]), row.patch, row.stride)
-    return ops.max_pool(x, row.patch, row.stride, ceil if rounding == "ceil" else ((0, 0), (0, 0)))
-
-
-def check_image_shape(network: str, x: jax.Array, least: int) -> None:
-    """Refuse what is not a batch of images, or of which nothing would be left.
-
-    Raises:
-      ValueError: `x` is not [batch, height, width, 3] with sides of at least `least`.
-    """
-    if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < least:
-        raise ValueError(
-            f"{network} takes images [batch, height, width, 3] of at least {least}x{least} pixels; "
-            f"got {x.shape}."
-        )

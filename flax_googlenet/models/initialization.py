@@ -1,35 +1,56 @@
-"""A network's initial variables, drawn without compiling the initialiser of every layer.
+"""The initial variables of a network, drawn without compiling an initializer per layer.
 
-Compiled as it is, `model.init` takes XLA half a minute of CPU time: each kernel is a program of random
-numbers of its own. But element i of an array depends on the array's key and on i alone, and the
-initialisers of two layers differ in a factor alone. So one small program draws a block of elements of
-any kernel, and runs until there are enough.
+XLA takes half a minute of CPU time to compile `model.init`, since each kernel has a program of
+random numbers. But element i of an array depends on the array's key and on i only, and the
+initializers of two layers differ in a factor only. So one small program draws a block of elements
+of any kernel, and runs until the kernel is full.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.nn.initializers import Initializer
+from jaxtyping import Array, Float32, Key, UInt32
 
-BLOCK = 1 << 16  # elements that a call draws
+BLOCK = 1 << 16  # number of elements that a call draws
+
+Tree = TypeVar("Tree")
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelInitializer:
+    """An initializer of kernels, and the same as random bits times a factor.
+
+    Attributes:
+      initializer: the initializer as Flax takes it.
+      draw: turns random bits into draws of the distribution with a factor of 1.
+      scale: returns the factor, given the number of inputs and of outputs of a unit.
+    """
+
+    initializer: Initializer
+    draw: Callable[[UInt32[Array, " block"]], Float32[Array, " block"]]
+    scale: Callable[[int, int], np.float32]
 
 
 def initial_variables(model: nn.Module, initializer: str, seed: int, image_size: int) -> dict[str, Any]:
-    """Draw a network's variables: to the bit those of `model.init(jax.random.key(seed), images)`.
+    """Draw the variables of a network, bit for bit those of `model.init(jax.random.key(seed), images)`.
 
     Args:
-      model: the network as `build_model` makes it; all of its variables but the kernels start as constants.
-      initializer: of its kernels, as `config.model.initializer` names it.
-      seed: of the root key.
-      image_size: side of an image in pixels.
+      model: the network as `build_model` makes it. All of its variables but the kernels start as
+        constants.
+      initializer: the initializer of its kernels, a name in `INITIALIZERS`.
+      seed: the seed of the root key.
+      image_size: side of the images in pixels.
 
     Returns:
-      "params", and "batch_stats" if there are any, as arrays of the host.
+      The collection "params", and "batch_stats" if there is one, as NumPy arrays.
     """
     key, images = jax.random.key(seed), jnp.zeros((1, image_size, image_size, 3), jnp.float32)
     variables = fill_constants(lambda: without_kernels(model).init(key, images))
@@ -37,23 +58,26 @@ def initial_variables(model: nn.Module, initializer: str, seed: int, image_size:
 
 
 def without_kernels(model: nn.Module) -> nn.Module:
-    """Return the network with zeros for its kernels, so that all of its variables start as constants."""
+    """Return the network with kernels of zeros, so that all of its variables start as constants."""
     network: nn.Module = model.clone(kernel_init=nn.initializers.zeros_init())
     return network
 
 
 def draw_kernels(params: Mapping[str, Any], initializer: str, seed: int) -> dict[str, Any]:
-    """Return parameters with their kernels as `model.init(jax.random.key(seed), images)` draws them.
+    """Replace the kernels with those that `model.init(jax.random.key(seed), images)` draws.
 
     Args:
-      params: nested as the network's own; kernels count for their shapes alone.
-      initializer: as `config.model.initializer` names it.
-      seed: of the root key.
+      params: the parameters of a network. Only the shapes of the kernels matter.
+      initializer: the initializer of the kernels, a name in `INITIALIZERS`.
+      seed: the seed of the root key.
+
+    Returns:
+      The parameters with new kernels.
     """
-    draw, scale_of = _INITIALIZERS[initializer]
+    draw, scale_of = INITIALIZERS[initializer].draw, INITIALIZERS[initializer].scale
     draw_block = jax.jit(lambda key, first, scale: draw(_random_bits(key, first)) * scale)
 
-    def draw_kernel(key: jax.Array, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_kernel(key: Key[Array, ""], shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
         kernel = np.empty(math.prod(shape), np.float32)
         scale = scale_of(*_fans(shape))
         for first in range(0, kernel.size, BLOCK):
@@ -70,60 +94,61 @@ def draw_kernels(params: Mapping[str, Any], initializer: str, seed: int) -> dict
     return nested
 
 
-def fill_constants(make: Callable[[], Any]) -> Any:
-    """Call a function whose results have one value throughout each.
+def fill_constants(make: Callable[[], Tree]) -> Tree:
+    """Call a function that returns a tree of constant arrays, without compiling a program per shape.
 
-    Compiled as it is, filling arrays of a hundred shapes would be a hundred programs; this compiles
-    the first element of each alone.
+    Only the first element of each array is computed; NumPy repeats it.
 
     Returns:
-      The results as arrays of the host, which cannot be written to.
+      The tree with read-only NumPy arrays.
     """
     first = jax.jit(lambda: jax.tree.map(lambda x: jax.lax.slice(x, (0,) * x.ndim, (1,) * x.ndim), make()))
-    return jax.tree.map(
+    filled: Tree = jax.tree.map(
         lambda like, value: np.broadcast_to(value.reshape(()), like.shape),
         jax.eval_shape(make),
         jax.device_get(first()),
     )
+    return filled
 
 
 class _Keys(nn.Module):
-    """Has the key that a network draws a kernel from in the kernel's place.
+    """A network whose parameters are the keys that another network draws its kernels from.
 
-    Flax derives it from the names that lead to a layer and from the number of parameters that the
-    layer has made before, which for a kernel is none.
+    Flax derives a key from the names on the path to a layer and from the number of parameters
+    that the layer has already made, which is 0 for a kernel.
     """
 
     layers: Mapping[str, Any]
 
     @nn.compact
     def __call__(self) -> None:
-        for name, below in self.layers.items():
-            if below is None:
+        for name, sublayers in self.layers.items():
+            if sublayers is None:
                 self.param(name, lambda key: key)
             else:
-                _Keys(below, name=name)()
+                _Keys(sublayers, name=name)()
 
 
-def _random_bits(key: jax.Array, first: jax.Array) -> jax.Array:
-    """Elements `first` to `first + BLOCK` of `jax.random.bits(key, shape)`, flattened, whatever the shape.
+def _random_bits(key: Key[Array, ""], first: UInt32[Array, ""]) -> UInt32[Array, " block"]:
+    """Return elements `first` to `first + BLOCK` of `jax.random.bits(key, shape)`, flattened.
 
-    JAX gives element i the two words of threefry of the counter i, combined; `fold_in` gives both.
+    They do not depend on the shape: JAX combines the two words that threefry gives for the counter
+    i into element i, and `fold_in` returns both.
     """
     counters = first + jnp.arange(BLOCK, dtype=jnp.uint32)
     words = jax.vmap(lambda counter: jax.random.key_data(jax.random.fold_in(key, counter)))(counters)
     return words[:, 0] ^ words[:, 1]
 
 
-def _uniform(bits: jax.Array, low: Any, high: Any) -> jax.Array:
-    """As `jax.random.uniform`: the upper 23 bits are the fraction of a number in [1, 2)."""
+def _uniform(bits: UInt32[Array, " block"], low: Any, high: Any) -> Float32[Array, " block"]:
+    """Repeat `jax.random.uniform`: the upper 23 bits are the fraction of a number in [1, 2)."""
     one = np.float32(1)
     fraction = jax.lax.shift_right_logical(bits, np.uint32(9)) | one.view(np.uint32)
     return jnp.maximum(low, (jax.lax.bitcast_convert_type(fraction, jnp.float32) - one) * (high - low) + low)
 
 
-def _truncated_normal(bits: jax.Array) -> jax.Array:
-    """As `jax.random.truncated_normal` between -2 and 2."""
+def _truncated_normal(bits: UInt32[Array, " block"]) -> Float32[Array, " block"]:
+    """Repeat `jax.random.truncated_normal` between -2 and 2."""
     bound, sqrt2 = np.float32(2), np.float32(np.sqrt(2))
     low, high = jax.lax.erf(-bound / sqrt2), jax.lax.erf(bound / sqrt2)
     inside = np.nextafter(bound, np.float32(0))
@@ -131,7 +156,7 @@ def _truncated_normal(bits: jax.Array) -> jax.Array:
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Inputs and outputs of a unit of a layer with a kernel of this shape."""
+    """Return the number of inputs and of outputs of a unit whose kernel has this shape."""
     window = math.prod(shape[:-2])
     return shape[-2] * window, shape[-1] * window
 
@@ -141,11 +166,15 @@ def _xavier_scale(fan_in: int, fan_out: int) -> np.float32:
 
 
 def _he_scale(fan_in: int, _: int) -> np.float32:
-    return np.sqrt(np.float32(2 / fan_in)) / np.float32(0.87962566103423978)  # of what is cut off at 2
+    # The constant is the deviation of a normal distribution that is cut off at 2 deviations.
+    return np.sqrt(np.float32(2 / fan_in)) / np.float32(0.87962566103423978)
 
 
-# What `build_model` takes from `flax.linen.initializers` by these names: a draw times a factor.
-_INITIALIZERS: dict[str, tuple[Callable[[jax.Array], jax.Array], Callable[[int, int], np.float32]]] = {
-    "xavier": (lambda bits: _uniform(bits, np.float32(-1), np.float32(1)), _xavier_scale),
-    "he": (_truncated_normal, _he_scale),
+INITIALIZERS = {
+    "xavier": KernelInitializer(
+        nn.initializers.xavier_uniform(),
+        lambda bits: _uniform(bits, np.float32(-1), np.float32(1)),
+        _xavier_scale,
+    ),
+    "he": KernelInitializer(nn.initializers.he_normal(), _truncated_normal, _he_scale),
 }

@@ -1,8 +1,9 @@
-"""The paper's table, computed from the module itself, beside what the paper prints."""
+"""The table of a network, measured on the module and compared with what the paper prints."""
 
 import dataclasses
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,12 +12,12 @@ from flax import linen as nn
 
 from flax_googlenet.models import Network
 from flax_googlenet.models.inception import Inception
-from flax_googlenet.table import PaperRow
+from flax_googlenet.table import PaperRow, RowKind
 
 PAPER_IMAGE_SIZE = 224
 _DISAGREEMENT = (
-    "≠ marks where the paper's figure is not what these filters come to; its K is 1024 and leaves biases "
-    "out, its M is 10^6."
+    "≠ marks a figure of the paper that its own filters do not give. The paper's K is 1024 and leaves out "
+    "biases; its M is 10^6."
 )
 _FILTERS = ("conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj")
 _FILTER_COLUMNS = ("#1x1", "#3x3", "#5x5", "pool")  # 96→128: a reduction to 96, then 128 filters
@@ -25,13 +26,13 @@ _LEGEND = "M is 10^6 multiply-adds; 96→128 is a 1x1 reduction to 96 filters be
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer as it ran.
+    """A convolution or linear layer, as measured.
 
     Attributes:
-      path: of the module, e.g. ("inception_3a", "conv3x3", "conv").
+      path: path of the module, e.g. ("inception_3a", "conv3x3", "conv").
       kernel: shape of its weights.
-      multiply_adds: for one image.
-      activations: values that it puts out for one image.
+      multiply_adds: multiply-adds per image.
+      activations: output values per image.
     """
 
     path: tuple[str, ...]
@@ -42,23 +43,24 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of the table, measured.
+    """A row of the table, as measured.
 
     Attributes:
-      name, kind, patch: as in `PaperRow`; a patch is "7x7/2", or empty.
-      output: height, width and channels, or channels alone.
-      depth: layers with weights on the longest path.
-      filters: numbers of filters by column, 0 where there is none.
-      params: weights, biases and normalisation.
-      weights: of convolutions and linear layers alone, which is what the paper counts.
-      multiply_adds: for one image.
-      activations: values that convolutions, poolings and linear layers put out for one
-        image. A concatenation or ReLU adds none.
-      paper: what the paper says, if it has this row.
+      name: name of the row, or of the auxiliary head.
+      patch: window and step, such as "7x7/2"; empty for rows without them.
+      output: height, width and channels, or only channels.
+      depth: number of layers with weights on the longest path.
+      filters: number of filters by column; 0 for a layer that is missing.
+      params: number of parameters, including biases and normalization.
+      weights: number of weights of convolutions and linear layers, which the paper counts.
+      multiply_adds: multiply-adds per image.
+      activations: number of values that convolutions, poolings and linear layers put out per
+        image. Concatenations and ReLUs add none.
+      kind: what the row builds; None for an auxiliary head.
+      paper: the row of the paper, if it can be compared.
     """
 
     name: str
-    kind: str
     patch: str
     output: tuple[int, ...]
     depth: int
@@ -67,33 +69,34 @@ class Row:
     weights: int
     multiply_adds: int
     activations: int
+    kind: RowKind | None = None
     paper: PaperRow | None = None
 
     @property
     def params_disagree(self) -> bool:
-        """Whether the paper's number of parameters is not that of its own filters.
+        """Whether the paper's number of parameters differs from that of its own filters.
 
-        The paper's K is 1024 and it leaves biases out: 3a has 163,328 weights, 159K.
+        The paper's K is 1024, and it leaves out biases: 3a has 163,328 weights, 159K.
         """
         return self._paper_has("params") and abs(self.weights / 1024 - self._paper("params", "K")) >= 1
 
     @property
     def ops_disagree(self) -> bool:
-        """Whether the paper's number of operations is not that of its own filters; its M is 10^6."""
+        """Whether the paper's number of operations differs from that of its own filters."""
         return self._paper_has("ops") and abs(self.multiply_adds / 1e6 - self._paper("ops", "M")) >= 1
 
     @property
     def output_disagrees(self) -> bool:
-        """Whether the output has another size than the paper's."""
+        """Whether the output differs from the paper's in size."""
         return self.paper is not None and self.output != self.paper.output[-len(self.output) :]
 
     @property
     def depth_disagrees(self) -> bool:
-        """Whether another number of layers follow each other than in the paper."""
+        """Whether the depth differs from the paper's."""
         return self.paper is not None and self.depth != self.paper.depth
 
     def _paper_has(self, column: str) -> bool:
-        return self.paper is not None and bool(getattr(self.paper, column))  # VGG's rows have none
+        return self.paper is not None and bool(getattr(self.paper, column))  # empty in VGG's rows
 
     def _paper(self, column: str, unit: str) -> float:
         return float(getattr(self.paper, column).removesuffix(unit))
@@ -104,9 +107,9 @@ class Summary:
     """The table of a network.
 
     Attributes:
-      rows: of the network proper.
-      auxiliary: of the auxiliary heads.
-      image_size: height and width of the input.
+      rows: the rows of the network without its auxiliary heads.
+      auxiliary: a row for each auxiliary head.
+      image_size: side of the images in pixels.
     """
 
     rows: tuple[Row, ...]
@@ -115,26 +118,26 @@ class Summary:
 
     @property
     def params(self) -> int:
-        """Parameters at inference."""
+        """Number of parameters at inference."""
         return sum(row.params for row in self.rows)
 
     @property
     def params_with_aux(self) -> int:
-        """Parameters in training."""
+        """Number of parameters in training."""
         return self.params + sum(row.params for row in self.auxiliary)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of one image at inference, convolutions and linear layers."""
+        """Multiply-adds per image at inference, of convolutions and linear layers."""
         return sum(row.multiply_adds for row in self.rows)
 
     @property
     def activation_bytes(self) -> int:
-        """Memory of one image's activations at inference, if all are kept as float32."""
+        """Memory of the activations per image at inference, if all are kept as float32."""
         return 4 * sum(row.activations for row in self.rows)
 
     def to_markdown(self) -> str:
-        """The table as Markdown, padded so that it reads well in a terminal of 120 columns too."""
+        """Return the table as Markdown, aligned for a terminal of 120 columns."""
         has_paper = any(row.paper and row.paper.params for row in self.rows)
         has_filters = any(any(row.filters) for row in self.rows)
         head = ["layer", "patch", "output", "depth", *(_FILTER_COLUMNS if has_filters else ())]
@@ -159,12 +162,14 @@ def summarize(model: Network, image_size: int) -> Summary:
 
     Args:
       model: the network.
-      image_size: height and width of its input.
+      image_size: side of the images in pixels.
     """
     layers: list[Layer] = []
-    pooled_in_modules: dict[str, int] = {}
+    pooled_values: dict[str, int] = {}  # Inception module -> output values of its pooling
 
-    def record(next_method, args, kwargs, context) -> Any:
+    def record(
+        next_method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
+    ) -> Any:
         result = next_method(*args, **kwargs)
         if isinstance(context.module, nn.Conv | nn.Dense) and context.method_name == "__call__":
             inputs, outputs = args[0].shape, result.shape
@@ -173,7 +178,7 @@ def summarize(model: Network, image_size: int) -> Summary:
             cost = math.prod(kernel) * math.prod(outputs[1:-1])
             layers.append(Layer(context.module.path, kernel, cost, math.prod(outputs[1:])))
         if isinstance(context.module, Inception) and context.method_name == "__call__":
-            pooled_in_modules[context.module.path[-1]] = math.prod(args[0].shape[1:])
+            pooled_values[context.module.path[-1]] = math.prod(args[0].shape[1:])
         return result
 
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
@@ -185,36 +190,38 @@ def summarize(model: Network, image_size: int) -> Summary:
     rows = []
     for paper in model.rows:
         patch = f"{paper.patch}x{paper.patch}/{paper.stride}" if paper.patch else ""
-        if paper.kind == "avg pool":
+        if paper.kind is RowKind.AVERAGE_POOL:
             height, width = outputs["inception_5b"][:2]
             patch = f"{height}x{width}/1"
         output = outputs[paper.name]
-        pooled = math.prod(output) if paper.kind.endswith("pool") else pooled_in_modules.get(paper.name, 0)
+        is_pooling = paper.kind in (RowKind.MAX_POOL, RowKind.AVERAGE_POOL)
+        pooled = math.prod(output) if is_pooling else pooled_values.get(paper.name, 0)
         row = _measure(paper.name, paper.kind, patch, output, layers, variables["params"], pooled)
         rows.append(dataclasses.replace(row, paper=paper if image_size == PAPER_IMAGE_SIZE else None))
-    heads = [name for name in model.head_names if name != "logits"]
     auxiliary = [
-        _measure(name, name, "", (model.num_classes,), layers, variables["params"]) for name in heads
+        _measure(name, None, "", (model.num_classes,), layers, variables["params"])
+        for name in model.head_names
+        if name != "logits"
     ]
     return Summary(tuple(rows), tuple(auxiliary), image_size)
 
 
 def compare(one: tuple[str, Summary], other: tuple[str, Summary]) -> str:
-    """Two networks side by side, as Markdown: parameters, multiply-adds, activations.
+    """Return the parameters, multiply-adds and activations of two networks as a Markdown table.
 
     Args:
-      one, other: name and summary.
+      one, other: name and summary of each network.
     """
     integer, mebibytes = "{:,}".format, lambda value: f"{value / 2**20:.1f} MiB"
     rows = [["", one[0], other[0], "ratio"]]
     for figure, name, cell in (
         ("params", "parameters", integer),
-        ("multiply_adds", "multiply-adds an image", integer),
-        ("activation_bytes", "activations an image, float32", mebibytes),
+        ("multiply_adds", "multiply-adds per image", integer),
+        ("activation_bytes", "activations per image, float32", mebibytes),
     ):
-        a, b = (getattr(each, figure) for _, each in (one, other))
-        ratio = f"1/{b / a:.1f}" if a <= b else f"{a / b:.1f}"
-        rows.append([name, cell(a), cell(b), ratio])
+        left, right = getattr(one[1], figure), getattr(other[1], figure)
+        ratio = f"1/{right / left:.1f}" if left <= right else f"{left / right:.1f}"
+        rows.append([name, cell(left), cell(right), ratio])
     return "\n".join(_table(rows))
 
 
@@ -224,31 +231,32 @@ def _row_name(path: tuple[str, ...]) -> str:
 
 def _measure(
     name: str,
-    kind: str,
+    kind: RowKind | None,
     patch: str,
     output: tuple[int, ...],
     layers: list[Layer],
     params: Any,
     pooled: int = 0,
 ) -> Row:
-    own = [layer for layer in layers if _row_name(layer.path) == name]
-    features = {layer.path[1] if len(layer.path) > 1 else "": layer.kernel[-1] for layer in own}
-    if kind == "convolution":
+    layers = [layer for layer in layers if _row_name(layer.path) == name]
+    features = {layer.path[1] if len(layer.path) > 1 else "": layer.kernel[-1] for layer in layers}
+    if kind is RowKind.CONVOLUTION:
         reduction = features.get(f"{name}_reduce", 0)
         features = {"reduce3x3": reduction, "conv3x3": features[name]} if reduction else {}
-    # Layers of one branch follow each other: reduce3x3 and conv3x3 are two deep.
-    branches = [re.sub(r"conv|reduce", "", layer.path[1]) if kind == "inception" else "" for layer in own]
+    # The layers of a branch follow each other: reduce3x3 and conv3x3 make a depth of 2.
+    is_module = kind is RowKind.INCEPTION
+    branches = [re.sub(r"conv|reduce", "", layer.path[1]) if is_module else "" for layer in layers]
     return Row(
         name=name,
-        kind=kind,
         patch=patch,
         output=tuple(output),
         depth=max((branches.count(branch) for branch in branches), default=0),
         filters=tuple(features.get(column, 0) for column in _FILTERS),
         params=sum(leaf.size for path, leaf in _leaves(params) if _row_name(path) == name),
-        weights=sum(math.prod(layer.kernel) for layer in own),
-        multiply_adds=sum(layer.multiply_adds for layer in own),
-        activations=pooled + sum(layer.activations for layer in own),
+        weights=sum(math.prod(layer.kernel) for layer in layers),
+        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        activations=pooled + sum(layer.activations for layer in layers),
+        kind=kind,
     )
 
 
@@ -280,9 +288,9 @@ def _cells(row: Row, has_filters: bool, has_paper: bool) -> list[str]:
 
 
 def _figures(params: int, multiply_adds: int, paper: tuple[str, ...]) -> list[str]:
-    """Parameters and multiply-adds, and after each what the paper says of it, if there is anything."""
-    ours = (f"{params:,}" if params else "", f"{multiply_adds / 1e6:,.1f}M" if multiply_adds else "")
-    return [cell for pair in zip(ours, paper, strict=True) for cell in pair] if paper else list(ours)
+    """Return the cells of parameters and multiply-adds, each followed by the paper's if there is one."""
+    measured = (f"{params:,}" if params else "", f"{multiply_adds / 1e6:,.1f}M" if multiply_adds else "")
+    return [cell for pair in zip(measured, paper, strict=True) for cell in pair] if paper else list(measured)
 
 
 def _table(rows: list[list[str]]) -> list[str]:
@@ -296,9 +304,5 @@ def _table(rows: list[list[str]]) -> list[str]:
         ]
         return "| " + " | ".join(aligned) + " |"
 
-    rule = (
-        "|"
-        + "|".join("-" * (widths[0] + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths))
-        + "|"
-    )
-    return [line(rows[0]), rule, *map(line, rows[1:])]
+    rule = ["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]
+    return [line(rows[0]), f"|{'|'.join(rule)}|", *map(line, rows[1:])]

@@ -1,25 +1,27 @@
-"""VGG-16: configuration D of "Very deep convolutional networks", Simonyan & Zisserman, 2014.
+"""VGG-16, configuration D of "Very deep convolutional networks", Simonyan & Zisserman, 2014.
 
-The network that the readers of the GoogLeNet paper compare it with: 138 million
-parameters, most of them in one fully connected layer. Layers have Caffe's names.
+The GoogLeNet paper is often compared with it: it has 138 million parameters, most of them in
+one fully connected layer. Layers have Caffe's names.
 """
 
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from flax_googlenet.config.kinds import Choice, check
-from flax_googlenet.models.googlenet import check_image_shape, max_pool
-from flax_googlenet.models.inception import (
+from flax_googlenet.config.schema import KEYS
+from flax_googlenet.models.layers import (
     Convolution,
     LayerOptions,
-    check_attributes,
+    check_image_shape,
+    check_network,
     fully_connected,
     linear,
+    max_pool,
 )
-from flax_googlenet.table import CONFIGURATION_D, PaperRow, least_image_size
+from flax_googlenet.table import CONFIGURATION_D, PaperRow, RowKind, least_image_size
+from flax_googlenet.variants import VARIANTS
 
 POOL_ROUNDING = "floor"
 
@@ -29,27 +31,27 @@ class VGG16(nn.Module):
 
     Attributes:
       num_classes: number of logits.
-      normalization: "none", or "batch" after every convolution (which then has no bias).
+      normalization: "none", or "batch" for batch normalization after every convolution,
+        which then has no bias.
       batch_norm_epsilon: added to the variance.
       dropout: share dropped after each of the two fully connected layers.
-      dtype: of activations. Parameters, logits and losses are float32.
-      kernel_init, bias_init: initialisers of every layer but the bias of the last.
+      dtype: dtype of the activations. Parameters, logits and losses are float32.
+      kernel_init, bias_init: initializers of all layers; the bias of the last one starts at 0.
       table: the rows to build.
     """
 
-    num_classes: int = 1000
-    normalization: str = "none"
-    batch_norm_epsilon: float = 1e-3
-    dropout: float = 0.5
-    dtype: Any = jnp.float32
-    kernel_init: Any = nn.initializers.xavier_uniform()
-    bias_init: Any = nn.initializers.zeros_init()
+    num_classes: int = KEYS["model.num_classes"].default
+    normalization: str = VARIANTS["vgg16"]["model"]["normalization"]
+    batch_norm_epsilon: float = KEYS["model.batch_norm_epsilon"].default
+    dropout: float = VARIANTS["vgg16"]["model"]["dropout"]
+    dtype: DTypeLike = LayerOptions.dtype
+    kernel_init: Initializer = LayerOptions.kernel_init
+    bias_init: Initializer = LayerOptions.bias_init
     table: tuple[PaperRow, ...] = CONFIGURATION_D
 
     def __post_init__(self) -> None:
-        keys = ("batch_norm_epsilon", "dropout")
-        check_attributes(self, "num_classes", **{key: f"model.{key}" for key in keys})
         check(Choice("none", "batch"), self.normalization, "VGG16.normalization")
+        check_network(self)
         super().__post_init__()
 
     @property
@@ -63,23 +65,25 @@ class VGG16(nn.Module):
         return ("logits",)
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False, all_heads: bool = False) -> dict[str, jax.Array]:
+    def __call__(
+        self, x: Float[Array, "batch height width 3"], *, train: bool = False, all_heads: bool = False
+    ) -> dict[str, Float32[Array, "batch {self.num_classes}"]]:
         """Classify images.
 
         Args:
-          x: normalised images, [batch, height, width, 3], at least 32x32. The size at
-            initialisation is the only one that the weights then fit.
-          train: drop out and use batch statistics.
-          all_heads: means nothing here; there is one.
+          x: normalized images of at least 32x32 pixels. The weights fit only the size at
+            initialization.
+          train: whether to drop out and use batch statistics.
+          all_heads: ignored, for there are no auxiliary heads; `GoogLeNet` takes it.
 
         Returns:
-          {"logits": [batch, num_classes]}, float32.
+          The logits, as {"logits": logits}.
 
         Raises:
-          ValueError: the images are too small for five halvings.
+          ValueError: if the images are too small for five halvings.
         """
         del all_heads
-        check_image_shape("VGG-16", x, least_image_size(self.rows, POOL_ROUNDING))
+        check_image_shape("VGG-16", x.shape, least_image_size(self.rows, POOL_ROUNDING))
         options = LayerOptions(
             dtype=self.dtype,
             kernel_init=self.kernel_init,
@@ -89,15 +93,16 @@ class VGG16(nn.Module):
         )
         x = x.astype(self.dtype)
         for row in self.rows:
-            if row.kind == "convolution":
-                x = Convolution(row.filters[0], row.patch, options=options, name=row.name)(x, train=train)
-            elif row.kind == "max pool":
-                x = max_pool(row, x, POOL_ROUNDING)
-            elif row.kind == "fully connected":
-                x = fully_connected(x, row.filters[0], options, name=row.name)
-            elif row.kind == "dropout":
-                x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            else:
-                x = linear(x, self.num_classes, options, name=row.name)
+            match row.kind:
+                case RowKind.CONVOLUTION:
+                    x = Convolution(row.filters[0], row.patch, options=options, name=row.name)(x, train=train)
+                case RowKind.MAX_POOL:
+                    x = max_pool(row, x, POOL_ROUNDING)
+                case RowKind.FULLY_CONNECTED:
+                    x = fully_connected(x, row.filters[0], options, name=row.name)
+                case RowKind.DROPOUT:
+                    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+                case RowKind.LINEAR:
+                    x = linear(x, self.num_classes, options, name=row.name)
             self.sow("intermediates", f"{row.name}_output", x)
         return {"logits": x}

@@ -1,4 +1,4 @@
-"""Max pooling with a cheap gradient, and the averaging of the auxiliary heads."""
+"""Max pooling with a fast gradient, and the average pooling of the auxiliary heads."""
 
 import functools
 
@@ -6,15 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float, Num
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 def ceil_mode_padding(size: tuple[int, int], window: int, stride: int) -> Padding:
-    """Padding, at the end only, that makes the last window start inside the input.
+    """Return the padding at the end that makes the last window start inside the input.
 
-    out = ceil((in - window) / stride) + 1, as Caffe rounds; the paper's table needs
-    it (112 -> 56 -> 28 -> 14 -> 7 with windows of 3 and strides of 2).
+    The size of the output is ceil((in - window) / stride) + 1, as in Caffe. The paper's table
+    needs it: 112 -> 56 -> 28 -> 14 -> 7 with windows of 3 and strides of 2.
 
     Args:
       size: height and width of the input.
@@ -34,8 +35,10 @@ def ceil_mode_padding(size: tuple[int, int], window: int, stride: int) -> Paddin
     return (0, end(size[0])), (0, end(size[1]))
 
 
-def max_pool_reference(x: jax.Array, window: int, stride: int, padding: Padding) -> jax.Array:
-    """Max pooling as XLA has it; the gradient goes through `select_and_scatter`."""
+def max_pool_reference(
+    x: Num[Array, "batch height width channels"], window: int, stride: int, padding: Padding
+) -> Num[Array, "batch height_out width_out channels"]:
+    """Apply max pooling as XLA does it, with `select_and_scatter` for the gradient."""
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
     return lax.reduce_window(
         x,
@@ -48,21 +51,23 @@ def max_pool_reference(x: jax.Array, window: int, stride: int, padding: Padding)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def max_pool(x: jax.Array, window: int, stride: int, padding: Padding) -> jax.Array:
-    """Max pooling over height and width.
+def max_pool(
+    x: Num[Array, "batch height width channels"], window: int, stride: int, padding: Padding
+) -> Num[Array, "batch height_out width_out channels"]:
+    """Apply max pooling over height and width.
 
-    The gradient of each output goes to the first maximum of its window in row-major
-    order, as XLA's own does, but is computed one window position at a time on CPUs,
-    where XLA's `select_and_scatter` takes several times as long.
+    The gradient of an output goes to the first maximum of its window in row-major order, as
+    in XLA. On CPUs it is computed one window position at a time, since XLA's
+    `select_and_scatter` takes several times as long there.
 
     Args:
-      x: [batch, height, width, channels].
+      x: the feature maps.
       window: side of the square window.
       stride: step between windows, in both directions.
-      padding: ((top, bottom), (left, right)) of minus infinity.
+      padding: ((top, bottom), (left, right)), filled with minus infinity.
 
     Returns:
-      [batch, (height + top + bottom - window) // stride + 1, ..., channels].
+      Maps with a height of (height + top + bottom - window) // stride + 1, and a width alike.
 
     >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
     >>> max_pool(x, 2, 2, ((0, 0), (0, 0))).ravel().tolist()
@@ -71,12 +76,16 @@ def max_pool(x: jax.Array, window: int, stride: int, padding: Padding) -> jax.Ar
     return max_pool_reference(x, window, stride, padding)
 
 
-def _max_pool_forward(x: jax.Array, window: int, stride: int, padding: Padding):
+def _max_pool_forward(
+    x: Array, window: int, stride: int, padding: Padding
+) -> tuple[Array, tuple[Array, Array]]:
     y = max_pool_reference(x, window, stride, padding)
     return y, (x, y)
 
 
-def _max_pool_backward(window: int, stride: int, padding: Padding, residuals, gradient):
+def _max_pool_backward(
+    window: int, stride: int, padding: Padding, residuals: tuple[Array, Array], gradient: Array
+) -> tuple[Array]:
     x, y = residuals
     return (
         lax.platform_dependent(
@@ -89,13 +98,27 @@ def _max_pool_backward(window: int, stride: int, padding: Padding, residuals, gr
     )
 
 
-def _gradient_by_scatter(window: int, stride: int, padding: Padding, x, y, gradient):
+def _gradient_by_scatter(
+    window: int,
+    stride: int,
+    padding: Padding,
+    x: Float[Array, "batch height width channels"],
+    y: Float[Array, "batch height_out width_out channels"],
+    gradient: Float[Array, "batch height_out width_out channels"],
+) -> Float[Array, "batch height width channels"]:
     del y
     _, pullback = jax.vjp(lambda x: max_pool_reference(x, window, stride, padding), x)
     return pullback(gradient)[0]
 
 
-def _gradient_by_position(window: int, stride: int, padding: Padding, x, y, gradient):
+def _gradient_by_position(
+    window: int,
+    stride: int,
+    padding: Padding,
+    x: Float[Array, "batch height width channels"],
+    y: Float[Array, "batch height_out width_out channels"],
+    gradient: Float[Array, "batch height_out width_out channels"],
+) -> Float[Array, "batch height width channels"]:
     (top, bottom), (left, right) = padding
     padded = jnp.pad(
         x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=np.asarray(-jnp.inf, x.dtype)
@@ -132,13 +155,13 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def grid_windows(size: int, outputs: int = 4, *, adaptive: bool = False) -> list[tuple[int, int]]:
-    """Start and end of each averaging window of an auxiliary head, along one axis.
+    """Return the start and end of the averaging windows of an auxiliary head, along one axis.
 
-    The paper averages 5x5 windows at stride 3 of a 14x14 map, which gives 4x4. For
-    another map the same picture is kept, so that the head's weights do not depend on
-    the input size: `outputs` windows, each 5/14 of the map wide (rounded up), spread
-    evenly from edge to edge. Adaptive windows are PyTorch's: from floor(i * size /
-    outputs) to ceil((i + 1) * size / outputs).
+    The paper averages 5x5 windows at stride 3 of a 14x14 map, which gives 4x4. Other maps
+    have as many windows, so that the head's weights do not depend on the size of the input:
+    `outputs` windows, each 5/14 of the map wide (rounded up), spread evenly from edge to edge.
+    Adaptive windows are PyTorch's, from floor(i * size / outputs) to
+    ceil((i + 1) * size / outputs).
 
     >>> grid_windows(14)
     [(0, 5), (3, 8), (6, 11), (9, 14)]
@@ -154,15 +177,16 @@ def grid_windows(size: int, outputs: int = 4, *, adaptive: bool = False) -> list
     return [(start, start + window) for start in starts]
 
 
-def average_pool_grid(x: jax.Array, outputs: int = 4, *, adaptive: bool = False) -> jax.Array:
-    """Average [batch, height, width, channels] over the windows of `grid_windows`.
+def average_pool_grid(
+    x: Float[Array, "batch height width channels"], outputs: int = 4, *, adaptive: bool = False
+) -> Float[Array, "batch {outputs} {outputs} channels"]:
+    """Average a feature map over the windows of `grid_windows`.
 
-    Returns:
-      [batch, outputs, outputs, channels]. At 14x14 this is the paper's "average
-      pooling layer with 5x5 filter size and stride 3", unless `adaptive`.
+    At 14x14 this is the paper's "average pooling layer with 5x5 filter size and stride 3",
+    unless `adaptive`.
     """
 
-    def weights(size: int) -> jax.Array:
+    def weights(size: int) -> Float[Array, "outputs size"]:
         matrix = np.zeros((outputs, size))
         windows = grid_windows(size, outputs, adaptive=adaptive)
         for row, (start, end) in zip(matrix, windows, strict=True):

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import Source, TrainBatches, to_devices
-from flax_googlenet.models.inception import LayerOptions
+from flax_googlenet.models.layers import LayerOptions
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.forward import apply_in_training, augment_batch
 from flax_googlenet.training.parameter_groups import frozen_statistics

@@ -11,7 +11,7 @@ import pytest
 from docs import config
 from flax_googlenet.config.schema import KEYS
 from launch import usage
-from tests.conftest import REPOSITORY, process_environment
+from tests.support.commands import REPOSITORY, process_environment
 
 
 def test_the_page_is_current():

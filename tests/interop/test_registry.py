@@ -13,7 +13,7 @@ from flax_googlenet.config import PREPROCESSING, resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import FORMATS, SOURCES, download, export
 from flax_googlenet.interop.registry import source_of_suffix
-from tests.interop.test_importing import assert_same
+from tests.support.weights import assert_same
 
 rows = pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in SOURCES.items()])
 published_rows = pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import GoogLeNet, googlenet
-from flax_googlenet.table import TABLE_1, googlenet_rows, least_image_size
+from flax_googlenet.table import TABLE_1, RowKind, googlenet_rows, least_image_size
 from tests.support.networks import AS_WRITTEN
 
 
@@ -28,17 +28,17 @@ def without_aux(params):
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("train", "all_heads", "mutable"))
 def apply(model: GoogLeNet, variables, x, **options):
-    """The forward pass, compiled: op by op it takes ten times as long."""
+    """Run the compiled forward pass, which takes a tenth of the time."""
     return model.apply(variables, x, rngs={"dropout": jax.random.key(0)}, **options)
 
 
 @pytest.mark.parametrize(
     ("options", "plain", "with_aux"),
     [
-        pytest.param({}, 6_998_552, 13_378_280, id="the table as it stands"),
+        pytest.param({}, 6_998_552, 13_378_280, id="defaults"),
         pytest.param({"normalization": "none"}, 6_998_552, 13_378_280, id="without lrn"),
         pytest.param({"stem_reduce": False}, 6_994_392, 13_374_120, id="without the stem's reduction"),
-        pytest.param({"normalization": "batch"}, 7_005_832, None, id="batch normalisation"),
+        pytest.param({"normalization": "batch"}, 7_005_832, None, id="batch normalization"),
         pytest.param({"aux_heads": 0}, 6_998_552, 6_998_552, id="without heads"),
         pytest.param({"aux_heads": 1}, 6_998_552, 10_189_440, id="with the upper head"),
         pytest.param({"reduce5x5": False}, 17_075_736, None, id="without one reduction"),
@@ -57,21 +57,21 @@ def test_auxiliary_parameter_counts():
     assert (count(params["aux_4a"]), count(params["aux_4d"])) == (3_188_840, 3_190_888)
 
 
-def test_every_row_has_the_tables_output():
+def test_every_row_has_the_output_of_the_table():
     model = GoogLeNet()
     x = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, mutable=True), x)
-    found = dict(variables["intermediates"])
-    found.update(found.pop("stem"))
-    assert len(found) == len(TABLE_1)
+    intermediates = dict(variables["intermediates"])
+    intermediates.update(intermediates.pop("stem"))
+    assert len(intermediates) == len(TABLE_1)
     for row in TABLE_1:
-        (output,) = found[f"{row.name}_output"]
+        (output,) = intermediates[f"{row.name}_output"]
         assert output.shape[1:] == row.output[-(output.ndim - 1) :], row.name
 
 
 def test_parameters_are_named_after_the_paper():
     names = set(parameters(GoogLeNet()))
-    modules = {f"inception_{each}" for each in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")}
+    modules = {f"inception_{name}" for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")}
     assert names == {"stem", "aux_4a", "aux_4d", "head"} | modules
 
 
@@ -83,7 +83,7 @@ def test_other_sizes_have_the_same_parameters(size):
 
 
 @pytest.mark.parametrize("shape", [(1, 31, 64, 3), (1, 64, 64, 1), (64, 64, 3)])
-def test_unusable_images_are_refused(shape):
+def test_images_of_the_wrong_shape_are_refused(shape):
     with pytest.raises(ValueError, match="at least 32x32"):
         GoogLeNet().init(jax.random.key(0), jnp.zeros(shape))
 
@@ -110,7 +110,7 @@ def test_unusable_images_are_refused(shape):
         pytest.param({"num_classes": 0}, "num_classes is 0; it must be a whole number of at", id="classes"),
     ],
 )
-def test_options_that_mean_nothing_are_refused_at_once(options, words):
+def test_invalid_options_are_refused_at_once(options, words):
     with pytest.raises(ValueError, match=r"^GoogLeNet\.") as caught:
         GoogLeNet(**options)
     assert words in str(caught.value)
@@ -126,13 +126,13 @@ def test_a_clone_is_the_same_network():
 
 @pytest.fixture(scope="module")
 def trunk():
-    """The rows of the table that change the size of a map, with few filters; quick to trace."""
-    rows = [row for row in TABLE_1 if row.kind != "inception"]
+    """The rows that change the size of a map, with few filters, which are quick to trace."""
+    rows = [row for row in TABLE_1 if row.kind is not RowKind.INCEPTION]
     return tuple(dataclasses.replace(row, filters=(2,) * len(row.filters)) for row in rows)
 
 
 def sides(model: GoogLeNet, size: int) -> list[int]:
-    """Of every map on the way to the logits."""
+    """Return the sides of all maps on the way to the logits."""
     x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, mutable=True), x)
     return [leaf.shape[1] for leaf in jax.tree.leaves(variables["intermediates"]) if leaf.ndim == 4]
@@ -151,7 +151,7 @@ def sides(model: GoogLeNet, size: int) -> list[int]:
         pytest.param({"pool_rounding": "floor", "head": "fully_connected"}, 61, id="floor, fully connected"),
     ],
 )
-def test_what_is_accepted_leaves_a_map_and_what_is_refused_would_not(monkeypatch, trunk, options, least):
+def test_accepted_sizes_leave_a_map_and_refused_ones_would_not(monkeypatch, trunk, options, least):
     model = GoogLeNet(num_classes=2, table=trunk, **options)
     options_of_rows = {**resolve({}).model, **options}
     assert least_image_size(googlenet_rows(TABLE_1, options_of_rows), model.pool_rounding) == least
@@ -174,7 +174,7 @@ def test_what_is_accepted_leaves_a_map_and_what_is_refused_would_not(monkeypatch
     ("options", "size"),
     [({"pool_rounding": "floor"}, 61), ({"pool_rounding": "floor", "pool4_window": 2}, 45)],
 )
-def test_the_least_size_gives_logits(trunk, options, size):
+def test_the_least_size_has_finite_logits(trunk, options, size):
     model = GoogLeNet(num_classes=2, table=trunk, **options)
     x = jax.random.normal(jax.random.key(1), (1, size, size, 3))
     logits, _ = jax.jit(model.init_with_output)(jax.random.key(0), x)
@@ -215,7 +215,7 @@ def test_auxiliary_gradients_reach_the_trunk(small, head):
     assert reaches_4d == (head == "aux_4d")
 
 
-def test_bfloat16_computes_narrow_and_answers_wide(small, small_table):
+def test_bfloat16_is_for_activations_only(small, small_table):
     _, variables, x = small
     narrow = GoogLeNet(num_classes=5, table=small_table, dtype=jnp.bfloat16, normalization="none")
     outputs, captured = apply(narrow, variables, x, all_heads=True, mutable=("intermediates",))
@@ -224,7 +224,7 @@ def test_bfloat16_computes_narrow_and_answers_wide(small, small_table):
     assert {leaf.dtype for leaf in jax.tree.leaves(parameters(narrow))} == {jnp.dtype("float32")}
 
 
-def test_batch_normalisation_has_statistics_and_no_bias(small_table):
+def test_batch_normalization_has_statistics_and_no_bias(small_table):
     model = GoogLeNet(num_classes=5, table=small_table, normalization="batch")
     x = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
     variables = jax.jit(model.init)(jax.random.key(0), x)
@@ -234,15 +234,15 @@ def test_batch_normalisation_has_statistics_and_no_bias(small_table):
     assert not np.allclose(before, updated["batch_stats"]["stem"]["conv1"]["norm"]["mean"])
 
 
-def test_lrn_changes_the_stem_only_where_asked(small, small_table):
+def test_lrn_changes_pool1_only_with_the_option(small, small_table):
     model, variables, x = small
     with_lrn = GoogLeNet(num_classes=5, table=small_table)
-    _, normalised = apply(with_lrn, variables, x * 100, mutable=("intermediates",))
+    _, normalized = apply(with_lrn, variables, x * 100, mutable=("intermediates",))
     _, scaled = apply(model, variables, x * 100, mutable=("intermediates",))
     get = lambda captured, name: captured["intermediates"]["stem"][f"{name}_output"][0]  # noqa: E731
-    np.testing.assert_array_equal(get(normalised, "conv1"), get(scaled, "conv1"))
-    assert (get(normalised, "pool1") <= get(scaled, "pool1")).all()
-    assert not np.allclose(get(normalised, "pool1"), get(scaled, "pool1"))
+    np.testing.assert_array_equal(get(normalized, "conv1"), get(scaled, "conv1"))
+    assert (get(normalized, "pool1") <= get(scaled, "pool1")).all()
+    assert not np.allclose(get(normalized, "pool1"), get(scaled, "pool1"))
 
 
 def test_a_thousand_classes_in_bfloat16_do_not_tie(small_table):
@@ -252,6 +252,6 @@ def test_a_thousand_classes_in_bfloat16_do_not_tie(small_table):
     for name, logits in outputs.items():
         distinct = [len(np.unique(row)) for row in np.asarray(logits)]
         rounded = [len(np.unique(row)) for row in np.asarray(logits.astype(jnp.bfloat16), np.float32)]
-        assert max(rounded) < 800, f"{name}: this would be no test"
+        assert max(rounded) < 800, f"{name}: bfloat16 would not tie, so this tests nothing"
         assert (logits.astype(jnp.bfloat16).astype(jnp.float32) != logits).mean() > 0.5, name
         assert min(distinct) > 990, f"{name}: two of a million float32 values may tie, no more"

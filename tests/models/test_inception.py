@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import pytest
 
 from flax_googlenet.models import AuxiliaryClassifier, Inception
-from flax_googlenet.models.inception import LayerOptions
-from flax_googlenet.table import TABLE_1
+from flax_googlenet.models.layers import LayerOptions
+from flax_googlenet.table import TABLE_1, RowKind
 
-ROWS = [pytest.param(row, id=row.name) for row in TABLE_1 if row.kind == "inception"]
+ROWS = [pytest.param(row, id=row.name) for row in TABLE_1 if row.kind is RowKind.INCEPTION]
 
 
 def shapes(module, shape: tuple[int, ...]):
@@ -20,7 +20,7 @@ def weights(params) -> int:
 
 
 def test_worked_example_of_dimension_reduction():
-    """64 filters of 5x5 on 512 channels: directly, and through 24 filters of 1x1."""
+    """The example is 64 filters of 5x5 on 512 channels, directly and after 24 filters of 1x1."""
     _, direct = shapes(Inception(1, 1, 1, 0, 64, 1), (1, 14, 14, 512))
     _, reduced = shapes(Inception(1, 1, 1, 24, 64, 1), (1, 14, 14, 512))
     assert weights(direct["conv5x5"]) == 819_200
@@ -28,21 +28,21 @@ def test_worked_example_of_dimension_reduction():
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_with_reductions_gives_the_tables_depth(row):
+def test_with_reductions_has_the_depth_of_the_table(row):
     y, params = shapes(Inception(*row.filters), (1, 7, 7, 480))
     assert y.shape == (1, 7, 7, row.output[-1])
     assert set(params) == {"conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj"}
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_naive_passes_the_pooled_input_on(row):
+def test_naive_keeps_the_channels_of_the_pooled_input(row):
     conv1x1, _, conv3x3, _, conv5x5, _ = row.filters
     y, params = shapes(Inception(conv1x1, 0, conv3x3, 0, conv5x5, 0), (1, 7, 7, 480))
     assert y.shape == (1, 7, 7, conv1x1 + conv3x3 + conv5x5 + 480)
     assert set(params) == {"conv1x1", "conv3x3", "conv5x5"}
 
 
-def test_branches_are_concatenated_in_the_figures_order(rng):
+def test_branches_are_concatenated_in_the_order_of_the_figure(rng):
     module = Inception(2, 1, 3, 1, 4, 5)
     x = jnp.asarray(rng.normal(size=(1, 4, 4, 6)), jnp.float32)
     params = module.init(jax.random.key(0), x)["params"]
@@ -92,7 +92,7 @@ def test_auxiliary_weights_do_not_depend_on_the_map(size):
         ),
     ],
 )
-def test_options_that_mean_nothing_are_refused_at_once(make, words):
+def test_invalid_options_are_refused_at_once(make, words):
     with pytest.raises(ValueError, match=r"^\w+\.\w+ is ") as caught:
         make()
     assert words in str(caught.value)

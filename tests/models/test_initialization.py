@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.models import _INITIALIZERS, build_model
-from flax_googlenet.models.initialization import fill_constants, initial_variables
+from flax_googlenet.models import build_model
+from flax_googlenet.models.initialization import INITIALIZERS, fill_constants, initial_variables
 
 
 def assert_as_init(model: dict, table, seed: int = 0, image_size: int = 32) -> dict:
@@ -24,7 +24,7 @@ def assert_as_init(model: dict, table, seed: int = 0, image_size: int = 32) -> d
     return drawn
 
 
-@pytest.mark.parametrize("initializer", _INITIALIZERS)
+@pytest.mark.parametrize("initializer", INITIALIZERS)
 @pytest.mark.parametrize(
     "model",
     [
@@ -35,7 +35,7 @@ def assert_as_init(model: dict, table, seed: int = 0, image_size: int = 32) -> d
         pytest.param({"dtype": "bfloat16"}, id="bfloat16"),
     ],
 )
-def test_is_what_init_gives(small_table, model, initializer):
+def test_equals_init(small_table, model, initializer):
     assert_as_init({**model, "initializer": initializer}, small_table, seed=3)
 
 
@@ -43,17 +43,16 @@ def test_is_what_init_gives(small_table, model, initializer):
 @pytest.mark.parametrize(
     "model", [{"variant": "paper"}, {"variant": "bn", "initializer": "he"}], ids=["paper", "bn"]
 )
-def test_whole_networks_with_kernels_of_many_blocks(model):
+def test_equals_init_for_kernels_of_many_blocks(model):
     drawn = assert_as_init(model, None)
     assert sum(leaf.size for leaf in jax.tree.leaves(drawn)) > 5_000_000
 
 
-def test_vgg16(small_table):
-    del small_table
+def test_equals_init_for_vgg16():
     assert_as_init({"variant": "vgg16"}, None)
 
 
-def test_constants_are_filled():
+def test_fill_constants_repeats_the_first_element():
     filled = fill_constants(lambda: {"a": jnp.full((3, 4), 2.5), "b": (jnp.ones((), jnp.int32), {})})
     np.testing.assert_array_equal(filled["a"], np.full((3, 4), 2.5, np.float32))
     assert filled["b"][0].dtype == np.int32

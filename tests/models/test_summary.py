@@ -5,6 +5,7 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.models import VGG16, GoogLeNet, build_model
 from flax_googlenet.models.summary import compare, summarize
+from flax_googlenet.table import RowKind
 from flax_googlenet.variants import VARIANTS
 
 
@@ -19,7 +20,7 @@ def test_totals(paper):
     assert 1.58e9 < paper.multiply_adds < 1.59e9
 
 
-def test_marks_where_the_paper_disagrees_with_itself(paper):
+def test_marks_figures_of_the_paper_that_its_filters_do_not_give(paper):
     rows = {row.name: row for row in paper.rows}
     assert rows["inception_3a"].weights == 163_328
     assert {name for name, row in rows.items() if row.ops_disagree} == {"conv1", "inception_5a"}
@@ -30,7 +31,7 @@ def test_marks_where_the_paper_disagrees_with_itself(paper):
 
 def test_filters_are_read_from_the_module(paper):
     for row in paper.rows:
-        if row.kind == "inception":
+        if row.kind is RowKind.INCEPTION:
             assert row.filters == row.paper.filters
     assert next(row for row in paper.rows if row.name == "conv2").filters[1:3] == (64, 192)
 
@@ -49,7 +50,7 @@ def test_markdown_lines_up_and_fits_a_terminal(variant, options):
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_a_row_as_it_is_printed(paper):
+def test_printed_rows(paper):
     rows = {
         line.split("|")[1].strip(): line.split("|")[2:-1]
         for line in paper.to_markdown().splitlines()
@@ -68,7 +69,7 @@ def test_a_row_as_it_is_printed(paper):
     [
         ("paper", 6_998_552, 1_582_671_872),
         ("bvlc", 6_998_552, 1_582_671_872),
-        ("torchvision", 6_624_904, 1_498_376_192),  # torchvision's own "_ops" say 1.498
+        ("torchvision", 6_624_904, 1_498_376_192),  # 1.498 in torchvision's metadata
         ("bn", 7_005_832, 1_582_671_872),
         ("naive", 97_526_008, 12_568_061_056),
         ("vgg16", 138_357_544, 15_470_264_320),  # torchvision: 15.47
@@ -82,8 +83,8 @@ def test_variants_by_name(variant, params, multiply_adds):
     )
 
 
-def test_activations_are_what_layers_put_out():
-    """Of VGG-16, from the shapes that its paper prints."""
+def test_activations_are_the_outputs_of_layers():
+    """The expected number comes from the shapes in the paper of VGG-16."""
     sides = {224: 64, 112: 128, 56: 256, 28: 512, 14: 512}
     depths = (2, 2, 3, 3, 3)
     maps = sum(
@@ -93,7 +94,7 @@ def test_activations_are_what_layers_put_out():
     assert summarize(VGG16(), 224).activation_bytes == 4 * (maps + 4096 + 4096 + 1000)
 
 
-def test_comparison_is_about_a_twentieth(paper):
+def test_googlenet_has_a_twentieth_of_the_parameters_of_vgg16(paper):
     lines = compare(("paper", paper), ("vgg16", summarize(VGG16(), 224))).splitlines()
     assert "| 1/19.8 |" in next(line for line in lines if "parameters" in line)
 
@@ -110,14 +111,14 @@ def test_variants(options, params):
     assert summarize(GoogLeNet(**options), 224).params == params
 
 
-def test_naive_is_one_layer_a_module():
+def test_naive_modules_are_one_layer_deep():
     summary = summarize(GoogLeNet(reduce3x3=False, reduce5x5=False, project_pool=False), 224)
-    modules = [row for row in summary.rows if row.kind == "inception"]
+    modules = [row for row in summary.rows if row.kind is RowKind.INCEPTION]
     assert {row.depth for row in modules} == {1}
     assert all(row.output_disagrees and row.depth_disagrees for row in modules)
 
 
-def test_other_sizes_have_no_column_of_the_papers():
+def test_other_sizes_have_no_columns_of_the_paper():
     summary = summarize(GoogLeNet(), 56)
     assert "paper" not in summary.to_markdown()
     assert summary.params == 6_998_552

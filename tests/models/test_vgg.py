@@ -16,16 +16,16 @@ def shapes(model: VGG16, size: int):
 def test_rows_have_the_outputs_of_the_table():
     outputs, variables = shapes(VGG16(), 224)
     assert outputs["logits"].shape == (2, 1000)
-    found = variables["intermediates"]
-    assert len(found) == len(VGG16().table)
+    intermediates = variables["intermediates"]
+    assert len(intermediates) == len(VGG16().table)
     for row in VGG16().table:
-        (output,) = found[f"{row.name}_output"]
+        (output,) = intermediates[f"{row.name}_output"]
         assert output.shape[1:] == row.output[-(output.ndim - 1) :], row.name
 
 
 @pytest.mark.parametrize(("normalization", "params"), [("none", 138_357_544), ("batch", 138_361_768)])
 def test_parameter_count(normalization, params):
-    """With batch normalisation torchvision's has 138,365,992: its convolutions keep their biases."""
+    """torchvision's has 138,365,992 with batch normalization, since its convolutions keep their biases."""
     _, variables = shapes(VGG16(normalization=normalization), 224)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == params
 
@@ -45,13 +45,13 @@ def test_small_images_are_refused():
         ({"num_classes": 0}, "VGG16.num_classes is 0;"),
     ],
 )
-def test_options_that_mean_nothing_are_refused_at_once(options, words):
+def test_invalid_options_are_refused_at_once(options, words):
     with pytest.raises(ValueError, match=r"^VGG16\.") as caught:
         VGG16(**options)
     assert words in str(caught.value)
 
 
-def test_logits_of_bfloat16_are_not_rounded_to_it():
+def test_logits_of_a_bfloat16_network_are_float32():
     rows = [dataclasses.replace(row, filters=tuple(n // 32 for n in row.filters)) for row in VGG16().table]
     model = VGG16(num_classes=1000, table=tuple(rows), dtype=jnp.bfloat16)
     x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))

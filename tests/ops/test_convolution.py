@@ -21,7 +21,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("image", "kernel", "stride", "padding", "is_product"), CASES)
-def test_is_its_reference_in_values_and_gradients(rng, image, kernel, stride, padding, is_product):
+def test_equals_its_reference_in_values_and_gradients(rng, image, kernel, stride, padding, is_product):
     x, w = (jnp.asarray(rng.integers(-4, 5, shape), jnp.float32) for shape in (image, kernel))
 
     def with_function(function):

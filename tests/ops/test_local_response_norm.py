@@ -7,7 +7,7 @@ from flax_googlenet.ops import local_response_norm
 
 
 def formula(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
-    """Krizhevsky et al. (2012), section 3.3, in float64, a channel at a time."""
+    """Compute the formula of Krizhevsky et al. (2012), section 3.3, in float64, channel by channel."""
     channels = x.shape[-1]
     y = np.empty_like(x)
     for c in range(channels):
@@ -28,7 +28,7 @@ def test_is_the_formula(rng, channels, divide, alpha, beta, k):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)  # float32 against float64
 
 
-def test_gradient_is_the_formulas(rng):
+def test_gradient_is_that_of_the_formula(rng):
     x = rng.normal(size=(1, 1, 1, 7))
     gradient = jax.jit(jax.grad(lambda x: local_response_norm(x, alpha=0.3).sum()))(
         jnp.asarray(x, jnp.float32)

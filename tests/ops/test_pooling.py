@@ -21,12 +21,12 @@ CASES = [
 
 
 def tied(rng: np.random.Generator, shape: tuple[int, ...]) -> jax.Array:
-    """Small whole numbers, so that most windows have several maxima, and negative ones among them."""
+    """Return small whole numbers, so that most windows have several maxima, some of them negative."""
     return jnp.asarray(rng.integers(-2, 3, shape), jnp.float32)
 
 
 @pytest.mark.parametrize(("shape", "window", "stride", "padding"), CASES)
-def test_max_pool_is_its_reference_in_values_and_gradients(rng, shape, window, stride, padding):
+def test_max_pool_equals_its_reference_in_values_and_gradients(rng, shape, window, stride, padding):
     x = tied(rng, shape)
     y, pullback = jax.vjp(lambda x: pooling.max_pool(x, window, stride, padding), x)
     expected, reference_pullback = jax.vjp(
@@ -38,7 +38,7 @@ def test_max_pool_is_its_reference_in_values_and_gradients(rng, shape, window, s
 
 
 @pytest.mark.parametrize(("shape", "window", "stride", "padding"), CASES)
-def test_both_gradients_agree_whatever_the_platform_picks(rng, shape, window, stride, padding):
+def test_the_gradients_of_all_platforms_agree(rng, shape, window, stride, padding):
     x = tied(rng, shape)
     y = pooling.max_pool_reference(x, window, stride, padding)
     cotangent = jnp.asarray(rng.integers(-8, 9, y.shape), jnp.float32)
@@ -62,11 +62,11 @@ def test_ceil_mode_padding(size, window, stride):
     assert (outputs - 1) * stride < size or stride > window, "the last window starts inside the input"
 
 
-def test_average_pool_grid_is_the_papers_at_14(rng):
+def test_average_pool_grid_at_14_is_that_of_the_paper(rng):
     x = rng.normal(size=(2, 14, 14, 3))
     expected = [[x[:, i : i + 5, j : j + 5].mean((1, 2)) for j in (0, 3, 6, 9)] for i in (0, 3, 6, 9)]
-    found = pooling.average_pool_grid(jnp.asarray(x, jnp.float32))
-    np.testing.assert_allclose(found, np.moveaxis(np.array(expected), 2, 0), rtol=1e-5, atol=1e-6)
+    pooled = pooling.average_pool_grid(jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(pooled, np.moveaxis(np.array(expected), 2, 0), rtol=1e-5, atol=1e-6)
 
 
 @given(size=st.integers(1, 40))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from flax_googlenet.models.googlenet import TABLE_1, PaperRow
+from flax_googlenet.table import TABLE_1, PaperRow, RowKind
 
 # XLA may skip a rounding to bfloat16 and back. With this compiler option it may not.
 AS_WRITTEN = {"xla_allow_excess_precision": False}
@@ -17,7 +17,7 @@ AS_WRITTEN = {"xla_allow_excess_precision": False}
 def shrink_table() -> tuple[PaperRow, ...]:
     """Return the rows of Table 1 that a network needs, with a sixteenth of the filters: quick to compile."""
     names = ("conv1", "pool1", "conv2", "pool2", "inception_3a", "pool3", "inception_4a", "inception_4d")
-    kinds = ("avg pool", "dropout", "linear")
+    kinds = (RowKind.AVERAGE_POOL, RowKind.DROPOUT, RowKind.LINEAR)
     rows = [row for row in TABLE_1 if row.name in names or row.kind in kinds]
     return tuple(
         dataclasses.replace(row, filters=tuple(max(n // 16, 1) for n in row.filters)) for row in rows

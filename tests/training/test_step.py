@@ -9,8 +9,8 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.data.augmentation.pipeline import augment
 from flax_googlenet.models import VGG16, GoogLeNet
-from flax_googlenet.models.vgg import CONFIGURATION_D
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
+from flax_googlenet.table import CONFIGURATION_D
 from flax_googlenet.training.optimizer import build_optimizer
 from flax_googlenet.training.state import initial_state
 from flax_googlenet.training.step import make_train_step

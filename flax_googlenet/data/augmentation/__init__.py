@@ -1,5 +1,5 @@
-"""Augmentation of training images on the device."""
+"""The augmentation of training images, on the device."""
 
-from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_mirror
+from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_flip
 
-__all__ = ["augment", "normalize", "random_mirror"]
+__all__ = ["augment", "normalize", "random_flip"]

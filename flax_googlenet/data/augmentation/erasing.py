@@ -4,26 +4,30 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32, Key
 
-# A box's share of the image, and height over width, uniform in its logarithm: as
-# torchvision and timm have them.
+# The share of the image that a box covers, and its height over its width, as in torchvision and
+# timm. The share is uniform, the aspect uniform in its logarithm.
 AREA = (0.02, 1 / 3)
 ASPECT = (0.3, 1 / 0.3)
 
 
 def random_erasing(
-    key: jax.Array, images: jax.Array, probability: float, fill: jax.Array | None
-) -> jax.Array:
-    """Erase a random box of each image, with the given probability.
+    key: Key[Array, ""],
+    images: Float32[Array, "batch height width 3"],
+    probability: float,
+    fill: Float32[Array, "3"] | None,
+) -> Float32[Array, "batch height width 3"]:
+    """Erase a random box of each image with a probability.
 
-    A box that is higher or wider than the image is cut to it.
+    A box that is higher or wider than the image is clipped.
 
     Args:
-      key: of the draws.
-      images: float32 [batch, height, width, 3] in 0-255.
-      probability: that an image loses a box.
-      fill: the colour of what is erased, float32 [3]; None for noise, any of the 256 levels
-        for each channel of each pixel, which the paper found best.
+      key: the key of the draws.
+      images: pixels in 0-255.
+      probability: the probability that a box of an image is erased.
+      fill: the color of the box; None for noise, uniform over the 256 levels of each channel of
+        each pixel, which works best in the paper.
     """
     count, height, width, _ = images.shape
     chosen_key, area_key, aspect_key, top_key, left_key, noise_key = jax.random.split(key, 6)
@@ -31,12 +35,12 @@ def random_erasing(
     aspect = jnp.exp(
         jax.random.uniform(aspect_key, (count,), minval=math.log(ASPECT[0]), maxval=math.log(ASPECT[1]))
     )
-    rows = _inside(jax.random.uniform(top_key, (count,)), jnp.sqrt(area * aspect), height)
-    columns = _inside(jax.random.uniform(left_key, (count,)), jnp.sqrt(area / aspect), width)
+    rows = _box_mask(jax.random.uniform(top_key, (count,)), jnp.sqrt(area * aspect), height)
+    columns = _box_mask(jax.random.uniform(left_key, (count,)), jnp.sqrt(area / aspect), width)
     chosen = jax.random.bernoulli(chosen_key, probability, (count, 1, 1))
     erased = (chosen & rows[:, :, None] & columns[:, None, :])[..., None]
     if fill is None:
-        # A byte for each channel of one draw a pixel: a draw for each takes 20 times as long.
+        # Three bytes of one draw per pixel: a draw per channel takes 20 times as long.
         draws = jax.random.bits(noise_key, (*images.shape[:3], 1), jnp.uint32)
         shifts = jnp.arange(0, 24, 8, dtype=jnp.uint32).reshape(1, 1, 1, 3)
         filling = ((draws >> shifts) & jnp.uint32(255)).astype(jnp.float32)
@@ -45,9 +49,17 @@ def random_erasing(
     return jnp.where(erased, filling, images)
 
 
-def _inside(place: jax.Array, side: jax.Array, length: int) -> jax.Array:
-    """Whether each of `length` places lies in a side of the box, bool [batch, length]."""
+def _box_mask(
+    position: Float[Array, " batch"], side: Float[Array, " batch"], length: int
+) -> Bool[Array, "batch {length}"]:
+    """Return which of the rows or columns of each image are inside its box.
+
+    Args:
+      position: where the box starts, from 0 for the first possible place to 1 for the last.
+      side: height or width of the box in pixels.
+      length: height or width of the image in pixels.
+    """
     side = jnp.clip(jnp.round(side), 1, length)
-    start = jnp.floor(place * (length - side + 1))
-    places = jnp.arange(length, dtype=jnp.float32)[None]
-    return (places >= start[:, None]) & (places < (start + side)[:, None])
+    start = jnp.floor(position * (length - side + 1))
+    pixels = jnp.arange(length, dtype=jnp.float32)[None]
+    return (pixels >= start[:, None]) & (pixels < (start + side)[:, None])

@@ -1,7 +1,8 @@
-"""What is done to images on the device, inside the jitted step."""
+"""The augmentations of a config in their order, inside the jitted step, and normalization."""
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Int, Key, Num, UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data.augmentation.erasing import random_erasing
@@ -9,42 +10,48 @@ from flax_googlenet.data.augmentation.mixing import mix
 from flax_googlenet.data.augmentation.photometric import random_distortion, random_lighting
 from flax_googlenet.data.augmentation.randaugment import randaugment
 
-# Streams of a step's key: what is folded into it. Its first two children, 0 and 1, are taken.
+# What is folded into the key for each augmentation. 0 and 1 would give the two keys of its split.
 _RANDAUGMENT, _DISTORTION, _LIGHTING, _MIXING, _ERASING = 2, 3, 4, 5, 6
 
 
 def augment(
-    key: jax.Array,
-    mirror_key: jax.Array,
-    images: jax.Array,
-    labels: jax.Array,
+    key: Key[Array, ""],
+    flip_key: Key[Array, ""],
+    images: UInt8[Array, "batch height width 3"],
+    labels: Int[Array, " batch"],
     data: FrozenConfigDict,
     num_classes: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Training images as the network gets them, and their targets.
+) -> tuple[
+    Float32[Array, "batch height width 3"],
+    Int[Array, " batch"] | Float32[Array, "batch {num_classes}"],
+]:
+    """Augment and normalize training images.
 
-    In this order: what moves pixels, while they are whole levels of 0-255; what changes
-    their colours; what mixes examples, so that each brings its own colours; what erases,
-    so that no other example shows through; and normalisation. Since that is linear, mixing
-    before it is mixing after it, and noise covers the levels whatever mean and deviation are.
+    The order is:
 
-    The draws depend on the key and on a row's place in the global batch only, not on the
-    number of devices.
+    1. flips and RandAugment, while pixels are whole levels in 0-255,
+    2. changes of color,
+    3. mixing, so that each example brings its own colors,
+    4. erasing, so that no other example shows inside a box,
+    5. normalization. It is linear, so that it could as well come before mixing, and noise
+       covers all levels whatever the mean and deviation are.
+
+    The draws depend on the key and on a row's place in the global batch, but not on the number
+    of devices.
 
     Args:
-      key: of the step, or of the part of the batch.
-      mirror_key: the first of the two that it splits into; the other is dropout's.
-      images: uint8 [batch, height, width, 3], red first.
-      labels: integers [batch].
+      key: the key of the step, or of a part of its batch.
+      flip_key: the first of the two keys that `key` splits into; the second is for dropout.
+      images: RGB images.
+      labels: the classes of the images.
       data: the section `data` of a config.
-      num_classes: of the data set.
+      num_classes: number of classes of the data set.
 
     Returns:
-      float32 images; and the labels, or if examples were mixed the shares of the classes,
-      float32 [batch, classes].
+      The images; and the labels, or the shares of the classes if examples are mixed.
     """
     if data.mirror:
-        images = random_mirror(mirror_key, images)
+        images = random_flip(flip_key, images)
     images = images.astype(jnp.float32)
     mean = jnp.asarray(data.mean, jnp.float32)
     if data.randaugment:
@@ -74,12 +81,14 @@ def augment(
     return normalize(images, data), targets
 
 
-def normalize(images: jax.Array, data: FrozenConfigDict) -> jax.Array:
-    """[..., 3] in 0-255, red first, to what the network expects.
+def normalize(
+    images: Num[Array, "*batch height width 3"], data: FrozenConfigDict
+) -> Float32[Array, "*batch height width 3"]:
+    """Return (pixel - mean) / std per channel, as the network expects images.
 
-    Returns:
-      float32, (pixel - mean) / std a channel, both in 0-255; blue first where
-      `data.channel_order` is "bgr".
+    Args:
+      images: RGB images in 0-255.
+      data: the section `data` of a config. The result is BGR if `data.channel_order` is "bgr".
     """
     mean, std = jnp.asarray(data.mean, jnp.float32), jnp.asarray(data.std, jnp.float32)
     shape = (1,) * (images.ndim - 1) + (3,)
@@ -87,7 +96,9 @@ def normalize(images: jax.Array, data: FrozenConfigDict) -> jax.Array:
     return normalized[..., ::-1] if data.channel_order == "bgr" else normalized
 
 
-def random_mirror(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Flip each image of [batch, height, width, channels] left to right with probability 1/2."""
+def random_flip(
+    key: Key[Array, ""], images: Num[Array, "batch height width channels"]
+) -> Num[Array, "batch height width channels"]:
+    """Flip each image left to right with probability 1/2."""
     flip = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
     return jnp.where(flip, images[:, :, ::-1], images)

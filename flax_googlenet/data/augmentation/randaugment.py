@@ -1,27 +1,28 @@
-"""RandAugment (Cubuk et al. 2019) on the device, each image with its own operations.
+"""RandAugment (Cubuk et al. 2019) on the device, with operations drawn per image.
 
-The operations are Pillow's, which the paper's code used, and the ranges are its too, as
-torchvision has them. What one image gets the others compute too, and throw away, as
-accelerators have it; so operations share what they can: one resampling does for five of
-them, one blending for four.
+The operations are those of Pillow, which the paper's code uses, with the ranges of the paper's
+code and of torchvision. On an accelerator every image goes through every operation, and one
+result is selected. So operations share their work: five share one resampling, four one blending.
 """
 
-# Written here because no library that is kept up has it for JAX, without TensorFlow, as the
-# paper has it: that of Keras 3.15 draws operations for the whole batch, turns images in one
-# direction up to 360 degrees times its factor, leaves fewer levels the weaker it is, and takes
-# half a minute to compile; dm-pix and augmax have single operations.
+# No maintained library has RandAugment for JAX without TensorFlow as in the paper. That of
+# Keras 3.15 draws operations per batch, rotates in one direction by up to 360 degrees times its
+# factor, posterizes more the weaker it is, and takes half a minute to compile. dm-pix and augmax
+# have single operations.
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Int, Key
 
 from flax_googlenet.data.augmentation import photometric
 
 OPERATIONS = (
     "brightness",
     "contrast",
-    "color",  # these three as in `photometric`
+    "color",  # the first three have the indices of `photometric`
     "sharpness",
     "shear_x",
     "shear_y",
@@ -38,42 +39,54 @@ MAX_MAGNITUDE = 30
 
 
 def randaugment(
-    key: jax.Array, images: jax.Array, *, operations: int, magnitude: float, fill: jax.Array
-) -> jax.Array:
-    """A few operations on each image, one after the other, each drawn from all of them.
+    key: Key[Array, ""],
+    images: Float32[Array, "batch height width 3"],
+    *,
+    operations: int,
+    magnitude: float,
+    fill: Float32[Array, "3"],
+) -> Float32[Array, "batch height width 3"]:
+    """Apply operations to each image, one after another, each drawn from all operations.
 
     Args:
-      key: of the draws.
-      images: float32 [batch, height, width, 3] in 0-255, red first.
-      operations: how many.
-      magnitude: how strong, from 0 to `MAX_MAGNITUDE`; which way, where there are two, is drawn.
-      fill: colour of what comes into view, float32 [3].
+      key: the key of the draws.
+      images: RGB images in 0-255.
+      operations: number of operations per image.
+      magnitude: strength of the operations, from 0 to `MAX_MAGNITUDE`. The direction of those
+        that have two is drawn.
+      fill: color of pixels that come from outside the image.
 
     Returns:
-      float32 in 0-255.
+      Images in 0-255.
     """
     count = images.shape[0]
-    for turn in range(operations):
-        kind_key, sign_key = jax.random.split(jax.random.fold_in(key, turn))
+    for index in range(operations):
+        kind_key, sign_key = jax.random.split(jax.random.fold_in(key, index))
         kind = jax.random.randint(kind_key, (count,), 0, len(OPERATIONS))
         sign = jnp.where(jax.random.bernoulli(sign_key, shape=(count,)), 1.0, -1.0)
         images = apply(images, kind, sign, magnitude / MAX_MAGNITUDE, fill)
     return images
 
 
-def apply(images: jax.Array, kind: jax.Array, sign: jax.Array, strength: float, fill: jax.Array) -> jax.Array:
-    """One operation on each image.
+def apply(
+    images: Float32[Array, "batch height width 3"],
+    kind: Int[Array, " batch"],
+    sign: Float32[Array, " batch"],
+    strength: float,
+    fill: Float32[Array, "3"],
+) -> Float32[Array, "batch height width 3"]:
+    """Apply an operation to each image.
 
     Args:
-      images: float32 [batch, height, width, 3] in 0-255.
-      kind: indices into `OPERATIONS`, [batch].
-      sign: 1 or -1, [batch].
-      strength: from 0 to 1.
-      fill: float32 [3].
+      images: RGB images in 0-255.
+      kind: index of each image's operation in `OPERATIONS`.
+      sign: 1 or -1, the direction of the operation.
+      strength: strength of the operations, from 0 to 1.
+      fill: color of pixels that come from outside the image.
     """
     is_sharpness = (kind == OPERATIONS.index("sharpness")).reshape(-1, 1, 1, 1)
     base = jnp.where(is_sharpness, _smooth(images), photometric.degenerate(images, kind))
-    levels = jnp.round(images)  # as 8 bits would have them
+    levels = jnp.round(images)  # as with 8 bits
     step = 2 ** round(4 * strength)
     results = [
         *[photometric.blend(base, images, 1 + 0.9 * strength * sign)] * 4,
@@ -88,21 +101,25 @@ def apply(images: jax.Array, kind: jax.Array, sign: jax.Array, strength: float, 
     return jnp.select([kind == index for index in range(len(results))], results)
 
 
-def _smooth(images: jax.Array) -> jax.Array:
-    """Pillow's filter SMOOTH: 5 for a pixel and 1 for its neighbours, over 13; not at the edges."""
+def _smooth(images: Float32[Array, "batch height width 3"]) -> Float32[Array, "batch height width 3"]:
+    """Apply Pillow's filter SMOOTH: weights of 5/13 for a pixel and 1/13 for its neighbors.
+
+    Pixels at the edges stay as they are.
+    """
     rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
     around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
     return images.at[:, 1:-1, 1:-1].set((around + 4 * images[:, 1:-1, 1:-1]) / 13)
 
 
-def _matrices(kind: jax.Array, sign: jax.Array, strength: float, height: int, width: int) -> jax.Array:
-    """From a place in the result to that in the image, (x, y) from the left upper corner.
+def _matrices(
+    kind: Int[Array, " batch"], sign: Float32[Array, " batch"], strength: float, height: int, width: int
+) -> Float32[Array, "batch 2 3"]:
+    """Return the affine maps from coordinates in the result to coordinates in the image.
 
-    Returns:
-      float32 [batch, 2, 3].
+    Coordinates are (x, y) from the upper left corner. Images with another operation get the identity.
     """
 
-    def only(name: str, value: float) -> jax.Array:
+    def only(name: str, value: float) -> Float32[Array, " batch"]:
         return jnp.where(kind == OPERATIONS.index(name), sign * strength * value, 0.0)
 
     angle = only("rotate", math.radians(30))
@@ -121,30 +138,40 @@ def _matrices(kind: jax.Array, sign: jax.Array, strength: float, height: int, wi
     return jnp.stack([jnp.stack(first, -1), jnp.stack(second, -1)], 1)
 
 
-def _affine(images: jax.Array, matrices: jax.Array, fill: jax.Array) -> jax.Array:
-    """Resample linearly."""
+def _affine(
+    images: Float32[Array, "batch height width 3"],
+    matrices: Float32[Array, "batch 2 3"],
+    fill: Float32[Array, "3"],
+) -> Float32[Array, "batch height width 3"]:
+    """Resample images at affine coordinates, with linear interpolation."""
     height, width = images.shape[1:3]
     x, y = jnp.arange(0.5, width), jnp.arange(0.5, height)
     fill = fill.reshape(1, 1, 3)
 
-    def one(image: jax.Array, matrix: jax.Array) -> jax.Array:
+    def resample(
+        image: Float32[Array, "height width 3"], matrix: Float32[Array, "2 3"]
+    ) -> Float32[Array, "height width 3"]:
         columns, rows = (row[0] * x[None, :] + row[1] * y[:, None] + row[2] - 0.5 for row in matrix)
-        resample = lambda plane: jax.scipy.ndimage.map_coordinates(plane, [rows, columns], order=1)  # noqa: E731
-        return jax.vmap(resample, -1, -1)(image - fill) + fill
+        interpolate = functools.partial(
+            jax.scipy.ndimage.map_coordinates, coordinates=[rows, columns], order=1
+        )
+        return jax.vmap(interpolate, -1, -1)(image - fill) + fill
 
-    return jax.vmap(one)(images, matrices)
+    return jax.vmap(resample)(images, matrices)
 
 
-def _auto_contrast(levels: jax.Array) -> jax.Array:
-    """Stretch each channel to 0-255, unless it has one level only."""
+def _auto_contrast(
+    levels: Float32[Array, "batch height width 3"],
+) -> Float32[Array, "batch height width 3"]:
+    """Stretch each channel to 0-255, unless it has only one level."""
     low, high = levels.min((1, 2), keepdims=True), levels.max((1, 2), keepdims=True)
     return jnp.where(high > low, (levels - low) * (255 / jnp.maximum(high - low, 1)), levels)
 
 
-def _equalize(levels: jax.Array) -> jax.Array:
-    """Each channel's levels to equally frequent ones, as nearly as can be (Pillow's rounding)."""
+def _equalize(levels: Float32[Array, "batch height width 3"]) -> Float32[Array, "batch height width 3"]:
+    """Equalize the histogram of each channel, with Pillow's rounding."""
 
-    def one(channel: jax.Array) -> jax.Array:
+    def equalize(channel: Float32[Array, "height width"]) -> Float32[Array, "height width"]:
         indices = channel.astype(jnp.int32)
         histogram = jnp.bincount(indices.ravel(), length=256)
         last = histogram[indices.max()]
@@ -153,4 +180,4 @@ def _equalize(levels: jax.Array) -> jax.Array:
         table = jnp.minimum((step // 2 + below) // jnp.maximum(step, 1), 255).astype(jnp.float32)
         return jnp.where(step > 0, table[indices], channel)
 
-    return jax.vmap(jax.vmap(one, -1, -1))(levels)
+    return jax.vmap(jax.vmap(equalize, -1, -1))(levels)

@@ -10,11 +10,11 @@ SIZE = 100
 
 @pytest.fixture(scope="module")
 def boxes():
-    """Masks of what is erased of 1,000 images, each with probability 0.25."""
+    """The masks of the boxes of 1,000 images, each erased with probability 0.25."""
     images = jnp.zeros((1000, SIZE, SIZE, 3))
-    found = np.asarray(random_erasing(jax.random.key(0), images, 0.25, jnp.asarray([1.0, 2.0, 3.0])))
-    mask = found[..., 0] == 1
-    np.testing.assert_array_equal(found, mask[..., None] * np.array([1.0, 2.0, 3.0]))
+    erased = np.asarray(random_erasing(jax.random.key(0), images, 0.25, jnp.asarray([1.0, 2.0, 3.0])))
+    mask = erased[..., 0] == 1
+    np.testing.assert_array_equal(erased, mask[..., None] * np.array([1.0, 2.0, 3.0]))
     return mask
 
 
@@ -27,7 +27,7 @@ def test_erases_one_box_or_none(boxes):
     assert 210 < boxes.any((1, 2)).sum() < 290
 
 
-def test_areas_and_aspects_are_the_papers(boxes):
+def test_areas_and_aspects_are_those_of_the_paper(boxes):
     boxes = boxes[boxes.any((1, 2))]
     heights, widths = boxes.any(2).sum(1), boxes.any(1).sum(1)
     # Sides are rounded to whole pixels.
@@ -50,10 +50,10 @@ def test_boxes_lie_anywhere(boxes):
 
 def test_noise_takes_every_level():
     images = jnp.full((64, SIZE, SIZE, 3), -1.0)
-    found = np.asarray(random_erasing(jax.random.key(0), images, 1.0, None))
-    noise = found[found[..., 0] != -1].astype(int)
+    erased = np.asarray(random_erasing(jax.random.key(0), images, 1.0, None))
+    noise = erased[erased[..., 0] != -1].astype(int)
     assert len(noise) > 50_000
-    np.testing.assert_array_equal(noise, found[found[..., 0] != -1])
+    np.testing.assert_array_equal(noise, erased[erased[..., 0] != -1])
     frequency = np.stack([np.bincount(channel, minlength=256) for channel in noise.T]) / len(noise) * 256
     assert frequency.shape == (3, 256)
     np.testing.assert_allclose(frequency, 1, atol=0.4)

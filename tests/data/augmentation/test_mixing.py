@@ -10,33 +10,33 @@ SIZE = 20
 
 
 def mixed(key: int, count: int = 4, **alphas):
-    """A batch of images of one level each, its number, and the level and share of each pixel."""
+    """Mix a batch in which image and class i have the level i."""
     images = jnp.broadcast_to(jnp.arange(float(count)).reshape(-1, 1, 1, 1), (count, SIZE, SIZE, 3))
-    found = mix(jax.random.key(key), images, jnp.eye(count), **{"mixup": 0.0, "cutmix": 0.0, **alphas})
-    return tuple(map(np.asarray, found))
+    result = mix(jax.random.key(key), images, jnp.eye(count), **{"mixup": 0.0, "cutmix": 0.0, **alphas})
+    return tuple(map(np.asarray, result))
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}], ids=str)
 def test_is_the_formula(rng, alphas):
-    """With the share read off the targets, and the box off the image of one's and the other's."""
+    """The share is read off the targets, and the box off images with one level each."""
     count = 5
     images, targets = rng.normal(size=(count, SIZE, SIZE, 3)), rng.dirichlet(np.ones(7), count)
     for key in range(8):
         levels, shares = mixed(key, count, **alphas)
-        kept = levels[1]  # image 1 has the level 1 and its partner 0
+        pixel_share = levels[1]  # image 1 has the level 1 and its partner 0
         share = shares[0, 0]
-        found, found_targets = mix(
+        mixed_images, mixed_targets = mix(
             jax.random.key(key),
             jnp.asarray(images, jnp.float32),
             jnp.asarray(targets, jnp.float32),
             **{"mixup": 0.0, "cutmix": 0.0, **alphas},
         )
-        expected = kept * images + (1 - kept) * np.roll(images, 1, 0)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        expected = pixel_share * images + (1 - pixel_share) * np.roll(images, 1, 0)
+        np.testing.assert_allclose(mixed_images, expected, rtol=1e-4, atol=1e-5)
         expected = share * targets + (1 - share) * np.roll(targets, 1, 0)
-        np.testing.assert_allclose(found_targets, expected, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(found_targets.sum(-1), 1, rtol=1e-5)
-        assert kept.mean() == pytest.approx(share, abs=1e-5), "classes have the shares of the pixels"
+        np.testing.assert_allclose(mixed_targets, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(mixed_targets.sum(-1), 1, rtol=1e-5)
+        assert pixel_share.mean() == pytest.approx(share, abs=1e-5), "classes have the shares of the pixels"
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 8.0])
@@ -46,7 +46,7 @@ def test_shares_have_the_beta_distribution(alpha):
     )
     shares = np.asarray(draw(jax.random.split(jax.random.key(0), 2000))[1][:, 0, 0], np.float64)
     assert (shares >= 0).all()
-    # Below what float32 tells from 0 the distribution function is that at 0.
+    # Shares that float32 rounds to 0 get the distribution function at 0.
     expected = scipy.stats.beta(alpha, alpha).cdf(np.clip(shares, 1e-30, 1))
     ranks = (np.argsort(np.argsort(shares)) + 0.5) / len(shares)
     inner = (shares > 1e-6) & (shares < 1 - 1e-6)
@@ -71,9 +71,9 @@ def test_cutmix_pastes_one_box():
     assert max(sizes) > 0.5
 
 
-def test_of_both_each_batch_gets_one():
-    kinds = []
+def test_a_batch_gets_mixup_or_cutmix_if_both_are_on():
+    is_cutmix = []
     for key in range(60):
         images, _ = mixed(key, mixup=8.0, cutmix=8.0)  # shares near a half
-        kinds.append(set(np.unique(images[1])) <= {0.0, 1.0})
-    assert 18 < sum(kinds) < 42
+        is_cutmix.append(set(np.unique(images[1])) <= {0.0, 1.0})
+    assert 18 < sum(is_cutmix) < 42

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
-from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_mirror
+from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_flip
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
 
 CLASSES = 5
 
-# A row for each, and for those that depend on each other.
+# One row per augmentation, and rows for those that depend on each other.
 OPTIONS = [
     {"randaugment": 2},
     {"photometric": 0.5},
@@ -32,7 +32,7 @@ def batch(rng):
 
 
 def augmented(batch, options, seed: int = 0, devices: int = 1):
-    """What the step does, on so many devices."""
+    """Augment a batch as the step does, on a number of devices."""
     return jax.device_get(compiled(tuple(options.items()), devices)(jax.random.key(seed), *batch))
 
 
@@ -55,7 +55,7 @@ def test_normalize_is_pixel_minus_mean_over_std(rng):
     np.testing.assert_allclose(normalize(jnp.asarray(images), data), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_channels_turn_round_after_normalising(rng):
+def test_channels_are_reversed_after_normalization(rng):
     values = {"mean": (1.0, 2.0, 3.0), "std": (10.0, 20.0, 40.0)}
     images = jnp.asarray(rng.integers(0, 256, (2, 3, 3, 3), dtype=np.uint8))
     red_first = normalize(images, resolve({"data": values}).data)
@@ -63,9 +63,9 @@ def test_channels_turn_round_after_normalising(rng):
     np.testing.assert_array_equal(blue_first, red_first[..., ::-1])
 
 
-def test_mirror_flips_about_half_and_nothing_else():
+def test_flips_about_half_and_changes_nothing_else():
     images = jnp.broadcast_to(jnp.arange(3.0)[None, None, :, None], (1000, 2, 3, 1))
-    flipped = random_mirror(jax.random.key(0), images)
+    flipped = random_flip(jax.random.key(0), images)
     first = np.asarray(flipped[:, 0, 0, 0])
     assert set(first) == {0, 2}
     assert 430 < (first == 2).sum() < 570
@@ -73,23 +73,23 @@ def test_mirror_flips_about_half_and_nothing_else():
 
 
 @pytest.mark.parametrize("mirror", [True, False])
-def test_defaults_are_the_mirror_and_normalisation_to_the_bit(batch, mirror):
+def test_defaults_are_the_flip_and_normalization_to_the_bit(batch, mirror):
     data = resolve({"data": {"mirror": mirror}}).data
 
     @jax.jit
-    def before_there_was_more(key, images):
+    def flip_and_normalize(key, images):
         images = normalize(images, data)
-        return random_mirror(jax.random.split(key)[0], images) if mirror else images
+        return random_flip(jax.random.split(key)[0], images) if mirror else images
 
     images, targets = augmented(batch, {"mirror": mirror})
-    np.testing.assert_array_equal(images, before_there_was_more(jax.random.key(0), batch[0]))
+    np.testing.assert_array_equal(images, flip_and_normalize(jax.random.key(0), batch[0]))
     np.testing.assert_array_equal(targets, batch[1])
     assert targets.dtype == np.int32
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_depends_on_the_key_and_not_on_the_devices(batch, options):
-    """Bit for bit: what is summed over an image is whole numbers, and nothing over the batch."""
+    """Bit for bit: sums over an image are sums of whole numbers, and there are none over the batch."""
     one, eight = augmented(batch, options), augmented(batch, options, devices=8)
     jax.tree.map(np.testing.assert_array_equal, one, eight)
     jax.tree.map(np.testing.assert_array_equal, one, augmented(batch, options))
@@ -115,15 +115,15 @@ def test_pixels_stay_in_range(batch, options):
     assert pixels.max() < 255 + 1e-3
 
 
-def test_the_channels_turn_round_after_everything(batch):
+def test_channels_are_reversed_after_everything_else(batch):
     options = OPTIONS[-1]
     red_first, _ = augmented(batch, options)
     blue_first, _ = augmented(batch, {**options, "channel_order": "bgr"})
     np.testing.assert_allclose(blue_first, red_first[..., ::-1], atol=1e-5)
 
 
-def test_what_is_erased_shows_no_other_example(batch):
-    """Mixing comes first: of white and black images, no box of the fill is a mixture."""
+def test_an_erased_box_shows_no_other_example(batch):
+    """Mixing comes first: no box is a mixture of the fill and a black or white image."""
     images = np.repeat(np.array([0, 255], np.uint8), 8).reshape(16, 1, 1, 1) + np.zeros(
         (16, 24, 24, 3), np.uint8
     )
@@ -135,7 +135,7 @@ def test_what_is_erased_shows_no_other_example(batch):
 
 
 def test_a_split_batch_sends_one_row_to_a_neighbour(batch):
-    """Of images for mixing; nothing else leaves its device."""
+    """Mixing needs that row of the images and targets; nothing else leaves a device."""
     run = compiled(tuple(OPTIONS[-1].items()), 8)
     program = run.lower(jax.random.key(0), *batch).compile().as_text()
     assert "f32[1,24,24,3]" in program

@@ -27,7 +27,7 @@ def enhanced(enhancer):
     return lambda image, t: enhancer(image).enhance(1 + 0.9 * t)
 
 
-# What Pillow makes of an image, given strength times sign: the operations and ranges of the paper's code.
+# Pillow's operations by strength times sign, with the ranges of the paper's code.
 MOVING = {
     "shear_x": lambda image, t: affine(image, 1, 0.3 * t, 0, 0, 1, 0),
     "shear_y": lambda image, t: affine(image, 1, 0, 0, 0.3 * t, 1, 0),
@@ -39,7 +39,7 @@ MOVING = {
 }
 COLORING = {
     "brightness": (enhanced(PIL.ImageEnhance.Brightness), 1),
-    "contrast": (enhanced(PIL.ImageEnhance.Contrast), 1.5),  # its grey is rounded
+    "contrast": (enhanced(PIL.ImageEnhance.Contrast), 1.5),  # its gray is rounded
     "color": (enhanced(PIL.ImageEnhance.Color), 1.5),
     "sharpness": (enhanced(PIL.ImageEnhance.Sharpness), 2),
     "posterize": (lambda image, t: PIL.ImageOps.posterize(image, 8 - round(4 * abs(t))), 0),
@@ -54,21 +54,21 @@ STRENGTHS = [(0.3, 1.0), (0.3, -1.0), (1.0, 1.0), (1.0, -1.0)]
 def result(image: np.ndarray, name: str, strength: float, sign: float) -> np.ndarray:
     kind = jnp.asarray([OPERATIONS.index(name)])
     images = jnp.asarray(image[None], jnp.float32)
-    found = apply(images, kind, jnp.asarray([sign]), strength, jnp.asarray(FILL, jnp.float32))
-    assert found.dtype == jnp.float32
-    return np.asarray(found[0])
+    augmented = apply(images, kind, jnp.asarray([sign]), strength, jnp.asarray(FILL, jnp.float32))
+    assert augmented.dtype == jnp.float32
+    return np.asarray(augmented[0])
 
 
 def every_result(image: np.ndarray, strength: float) -> dict[str, np.ndarray]:
-    """Of each operation what it makes of an image in either direction, [2, height, width, 3]."""
+    """Return the results of each operation on an image in both directions."""
     count = len(OPERATIONS)
     images = jnp.asarray(np.broadcast_to(image, (2 * count, *image.shape)), jnp.float32)
     signs = jnp.tile(jnp.asarray([1.0, -1.0]), count)
     fill = jnp.asarray(FILL, jnp.float32)
-    found = jax.jit(apply, static_argnames="strength")(
+    augmented = jax.jit(apply, static_argnames="strength")(
         images, jnp.repeat(jnp.arange(count), 2), signs, strength=strength, fill=fill
     )
-    return dict(zip(OPERATIONS, np.asarray(found).reshape(count, 2, *image.shape), strict=True))
+    return dict(zip(OPERATIONS, np.asarray(augmented).reshape(count, 2, *image.shape), strict=True))
 
 
 def test_every_operation_is_compared():
@@ -77,7 +77,7 @@ def test_every_operation_is_compared():
 
 @pytest.mark.parametrize(("strength", "sign"), STRENGTHS)
 @pytest.mark.parametrize("name", COLORING)
-def test_colours_are_those_of_pillow(name, strength, sign):
+def test_colors_equal_pillow(name, strength, sign):
     image = square_photograph(64)
     operation, tolerance = COLORING[name]
     expected = np.asarray(operation(PIL.Image.fromarray(image), strength * sign), np.float32)
@@ -86,20 +86,20 @@ def test_colours_are_those_of_pillow(name, strength, sign):
 
 @pytest.mark.parametrize(("strength", "sign"), STRENGTHS)
 @pytest.mark.parametrize("name", MOVING)
-def test_places_are_those_of_pillow(name, strength, sign):
+def test_positions_equal_pillow(name, strength, sign):
     image = square_photograph(64)
-    found = result(image, name, strength, sign)
+    augmented = result(image, name, strength, sign)
     move = MOVING[name]
     t = strength * sign
     expected = np.asarray(move(PIL.Image.fromarray(image), t), np.float32)
     seen = np.asarray(move(PIL.Image.fromarray(np.full((64, 64), 255, np.uint8)), t))
-    # What comes from within the image and from without; the edges between are softer than Pillow's.
+    # Compare pixels from inside and from outside the image. The edges between are softer than Pillow's.
     seen = np.pad(seen, 1)
     inside = cv2.erode(seen, np.ones((3, 3)))[1:-1, 1:-1] == 255
     outside = cv2.dilate(seen, np.ones((3, 3)))[1:-1, 1:-1] == 0
     assert inside.mean() > 0.4
-    np.testing.assert_allclose(found[inside], expected[inside], atol=1.1)
-    np.testing.assert_allclose(found[outside], expected[outside], atol=1e-3)
+    np.testing.assert_allclose(augmented[inside], expected[inside], atol=1.1)
+    np.testing.assert_allclose(augmented[outside], expected[outside], atol=1e-3)
     assert outside.any()
 
 
@@ -107,16 +107,16 @@ def test_places_are_those_of_pillow(name, strength, sign):
 @pytest.mark.parametrize("name", ["auto_contrast", "equalize", "contrast", "sharpness"])
 def test_an_image_of_one_level_stays_as_it_is(name, level):
     image = np.full((16, 16, 3), level, np.uint8)
-    found = result(image, name, 0.3, 1.0)
-    np.testing.assert_allclose(found, image, atol=1e-3)
+    augmented = result(image, name, 0.3, 1.0)
+    np.testing.assert_allclose(augmented, image, atol=1e-3)
 
 
-def test_ranges_are_those_of_torchvision():
-    """At the usual magnitude, 9 of 30."""
+def test_ranges_equal_torchvision():
+    """The usual magnitude is 9 of 30."""
     space = RandAugment()._augmentation_space(31, (224, 224))
-    theirs = {name: float(values[9] if values.ndim else values) for name, (values, _) in space.items()}
+    ranges = {name: float(values[9] if values.ndim else values) for name, (values, _) in space.items()}
     t = 9 / 30
-    assert theirs == pytest.approx(
+    assert ranges == pytest.approx(
         {
             "Identity": 0,
             "ShearX": 0.3 * t,
@@ -137,16 +137,16 @@ def test_ranges_are_those_of_torchvision():
     )
 
 
-def test_each_image_gets_its_own_operations():
-    """Of 448 copies, every operation turns up about 32 times, half of them the other way."""
+def test_images_get_independent_operations():
+    """Every operation changes about 32 of 448 copies, half of them in the other direction."""
     images = jnp.asarray(np.broadcast_to(square_photograph(16), (448, 16, 16, 3)), jnp.float32)
     fill = jnp.asarray(FILL, jnp.float32)
     draw = jax.jit(functools.partial(randaugment, operations=1, magnitude=9.0))
-    found = np.asarray(draw(jax.random.key(0), images, fill=fill))
-    assert np.isfinite(found).all()
+    augmented = np.asarray(draw(jax.random.key(0), images, fill=fill))
+    assert np.isfinite(augmented).all()
     possible = every_result(square_photograph(16), 0.3)
     counts = {
-        name: [int((np.abs(found - each).max((1, 2, 3)) < 1e-2).sum()) for each in possible[name]]
+        name: [int((np.abs(augmented - image).max((1, 2, 3)) < 1e-2).sum()) for image in possible[name]]
         for name in OPERATIONS
     }
     for name, (positive, negative) in counts.items():
@@ -166,7 +166,7 @@ def test_operations_follow_each_other():
         np.asarray(randaugment(key, images, operations=count, magnitude=20.0, fill=fill)[0])
         for count in (1, 2)
     )
-    # The second one, found out, makes of the first one's result the result of both.
+    # Some operation turns the result of the first into the result of both.
     possible = np.concatenate(list(every_result(one, 20 / 30).values()))
     assert np.abs(possible - two).max((1, 2, 3)).min() < 1e-2
     assert not np.array_equal(one, two)
