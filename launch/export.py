@@ -22,7 +22,7 @@ __doc__ += "\n" + usage.definitions(
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN.", required=True
 )
-_FORMAT = flags.DEFINE_enum("format", None, list(FORMATS), "Format of the file.", required=True)
+_FORMAT = flags.DEFINE_enum("format", None, list(FORMATS), "Kind of file.", required=True)
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 
 
