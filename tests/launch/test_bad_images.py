@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
             for index in range(16):
                 (directory / f"{index}.JPEG").write_bytes(kinds[index % len(kinds)]())
         for index, kind in enumerate(BROKEN):
-            (root / split / "ant" / f"broken_{index}.JPEG").write_bytes(images.BROKEN[kind]())
+            (root / split / "ant" / f"broken_{index}.JPEG").write_bytes(images.CORRUPT[kind]())
     return root
 
 
