@@ -20,7 +20,8 @@ def run(hosts: int) -> list[dict]:
         subprocess.Popen(
             [sys.executable, "-m", "tests.support.host", str(port), str(hosts), str(host)],
             cwd=REPOSITORY,
-            env=process_environment(),
+            # Most of the time would be compilation.
+            env={**process_environment(), "XLA_FLAGS": "--xla_backend_optimization_level=0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
