@@ -9,7 +9,7 @@ from flax_googlenet import workers
 from flax_googlenet.errors import CorruptImageError, UserError
 from flax_googlenet.workers import Workers, read_file, read_file_in_time, reading
 from tests.conftest import REPOSITORY, process_environment
-from tests.data.sources.test_folder_index import make_socket
+from tests.support.files import make_socket
 
 
 @pytest.fixture

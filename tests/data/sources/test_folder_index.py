@@ -3,7 +3,6 @@ import os
 import pathlib
 import pickle
 import shutil
-import socket
 import threading
 import time
 
@@ -13,6 +12,7 @@ import pytest
 
 from flax_googlenet.data.sources import folder_index
 from flax_googlenet.data.sources.folder_index import index_folder
+from tests.support.files import make_socket
 
 HOUR = 3600 * 10**9
 
@@ -33,11 +33,6 @@ def root(tmp_path):
             (tmp_path / "root" / name / f"{name}_{index}.JPEG").touch()
         settle(tmp_path / "root" / name)
     return tmp_path / "root"
-
-
-def make_socket(path: pathlib.Path) -> None:
-    with socket.socket(socket.AF_UNIX) as end:
-        end.bind(str(path))
 
 
 def settle(directory: pathlib.Path, ago: int = HOUR) -> None:
