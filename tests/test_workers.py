@@ -14,21 +14,27 @@ from tests.support.files import make_socket
 
 @pytest.fixture
 def gate():
-    """An event that is set at the end of the test, for what must not end before."""
+    """An event that is set at the end of the test, for reads that must not end before."""
     event = threading.Event()
     yield event
     event.set()
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Close pools without waiting for the reads that hang in these tests."""
+    monkeypatch.setattr(workers, "_PATIENCE", 0.05)
+
+
 @pytest.mark.parametrize("count", [1, 4])
-def test_results_come_in_the_order_in_which_they_are_asked_for(count):
+def test_results_come_in_the_order_of_the_tasks(count):
     with Workers(count) as pool:
         futures = [pool.submit(pow, base, 2) for base in range(50)]
         assert [pool.result(future) for future in futures] == [base**2 for base in range(50)]
         assert list(pool.map(lambda base: base**2, range(50))) == [base**2 for base in range(50)]
 
 
-def test_an_error_reaches_who_asks_and_the_next_task_runs():
+def test_an_error_is_raised_by_result_and_the_next_task_runs():
     with Workers(1) as pool:
         wrong, right = pool.submit(int, "x"), pool.submit(int, "7")
         with pytest.raises(ValueError, match="invalid literal"):
@@ -58,7 +64,43 @@ def test_a_read_that_does_not_end_is_named(gate, count, words):
         with pytest.raises(UserError) as caught:
             pool.result(futures[-1])
     assert str(caught.value).startswith(words)
-    assert pool.closed, "and the pool did not wait for it"
+    assert pool.closed, "the pool does not wait for the read"
+
+
+@pytest.mark.parametrize(("ahead", "begun"), [(None, 4), (3, 3)])
+def test_a_bounded_number_of_tasks_is_in_progress(ahead, begun):
+    taken = []
+
+    def tasks():
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    with Workers(2) as pool:
+        results = pool.map(lambda number: number, tasks(), ahead)
+        assert not taken, "no task begins before a result is asked for"
+        for expected in range(50):
+            assert next(results) == expected
+            assert len(taken) == min(begun + expected, 50)
+        with pytest.raises(StopIteration):
+            next(results)
+
+
+def test_results_that_are_there_are_told_from_those_to_wait_for():
+    gates = [threading.Event() for _ in range(3)]
+    with Workers(3) as pool:
+        results = pool.map(lambda event: event.wait(), gates)
+        gates[0].set()
+        assert next(results)
+        assert not results.is_ready()
+        gates[1].set()
+        assert next(results)
+        gates[2].set()
+        while not results.is_ready():
+            pass
+        assert not results.is_ready(2), "only one is left"
+        assert next(results)
+        assert not results.is_ready()
 
 
 def test_only_a_read_has_a_deadline(gate):
@@ -72,7 +114,7 @@ def test_only_a_read_has_a_deadline(gate):
 
 
 def test_each_read_has_the_whole_deadline():
-    """Of a read within another, the inner one counts."""
+    """For a read within another, the time of the inner one counts."""
     begun, ended = threading.Semaphore(0), threading.Semaphore(0)
 
     def read():
@@ -98,13 +140,13 @@ def test_each_read_has_the_whole_deadline():
 def test_a_closed_pool_ends_its_tasks_at_the_next_read():
     begun = threading.Event()
 
-    def read_for_ever():
+    def read_forever():
         while True:
             with reading("file"):
                 begun.set()
 
     pool = Workers(2)
-    futures = [pool.submit(read_for_ever) for _ in range(3)]
+    futures = [pool.submit(read_forever) for _ in range(3)]
     begun.wait()
     pool.close()
     assert not any(thread.is_alive() for thread in pool._threads)
@@ -112,7 +154,7 @@ def test_a_closed_pool_ends_its_tasks_at_the_next_read():
     assert futures[2].cancelled()
 
 
-def test_outside_of_a_pool_reading_means_nothing():
+def test_outside_of_a_pool_reads_have_no_deadline():
     with reading("file"):
         pass
 
@@ -155,7 +197,7 @@ except UserError as error:
 """
 
 
-# The interpreter must not end while a thread decodes: that thread's C++ would abort the process.
+# If the interpreter exits while a thread is in OpenCV, the process aborts.
 ABANDONED = """
 import sys, threading
 import cv2
@@ -165,7 +207,7 @@ from flax_googlenet.workers import Workers, reading
 encoded = cv2.imencode(".png", np.zeros((500, 500, 3), np.uint8))[1]
 begun = threading.Event()
 
-def decode_for_ever():
+def decode_forever():
     while True:
         with reading("file"):
             begun.set()
@@ -173,19 +215,19 @@ def decode_for_ever():
 
 pool = Workers(2)
 for _ in range(4):
-    pool.submit(decode_for_ever)
+    pool.submit(decode_forever)
 begun.wait()
 """
 
 
 @pytest.mark.slow
-def test_a_pool_that_nobody_closed_is_closed_at_the_end():
+def test_open_pools_are_closed_at_exit():
     process = run(ABANDONED)
     assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.slow
-def test_the_process_ends_all_the_same():
+def test_a_read_that_hangs_does_not_keep_the_process_from_ending():
     process = run(STUCK)
     assert process.returncode == 1
     assert process.stderr.startswith("error: Example ")
@@ -212,10 +254,10 @@ def test_a_regular_file_is_read(tmp_path, read):
         pytest.param(lambda path: path.symlink_to("/dev/zero"), CorruptImageError, "regular", id="device"),
         pytest.param(make_socket, OSError, "No such device or address", id="socket"),
         pytest.param(lambda path: path.mkdir(), IsADirectoryError, "Is a directory", id="directory"),
-        pytest.param(lambda path: path.symlink_to("nowhere"), FileNotFoundError, "No such", id="nothing"),
+        pytest.param(lambda path: path.symlink_to("nowhere"), FileNotFoundError, "No such", id="broken link"),
     ],
 )
-def test_nothing_else_is(tmp_path, make, error, words, read):
+def test_other_kinds_of_files_are_refused(tmp_path, make, error, words, read):
     path = tmp_path / "x.jpg"
     make(path)
     with pytest.raises(error, match=words) as caught:
@@ -223,7 +265,7 @@ def test_nothing_else_is(tmp_path, make, error, words, read):
     assert str(path) in str(caught.value)
 
 
-def test_one_file_may_not_take_for_ever(gate, monkeypatch):
+def test_the_read_of_a_single_file_has_a_deadline(gate, monkeypatch):
     def read(path):
         with reading(path):
             gate.wait()

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
             for index in range(16):
                 (directory / f"{index}.JPEG").write_bytes(kinds[index % len(kinds)]())
         for index, kind in enumerate(CORRUPT):
-            (root / split / "ant" / f"corrupt_{index}.JPEG").write_bytes(images.BROKEN[kind]())
+            (root / split / "ant" / f"corrupt_{index}.JPEG").write_bytes(images.CORRUPT[kind]())
     return root
 
 

@@ -1,4 +1,4 @@
-"""One host of several: prints its rows of some batches and, where hosts are few, an evaluation's figures.
+"""One host of several: prints its rows of some batches and, for up to two hosts, an evaluation's figures.
 
 `python -m tests.support.host PORT HOSTS HOST`
 """
@@ -48,7 +48,7 @@ def main() -> None:
                     range(*shard.index[0].indices(8)), jax.device_get(shard.data), strict=True
                 ):
                     rows[f"{step} {name} {index}"] = hashlib.sha256(row.tobytes()).hexdigest()
-    # Four would compile side by side for longer than they wait for each other.
+    # Four hosts compiling side by side on a small machine would reach the time-out of their barrier.
     figures = evaluate(config, mesh) if hosts <= 2 else {}
     print(json.dumps({"devices": jax.device_count(), "rows": rows, "figures": figures}), flush=True)
 

@@ -1,4 +1,4 @@
-"""Image files of every kind and in every state, made from a photograph that scikit-learn ships."""
+"""Image files of every kind, sound and corrupt, made from a photograph that scikit-learn ships."""
 
 import functools
 import io
@@ -24,44 +24,44 @@ def encode(image: PIL.Image.Image, kind: str = "JPEG", **options: object) -> byt
 
 def rotated_by_exif() -> PIL.Image.Exif:
     exif = PIL.Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright: turn clockwise
+    exif[0x0112] = 6  # to be rotated clockwise
     return exif
 
 
 def maker_exif() -> PIL.Image.Exif:
-    """EXIF data that say nothing of the orientation."""
+    """Return EXIF data without an orientation."""
     exif = PIL.Image.Exif()
     exif[0x010F] = "maker"
     return exif
 
 
 def exif_segment(orientation: int, order: str = "<", fill: int = 0) -> bytes:
-    """An APP1 segment that tells the orientation.
+    """Return an APP1 segment with an orientation.
 
     Args:
       orientation: 1 to 8.
-      order: of the bytes of its numbers, "<" or ">".
-      fill: how many more FF precede its marker.
+      order: the byte order, "<" or ">".
+      fill: the number of fill bytes before its marker.
     """
     maker = struct.pack(order + "HHI4s", 0x010F, 2, 4, b"abc\0")
-    turned = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    rotation = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
     header = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HIH", 42, 8, 2)
-    return segment(0xE1, b"Exif\0\0" + header + maker + turned + bytes(4), fill)
+    return segment(0xE1, b"Exif\0\0" + header + maker + rotation + bytes(4), fill)
 
 
 def segment(marker: int, content: bytes, fill: int = 0) -> bytes:
-    """A segment of a JPEG file, after `fill` more FF than it needs."""
+    """Return a segment of a JPEG file, after a number of fill bytes."""
     return bytes([255] * (1 + fill) + [marker]) + struct.pack(">H", 2 + len(content)) + content
 
 
 def with_segments(encoded: bytes, segments: bytes, before: int = 0xDB) -> bytes:
-    """A JPEG file with more segments, before the first one of a kind."""
-    at = encoded.index(bytes([255, before]))
-    return encoded[:at] + segments + encoded[at:]
+    """Insert segments into a JPEG file before the first marker of a kind."""
+    position = encoded.index(bytes([255, before]))
+    return encoded[:position] + segments + encoded[position:]
 
 
 def ycck() -> bytes:
-    """The same numbers that mean CMYK, said to be YCCK in Adobe's marker."""
+    """Return a CMYK file that Adobe's marker declares to be YCCK."""
     encoded = bytearray(encode(photograph().convert("CMYK"), quality=95))
     encoded[encoded.index(b"Adobe") + 11] = 2
     return bytes(encoded)
@@ -73,7 +73,7 @@ def sixteen_bit(mode: str) -> bytes:
 
 
 def huge_jpeg(**options: object) -> bytes:
-    """A small file that says it has 30,000 x 30,000 pixels."""
+    """Return a small file whose header declares 30,000 x 30,000 pixels."""
     encoded = bytearray(encode(photograph(), **options))
     at = encoded.index(b"\xff\xc0") + 5
     encoded[at : at + 4] = struct.pack(">HH", 30000, 30000)
@@ -95,7 +95,7 @@ def huge_png() -> bytes:
     )
 
 
-# Files that are images, whatever their name says, and how far from the photograph's their pixels may be.
+# Files that can be decoded, the mode of their photograph, and the largest mean difference from its pixels.
 DECODABLE = {
     "jpeg": (lambda: encode(photograph(), quality=95), "RGB", 4),
     "progressive": (lambda: encode(photograph(), quality=95, progressive=True), "RGB", 4),
@@ -106,12 +106,12 @@ DECODABLE = {
     "bmp": (lambda: encode(photograph(), "BMP"), "RGB", 0),
     "gif": (lambda: encode(photograph(), "GIF"), "RGB", 8),
     "cmyk": (lambda: encode(photograph().convert("CMYK"), quality=95), "RGB", 4),
-    "grey jpeg": (lambda: encode(photograph().convert("L"), quality=95), "L", 3),
-    "grey png": (lambda: encode(photograph().convert("L"), "PNG"), "L", 1),
-    "grey, 16 bits": (lambda: sixteen_bit("L"), "L", 1),
+    "gray jpeg": (lambda: encode(photograph().convert("L"), quality=95), "L", 3),
+    "gray png": (lambda: encode(photograph().convert("L"), "PNG"), "L", 1),
+    "gray, 16 bits": (lambda: sixteen_bit("L"), "L", 1),
     "16 bits": (lambda: sixteen_bit("RGB"), "RGB", 0),
     "alpha": (lambda: encode(photograph().convert("RGBA"), "PNG"), "RGB", 0),
-    "grey and alpha": (lambda: encode(photograph().convert("LA"), "PNG"), "L", 1),
+    "gray and alpha": (lambda: encode(photograph().convert("LA"), "PNG"), "L", 1),
     "palette": (lambda: encode(photograph().convert("P"), "PNG"), "RGB", 25),
     "jfif and half of exif": (
         lambda: with_segments(encode(photograph(), quality=95), segment(0xE1, b"Exif\0\0II*\0\x08")),
@@ -121,8 +121,8 @@ DECODABLE = {
     "upright exif": (lambda: encode(photograph(), quality=95, exif=PIL.Image.Exif()), "RGB", 4),
 }
 
-# Files that are not, or not all of one.
-BROKEN = {
+# Files that cannot be decoded.
+CORRUPT = {
     "empty": lambda: b"",
     "text": lambda: b"not an image",
     "start of a jpeg": lambda: b"\xff\xd8\xff\xe0",

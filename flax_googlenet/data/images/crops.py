@@ -34,21 +34,21 @@ def scales(data: FrozenConfigDict, crops: int) -> tuple[int, ...]:
     return tuple(round(scale * data.image_size / PAPER_IMAGE_SIZE) for scale in PAPER_SCALES)
 
 
-def positions(data: FrozenConfigDict, crops: int) -> tuple[float, ...]:
+def places(data: FrozenConfigDict, crops: int) -> tuple[float, ...]:
     """Return where the squares lie along the longer side, from 0 at its beginning to 1 at its end."""
     return (0.0, 0.5, 1.0) if crops == 144 and not data.stretch else (0.5,)
 
 
 def distinct(data: FrozenConfigDict, crops: int) -> int:
     """Return the number of crops that `crop_squares` computes: the distinct ones."""
-    return crops * len(positions(data, crops)) // 3 if crops == 144 else crops
+    return crops * len(places(data, crops)) // 3 if crops == 144 else crops
 
 
 def shapes(data: FrozenConfigDict, crops: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each array of `host_squares`."""
     if crops == 1:
         return {"image": (data.image_size, data.image_size, 3)}
-    squares = len(positions(data, crops))
+    squares = len(places(data, crops))
     return {f"squares_{side}": (squares, side, side, 3) for side in scales(data, crops)}
 
 
@@ -74,8 +74,8 @@ def host_squares(
         scaled = resizing.scale(image, side, stretch=data.stretch, interpolation=data.interpolation)
         height, width = scaled.shape[:2]
         boxes = [
-            Box(round((height - side) * position), round((width - side) * position), side, side)
-            for position in positions(data, crops)
+            Box(round((height - side) * place), round((width - side) * place), side, side)
+            for place in places(data, crops)
         ]
         squares[f"squares_{side}"] = np.stack([crop(scaled, box) for box in boxes])
     return squares

@@ -1,9 +1,8 @@
-"""Which image files a directory of class directories holds, listed once and remembered.
+"""The index of an image folder: the files of each class directory, listed once and cached.
 
-The listing is kept in the user's cache directory, never beside the images. It is believed
-as far as it can be checked without listing files again: a directory's times change when a
-file in it is added, removed or renamed, so one `stat` a class tells which classes to list anew.
-Without a cache, or with one that is damaged, everything is listed.
+The cache is in the user's cache directory, never beside the images. A directory's times change
+when a file in it is added, removed or renamed, so one `stat` per class tells which classes to list
+again. Without a cache, or with a corrupt one, every class is listed.
 """
 
 import bisect
@@ -24,37 +23,38 @@ from flax_googlenet.errors import UserError
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SUFFIXES = tuple(IMAGE_SUFFIXES)
 
-# What a cache begins with: another layout of it, other suffixes or another idea of what is listed
-# (index 1 had FIFOs and directories) make it another cache.
+# The stamp of a cache. It changes with the layout, with the suffixes and with the kinds of files
+# that are listed (index 1 listed FIFOs and directories), so that older caches are not read.
 _FORMAT = f"flax_googlenet folder index 2 {sorted(IMAGE_SUFFIXES)}"
 
-# A directory that had just been changed when it was listed may change again without its time
-# doing so: clocks tick in steps of up to 2 s (FAT), and a file server's clock is not ours.
+# A directory that changed shortly before it was listed may change again and keep its time: clocks
+# tick in steps of up to 2 s (FAT), and a file server's clock may differ from ours.
 _SETTLED_NS = 60 * 10**9
-_UNSETTLED = (-1, -1)  # no directory's times
+_UNSETTLED = (-1, -1)  # differs from the times of every directory
 
 _KEPT_CACHES = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderIndex:
-    """Image files by class and name, each sorted; 25 bytes a file of ImageNet, paths would be 380.
+    """Image files, sorted by class and then by name.
 
-    `[i]` is the label and the file name of image i, from 0 on.
+    `index[i]` is the label and the file name of image i. A file of ImageNet takes 25 bytes; paths
+    would take 380.
 
     Attributes:
-      classes: names of the directories.
-      first: [classes + 1] where each class begins, and the number of files.
+      classes: the names of the class directories.
+      first: the index of the first image of each class, then the number of all images.
     """
 
     classes: tuple[str, ...]
     first: tuple[int, ...]
-    _names: bytes  # each file's, followed by a NUL
-    _ends: np.ndarray  # unsigned [files], where that NUL is
+    _names: bytes  # all file names, each followed by a NUL
+    _ends: np.ndarray  # unsigned [files], the positions of the NULs
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the names of classes and files, and of which file is of which class."""
+        """SHA-256 of the names of all classes and files, and of the class of each file."""
         lines = [*self.classes, *map(str, self.first)]
         return hashlib.sha256(b"\0".join(map(os.fsencode, lines)) + b"\0" + self._names).digest()
 
@@ -69,11 +69,12 @@ class FolderIndex:
 
 @dataclasses.dataclass(frozen=True)
 class _Listing:
-    """Images of one class.
+    """The images of one class.
 
     Attributes:
-      times: of the directory before it was listed, `_UNSETTLED` where that proves nothing.
-      names: each followed by a NUL.
+      times: the times of the directory before it was listed; `_UNSETTLED` if they are too recent
+        to tell whether it has changed since.
+      names: the file names, each followed by a NUL.
     """
 
     times: tuple[int, int]
@@ -81,40 +82,41 @@ class _Listing:
 
 
 def index_folder(root: pathlib.Path) -> FolderIndex:
-    """List the images in the directories of `root`, or take from the cache what has not changed.
+    """List the images in the class directories of `root`, from the cache where nothing has changed.
 
     Raises:
-      UserError: a directory cannot be read.
+      UserError: if a directory cannot be read.
     """
     cache = _cache_file(root)
-    remembered = _load(cache, root) if cache else {}
+    cached = _load(cache, root) if cache else {}
     try:
-        listings = {name: _list(root / name, remembered.get(name)) for name in _class_directories(root)}
+        listings = {name: _list(root / name, cached.get(name)) for name in _class_directories(root)}
     except OSError as error:
         raise UserError(
             f"{error.filename} cannot be listed: {error.strerror}; make it readable or remove it."
         ) from error
     if cache and any(
-        each.times != _UNSETTLED and each is not remembered.get(name) for name, each in listings.items()
+        listing.times != _UNSETTLED and listing is not cached.get(name) for name, listing in listings.items()
     ):
         _save(cache, root, listings)
     return _join(listings)
 
 
 def _class_directories(root: pathlib.Path) -> list[str]:
-    """Names of the directories in `root`, sorted."""
+    """Return the names of the directories in `root`, sorted."""
     with os.scandir(root) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir())
 
 
-def _list(directory: pathlib.Path, remembered: _Listing | None) -> _Listing:
+def _list(directory: pathlib.Path, cached: _Listing | None) -> _Listing:
+    """List the images of a class, unless the cached listing is still valid."""
     now = time.time_ns()
     status = directory.stat()
-    # ctime as well: whoever unpacks or synchronises sets mtime to what it was elsewhere.
+    # Tools that unpack or synchronize files set mtime back, but not ctime.
     times = (status.st_mtime_ns, status.st_ctime_ns)
-    if remembered and remembered.times == times:
-        return remembered
-    # File systems without a directory time say 0, or now.
+    if cached and cached.times == times:
+        return cached
+    # File systems that do not keep times of directories report 0 or the present.
     settled = 0 < status.st_mtime_ns < now - _SETTLED_NS
     with os.scandir(directory) as entries:
         names = sorted(entry.name for entry in entries if _is_image(entry.name) and _may_be_file(entry))
@@ -127,21 +129,21 @@ def _is_image(name: str) -> bool:
 
 
 def _may_be_file(entry: os.DirEntry[str]) -> bool:
-    """Tell regular files, and what cannot be known to be something else, such as a link to nowhere.
+    """Return whether a directory entry may be an image file.
 
-    The latter are better named when they are read than left out in silence.
+    Broken links count, so that reading them names them in an error.
     """
     try:
-        # The listing itself tells it of everything but links.
+        # The directory listing holds the kind of everything but links, so that most files need no `stat`.
         return entry.is_file() or (entry.is_symlink() and not pathlib.Path(entry.path).exists())
     except OSError:
         return True
 
 
 def _join(listings: dict[str, _Listing]) -> FolderIndex:
-    names = b"".join(each.names for each in listings.values())
+    names = b"".join(listing.names for listing in listings.values())
     ends = np.flatnonzero(np.frombuffer(names, np.uint8) == 0)
-    edges = list(itertools.accumulate((len(each.names) for each in listings.values()), initial=0))
+    edges = list(itertools.accumulate((len(listing.names) for listing in listings.values()), initial=0))
     return FolderIndex(
         classes=tuple(listings),
         first=tuple(np.searchsorted(ends, edges).tolist()),
@@ -153,9 +155,9 @@ def _join(listings: dict[str, _Listing]) -> FolderIndex:
 def _cache_file(root: pathlib.Path) -> pathlib.Path | None:
     try:
         directory = platformdirs.user_cache_path("flax_googlenet") / "image_folders"
-    except RuntimeError:  # the user of a container may have no home
+    except RuntimeError:  # in a container the user may have no home directory
         return None
-    if not directory.is_absolute():  # which older versions of platformdirs answer so
+    if not directory.is_absolute():  # older versions of platformdirs then return a relative path
         return None
     return directory / f"{hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:32]}.npz"
 
@@ -169,7 +171,7 @@ def _array(text: str) -> np.ndarray:
 
 
 def _load(cache: pathlib.Path, root: pathlib.Path) -> dict[str, _Listing]:
-    """What is remembered of each class; nothing, if the cache is not there or not sound."""
+    """Return the cached listing of each class; none if the cache is missing or corrupt."""
     try:
         with cache.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # CRCs are checked
             if not np.array_equal(arrays["stamp"], _stamp(root)):
@@ -178,17 +180,19 @@ def _load(cache: pathlib.Path, root: pathlib.Path) -> dict[str, _Listing]:
             times = [(mtime, ctime) for mtime, ctime in arrays["times"].tolist()]
             sizes, names = arrays["sizes"].tolist(), memoryview(arrays["names"])
             edges = itertools.pairwise(itertools.accumulate(sizes, initial=0))
-            listings = [_Listing(each, names[a:b]) for each, (a, b) in zip(times, edges, strict=True)]
-            remembered = dict(zip(classes, listings, strict=True))
-    except Exception:  # whatever it is: then everything is listed
+            listings = [
+                _Listing(pair, names[start:end]) for pair, (start, end) in zip(times, edges, strict=True)
+            ]
+            cached = dict(zip(classes, listings, strict=True))
+    except Exception:  # corrupt archives raise errors of many kinds
         return {}
     with contextlib.suppress(OSError):
-        cache.touch()  # `_save` removes those that are not used
-    return remembered
+        cache.touch()  # `_save` removes the caches that were not used for longest
+    return cached
 
 
 def _save(cache: pathlib.Path, root: pathlib.Path, listings: dict[str, _Listing]) -> None:
-    """Replace the cache in one go, as others may be using it; or not, if that cannot be done."""
+    """Replace the cache atomically, since others may be reading it, or do nothing if it cannot be written."""
     with contextlib.suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=cache.parent)
@@ -198,18 +202,15 @@ def _save(cache: pathlib.Path, root: pathlib.Path, listings: dict[str, _Listing]
                     file,
                     stamp=_stamp(root),
                     classes=_array("\0".join(listings)),
-                    times=np.array([each.times for each in listings.values()], np.int64),
-                    sizes=np.array([len(each.names) for each in listings.values()], np.int64),
-                    names=np.frombuffer(b"".join(each.names for each in listings.values()), np.uint8),
+                    times=np.array([listing.times for listing in listings.values()], np.int64),
+                    sizes=np.array([len(listing.names) for listing in listings.values()], np.int64),
+                    names=np.frombuffer(b"".join(listing.names for listing in listings.values()), np.uint8),
                 )
             pathlib.Path(temporary).replace(cache)
         except BaseException:
             pathlib.Path(temporary).unlink(missing_ok=True)
             raise
-        # A job that unpacks its data at a new place each time must not fill the user's home.
-        for each in sorted(cache.parent.iterdir(), key=_age)[_KEPT_CACHES:]:
-            each.unlink(missing_ok=True)
-
-
-def _age(file: pathlib.Path) -> int:
-    return -file.stat().st_mtime_ns
+        # Jobs that unpack their data to a new directory each time would fill the user's home directory.
+        newest_first = sorted(cache.parent.iterdir(), key=lambda file: -file.stat().st_mtime_ns)
+        for unused in newest_first[_KEPT_CACHES:]:
+            unused.unlink(missing_ok=True)

@@ -10,13 +10,13 @@ from flax_googlenet.data.images.boxes import random_resized_box
     width=st.integers(1, 2000),
     uniforms=st.lists(st.floats(0, 1, exclude_max=True), min_size=40, max_size=40),
 )
-def test_random_boxes_keep_to_the_papers_limits(height, width, uniforms):
+def test_random_boxes_are_within_the_papers_limits(height, width, uniforms):
     top, left, rows, columns = random_resized_box(height, width, np.array(uniforms))
     assert 0 <= top <= top + rows <= height
     assert 0 <= left <= left + columns <= width
     assert rows > 0
     assert columns > 0
-    # Sides are rounded to whole pixels, by at most half of one.
+    # Sides are rounded to whole pixels, by at most half a pixel.
     if min(rows, columns) > 1:
         assert (columns - 0.5) / (rows + 0.5) <= 4 / 3
         assert (columns + 0.5) / (rows - 0.5) >= 3 / 4
@@ -32,4 +32,4 @@ def test_random_boxes_spread_over_area_and_aspect(rng):
     aspect = np.array([columns / rows for _, _, rows, columns in boxes])
     assert area.min() < 0.1
     assert area.max() > 0.9
-    assert abs(np.mean(np.log(aspect))) < 0.02  # as often wide as tall
+    assert abs(np.mean(np.log(aspect))) < 0.02  # wide boxes are as frequent as tall ones

@@ -27,7 +27,7 @@ def test_red_comes_first(suffix):
 
 
 @pytest.mark.parametrize("case", images.DECODABLE)
-def test_every_kind_of_file_is_decoded_right(case):
+def test_every_kind_of_file_is_decoded(case):
     make, mode, tolerance = images.DECODABLE[case]
     image = decoding.decode(make(), "wrong-suffix.JPEG")
     expected = np.asarray(images.photograph().convert(mode).convert("RGB"))
@@ -40,12 +40,12 @@ def test_ycck_is_decoded_as_pillow_does():
     assert PIL.Image.open(io.BytesIO(encoded)).mode == "CMYK"
     expected = np.asarray(PIL.Image.open(io.BytesIO(encoded)).convert("RGB"))
     image = decoding.decode(encoded, "x")
-    # They round K's product differently.
+    # Pillow rounds the product with K differently.
     assert np.abs(image.astype(int) - expected).max() <= 2
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_images_are_turned_as_their_exif_data_says(kind):
+def test_images_are_rotated_as_their_exif_data_say(kind):
     encoded = images.encode(images.photograph(), kind, quality=95, exif=images.rotated_by_exif())
     turned = np.rot90(np.asarray(images.photograph()).astype(int), -1)
     assert np.abs(decoding.decode(encoded, "x") - turned).mean() < 9
@@ -58,8 +58,8 @@ PLAIN = images.encode(images.photograph(), quality=95, subsampling=0)
 WITHOUT_JFIF = PLAIN[:2] + PLAIN[PLAIN.index(b"\xff\xdb") :]
 XMP = images.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
 
-# A JPEG file of an orientation and a byte order.
-TURNED = {
+# JPEG files by the place of their EXIF data, as functions of the orientation and the byte order.
+ROTATED = {
     "first": lambda *exif: images.with_segments(WITHOUT_JFIF, images.exif_segment(*exif)),
     "after APP0": lambda *exif: images.with_segments(PLAIN, images.exif_segment(*exif)),
     "a fill byte": lambda *exif: images.with_segments(PLAIN, images.exif_segment(*exif, 1)),
@@ -88,14 +88,14 @@ TURNED = {
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("where", TURNED)
+@pytest.mark.parametrize("where", ROTATED)
 def test_exif_data_are_found_wherever_they_are(where, orientation, order):
-    encoded = TURNED[where](orientation, order)
+    encoded = ROTATED[where](orientation, order)
     with PIL.Image.open(io.BytesIO(encoded)) as file:
         expected = np.asarray(PIL.ImageOps.exif_transpose(file)).astype(int)
     image = decoding.decode(encoded, "x")
     assert image.shape == expected.shape
-    assert np.abs(image - expected).max() <= 3, "a picture turned otherwise differs by up to 255"
+    assert np.abs(image - expected).max() <= 3, "an image rotated otherwise differs by up to 255"
     box = Box(7, 11, 50, 60)
     part = ImageFile(encoded, "x").decode_box(box)
     np.testing.assert_array_equal(part, crop(image, box))
@@ -109,15 +109,15 @@ def test_exif_data_are_found_wherever_they_are(where, orientation, order):
     assert np.abs(training_crop.astype(int) - upright).mean() < 4
 
 
-def test_a_reserved_marker_before_the_exif_data():
-    """TEM, which has no length and at which Pillow gives up."""
+def test_exif_data_after_a_reserved_marker_are_found():
+    """The marker TEM has no length. Pillow gives up at it."""
     encoded = images.with_segments(PLAIN, b"\xff\x01" + images.exif_segment(6))
     turned = np.rot90(np.asarray(images.photograph()).astype(int), -1)
     assert np.abs(decoding.decode(encoded, "x") - turned).mean() < 4
 
 
 def mangled(encoded: bytes, draw: random.Random) -> bytes:
-    """A file with a few of its first 600 bytes changed, or cut short among them."""
+    """Change a few of the first 600 bytes of a file, or cut it short among them."""
     changed = bytearray(encoded)
     for _ in range(draw.choice((1, 1, 2, 4, 8))):
         changed[draw.randrange(min(600, len(changed)))] = draw.choice((draw.randrange(256), 0, 255))
@@ -146,9 +146,9 @@ MANGLED = {
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("kind", MANGLED)
-def test_a_mangled_file_is_an_image_or_broken(kind, monkeypatch):
-    """And a JPEG that can be decoded is the image that OpenCV makes of it."""
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 100_000)  # for the sake of memory and time
+def test_a_mangled_file_is_decoded_or_corrupt(kind, monkeypatch):
+    """A JPEG file that can be decoded has the pixels that OpenCV decodes."""
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100_000)  # saves memory and time
     draw = random.Random(kind)
     decoded = 0
     for _ in range(400):
@@ -172,9 +172,9 @@ def test_a_mangled_file_is_an_image_or_broken(kind, monkeypatch):
     assert decoded < 400
 
 
-@pytest.mark.parametrize("case", images.BROKEN)
-def test_what_is_broken_is_named(case, recwarn):
-    encoded = images.BROKEN[case]()
+@pytest.mark.parametrize("case", images.CORRUPT)
+def test_corrupt_files_are_named(case, recwarn):
+    encoded = images.CORRUPT[case]()
     for decode in (decoding.decode, lambda *file: ImageFile(*file).decode_box(Box(0, 0, 1, 1))):
         with pytest.raises(CorruptImageError, match=r"^cats/7\.jpg (is|has) .*\.$"):
             decode(encoded, "cats/7.jpg")
@@ -190,7 +190,7 @@ def test_what_is_broken_is_named(case, recwarn):
         pytest.param(images.huge_png, id="png"),
     ],
 )
-def test_a_bomb_is_refused_before_it_is_allocated(make, monkeypatch):
+def test_a_decompression_bomb_is_refused_before_memory_is_allocated(make, monkeypatch):
     for library, name in ((decoding.jpeg, "decode_scaled"), (decoding.jpeg, "decode_box"), (cv2, "imdecode")):
         monkeypatch.setattr(library, name, lambda *_: pytest.fail("it was decoded"))
     encoded = make()
@@ -201,8 +201,8 @@ def test_a_bomb_is_refused_before_it_is_allocated(make, monkeypatch):
     tracemalloc.stop()
 
 
-def test_damage_that_leaves_an_image_does_not_cost_the_image():
-    """As everywhere else: libjpeg goes on after it, and what it shows is the same for a part."""
+def test_a_file_that_libjpeg_warns_about_is_decoded():
+    """libjpeg goes on after an error in the data, and the pixels of a part are the same."""
     encoded = bytearray(images.encode(images.photograph(480, 640), quality=95))
     middle = len(encoded) // 2
     encoded[middle : middle + 100] = bytes(100)
@@ -211,28 +211,28 @@ def test_damage_that_leaves_an_image_does_not_cost_the_image():
     for box in (Box(0, 0, 100, 100), Box(200, 100, 250, 300), Box(300, 0, 180, 640)):
         part = ImageFile(bytes(encoded), "x").decode_box(box)
         np.testing.assert_array_equal(part, crop(whole, box))
-    inspected, damage = decoding.inspect(bytes(encoded), "x")
+    inspected, warning = decoding.inspect(bytes(encoded), "x")
     np.testing.assert_array_equal(inspected, whole)
-    assert damage.startswith("Corrupt JPEG data: ")
+    assert warning.startswith("Corrupt JPEG data: ")
 
 
 def test_a_subsampling_that_has_no_name_is_decoded():
-    """4:4:1, at which simplejpeg raises KeyError."""
+    """simplejpeg raises KeyError for 4:4:1."""
     encoded = bytearray(images.encode(images.photograph(), subsampling=0))
     at = encoded.index(b"\xff\xc0")
     assert encoded[at + 11] == 0x11
     encoded[at + 11] = 0x14
-    image, damage = decoding.inspect(bytes(encoded), "x")
+    image, warning = decoding.inspect(bytes(encoded), "x")
     expected = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
     np.testing.assert_array_equal(image, expected)
-    assert damage.startswith("Corrupt JPEG data"), "the rest was not written for it"
+    assert warning.startswith("Corrupt JPEG data"), "the data were encoded for another subsampling"
 
 
 @pytest.mark.parametrize("case", images.DECODABLE)
-def test_what_is_sound_has_no_damage(case):
+def test_sound_files_have_no_warning(case):
     encoded = images.DECODABLE[case][0]()
-    image, damage = decoding.inspect(encoded, "x")
-    assert damage == ""
+    image, warning = decoding.inspect(encoded, "x")
+    assert warning == ""
     np.testing.assert_array_equal(image, decoding.decode(encoded, "x"))
 
 
@@ -248,12 +248,12 @@ def test_what_is_sound_has_no_damage(case):
         (Box(80, 239, 400, 401), 2, (50, 50)),
     ],
 )
-def test_a_large_part_is_decoded_small(box, at_least, shape):
+def test_a_large_part_is_decoded_at_a_fraction_of_its_size(box, at_least, shape):
     encoded = images.encode(images.photograph(480, 640), quality=95)
     part = ImageFile(encoded, "x").decode_box(box, at_least=at_least)
     assert part.shape == (*shape, 3)
-    # Its edges lie where those of the smaller pixels lie.
+    # The edges of the part are those of the larger pixels that it is decoded to.
     scale = box.height // shape[0]
-    full = crop(decoding.decode(encoded, "x"), Box(*(each // scale * scale for each in box)))
+    full = crop(decoding.decode(encoded, "x"), Box(*(edge // scale * scale for edge in box)))
     smaller = cv2.resize(full, shape[::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(part.astype(int) - smaller).mean() < 2

@@ -18,8 +18,8 @@ FILES = {
         images.photograph(101, 133).convert(mode), quality=90, subsampling=subsampling, **options
     )
     for name, mode, options in [
-        ("colour", "RGB", {}),
-        ("grey", "L", {}),
+        ("color", "RGB", {}),
+        ("gray", "L", {}),
         ("progressive", "RGB", {"progressive": True}),
         ("restart markers", "RGB", {"restart_marker_rows": 1}),
     ]
@@ -29,13 +29,13 @@ FILES = {
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_pixels_are_opencvs(file):
-    """Both are libjpeg-turbo; runs from before this module go on with the same images."""
+    """Both use libjpeg-turbo, so that runs that decoded with OpenCV resume with the same images."""
     expected = cv2.imdecode(np.frombuffer(FILES[file], np.uint8), cv2.IMREAD_COLOR_RGB)
     np.testing.assert_array_equal(jpeg.decode_scaled(FILES[file], jpeg.read_header(FILES[file])), expected)
 
 
-def test_nvimgcodec_is_here():
-    """Or the tests below would compare the reference with itself."""
+def test_nvimgcodec_is_installed():
+    """Without it the tests below would compare the reference with itself."""
     assert jpeg.import_nvimgcodec() is not None
 
 
@@ -55,7 +55,7 @@ def test_a_part_is_the_same_with_and_without_nvimgcodec(file, vertical, horizont
     np.testing.assert_array_equal(part, reference)
 
 
-def test_threads_have_decoders_of_their_own():
+def test_threads_decode_at_the_same_time():
     box = Box(5, 6, 70, 80)
     expected = {
         file: jpeg.decode_box(encoded, jpeg.read_header(encoded), box) for file, encoded in FILES.items()
@@ -70,7 +70,7 @@ def test_threads_have_decoders_of_their_own():
 
 @pytest.mark.parametrize("scale", jpeg.SCALES)
 @pytest.mark.parametrize("file", FILES)
-def test_a_smaller_whole_is_rounded_up(file, scale):
+def test_a_fraction_of_the_size_is_rounded_up(file, scale):
     smaller = jpeg.decode_scaled(FILES[file], jpeg.read_header(FILES[file]), scale)
     assert smaller.shape == (-(-101 // scale), -(-133 // scale), 3)
     whole = jpeg.decode_scaled(FILES[file], jpeg.read_header(FILES[file]))[
@@ -91,34 +91,34 @@ def test_a_smaller_whole_is_rounded_up(file, scale):
         pytest.param(b"", id="empty"),
     ],
 )
-def test_others_are_left_to_others(encoded):
+def test_other_files_have_no_header(encoded):
     assert jpeg.read_header(encoded) is None
 
 
-def test_exif_data_that_say_nothing_of_the_orientation_do_no_harm():
+def test_exif_data_without_an_orientation_are_accepted():
     assert jpeg.read_header(images.encode(images.photograph(), exif=PIL.Image.Exif()))[:2] == (96, 128)
     assert jpeg.read_header(images.encode(images.photograph(), exif=images.maker_exif()))[:2] == (96, 128)
 
 
 @pytest.mark.parametrize("value", [pytest.param(0, id="zero"), pytest.param(9, id="nine")])
-def test_an_orientation_that_is_none_is_left_to_others(value):
-    assert jpeg.read_header(images.with_segments(FILES["colour, 0"], images.exif_segment(value))) is None
+def test_an_unknown_orientation_is_refused(value):
+    assert jpeg.read_header(images.with_segments(FILES["color, 0"], images.exif_segment(value))) is None
 
 
-def test_exif_data_in_no_segment_are_left_to_others():
-    """Whatever this module makes of such a file, it must not take it for upright."""
+def test_exif_data_outside_of_their_segment_are_refused():
+    """OpenCV may find such data, so that the file may not be taken for an upright one."""
     hidden = images.segment(0xE2, b"x" + images.exif_segment(6))
-    assert jpeg.read_header(images.with_segments(FILES["colour, 0"], hidden)) is None
+    assert jpeg.read_header(images.with_segments(FILES["color, 0"], hidden)) is None
 
 
-def test_fill_bytes_without_end_take_no_time():
-    """A search that began anew at every one of them would take hours."""
-    encoded = images.with_segments(FILES["colour, 0"], b"\xff" * 1_000_000)
+def test_a_million_fill_bytes_are_skipped_at_once():
+    """A search that starts again at every fill byte would take hours."""
+    encoded = images.with_segments(FILES["color, 0"], b"\xff" * 1_000_000)
     assert jpeg.read_header(encoded)[:2] == (101, 133)
-    assert jpeg.read_header(encoded.replace(b"\xff\xff\xdb", b"\xff\0")) is None, "no table is left"
+    assert jpeg.read_header(encoded.replace(b"\xff\xff\xdb", b"\xff\0")) is None, "the file has no table left"
 
 
-SOUND = FILES["colour, 0"]
+SOUND = FILES["color, 0"]
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ SOUND = FILES["colour, 0"]
         pytest.param(b"", "", id="empty"),
     ],
 )
-def test_damage_is_told(encoded, words):
+def test_the_first_warning_is_returned(encoded, words):
     warning = jpeg.first_warning(encoded)
     assert words in warning
     assert bool(words) == bool(warning)
 
 
 def test_nvimgcodec_is_imported_quietly():
-    """It would name every GPU library that it does not find."""
+    """By default it warns about every GPU library that is missing."""
     script = (
         "import os\n"
         "from flax_googlenet.data.images import jpeg\n"

@@ -1,6 +1,8 @@
 import pytest
 
-from flax_googlenet.data.sources.classes import check_same_classes, same_class, same_classes
+from flax_googlenet.config import resolve
+from flax_googlenet.data import open_source
+from flax_googlenet.data.sources.classes import check_classes, check_same_classes, same_class, same_classes
 from flax_googlenet.data.sources.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError
 
@@ -46,3 +48,10 @@ def test_the_first_class_that_differs_is_named(names, others, words):
     with pytest.raises(UserError) as caught:
         check_same_classes(names, others, "A", "B", "do this")
     assert str(caught.value) == f"The classes of A and of B differ: {words}; do this."
+
+
+def test_another_number_of_classes_is_refused():
+    digits = open_source(resolve({"data": {"source": "mnist_sample"}}).data, "val")
+    check_classes(digits, 10)
+    with pytest.raises(UserError, match=r"10 classes and the network 1000.*num_classes=10"):
+        check_classes(digits, 1000)

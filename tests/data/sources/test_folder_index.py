@@ -19,14 +19,14 @@ HOUR = 3600 * 10**9
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """An empty cache, and where it is."""
+    """The directory of an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "flax_googlenet" / "image_folders"
 
 
 @pytest.fixture
 def root(tmp_path):
-    """Three classes of four files each, unchanged for an hour."""
+    """A folder of three classes of four files, unchanged for an hour."""
     for name in ("ant", "bee", "cat"):
         (tmp_path / "root" / name).mkdir(parents=True)
         for index in range(4):
@@ -49,17 +49,17 @@ def on_disk(root) -> list[str]:
 
 @pytest.fixture
 def listed(monkeypatch):
-    """Index a folder, and say which directories were listed."""
+    """A function that indexes a folder and returns its files and the directories that were listed."""
     scandir = os.scandir
 
-    def index_and_tell(root):
+    def index_and_record(root):
         names = []
         with monkeypatch.context() as patch:
             patch.setattr(os, "scandir", lambda path: (names.append(path), scandir(path))[1])
             index = index_folder(root)
-        return contents(index), [str(each.relative_to(root)) for each in names]
+        return contents(index), [str(directory.relative_to(root)) for directory in names]
 
-    return index_and_tell
+    return index_and_record
 
 
 EVERYTHING = [".", "ant", "bee", "cat"]
@@ -72,7 +72,7 @@ def test_files_are_listed_once(root, listed):
     assert listed(root) == (on_disk(root), ["."])
 
 
-def test_classes_begin_where_they_begin(root):
+def test_an_index_holds_classes_and_files_in_order(root):
     (root / "bee" / "bee_9.png").touch()
     (root / "cat" / "notes.txt").touch()
     (root / "readme.png").touch()
@@ -86,7 +86,7 @@ def test_classes_begin_where_they_begin(root):
     ]
 
 
-def another_of_the_same_time(root) -> None:
+def replace_and_restore_mtime(root) -> None:
     times = (root / "bee").stat()
     shutil.rmtree(root / "bee")
     (root / "bee").mkdir()
@@ -97,20 +97,22 @@ def another_of_the_same_time(root) -> None:
 @pytest.mark.parametrize(
     ("change", "classes"),
     [
-        pytest.param(lambda root: (root / "bee" / "new.png").touch(), ["bee"], id="a file more"),
-        pytest.param(lambda root: (root / "bee" / "bee_1.JPEG").unlink(), ["bee"], id="a file less"),
+        pytest.param(lambda root: (root / "bee" / "new.png").touch(), ["bee"], id="file added"),
+        pytest.param(lambda root: (root / "bee" / "bee_1.JPEG").unlink(), ["bee"], id="file removed"),
         pytest.param(
-            lambda root: (root / "bee" / "bee_1.JPEG").rename(root / "bee" / "x.JPEG"), ["bee"], id="renamed"
+            lambda root: (root / "bee" / "bee_1.JPEG").rename(root / "bee" / "x.JPEG"),
+            ["bee"],
+            id="file renamed",
         ),
         pytest.param(
             lambda root: (root / "bee" / "bee_1.JPEG").rename(root / "ant" / "x.JPEG"),
             ["ant", "bee"],
-            id="moved",
+            id="file moved",
         ),
-        pytest.param(lambda root: shutil.rmtree(root / "bee"), [], id="a class less"),
-        pytest.param(lambda root: shutil.copytree(root / "bee", root / "dog"), ["dog"], id="a class more"),
-        pytest.param(lambda root: (root / "bee").rename(root / "dog"), ["dog"], id="a class renamed"),
-        pytest.param(another_of_the_same_time, ["bee"], id="replaced, and mtime set"),
+        pytest.param(lambda root: shutil.rmtree(root / "bee"), [], id="class removed"),
+        pytest.param(lambda root: shutil.copytree(root / "bee", root / "dog"), ["dog"], id="class added"),
+        pytest.param(lambda root: (root / "bee").rename(root / "dog"), ["dog"], id="class renamed"),
+        pytest.param(replace_and_restore_mtime, ["bee"], id="class replaced, mtime restored"),
     ],
 )
 def test_only_classes_that_changed_are_listed_again(root, listed, change, classes):
@@ -122,8 +124,8 @@ def test_only_classes_that_changed_are_listed_again(root, listed, change, classe
 @pytest.mark.parametrize(
     "mtime", [lambda: time.time_ns(), lambda: time.time_ns() + HOUR, lambda: 0], ids=["now", "ahead", "none"]
 )
-def test_a_time_that_proves_nothing_is_not_believed(root, listed, mtime):
-    """A file added within the same tick of the clock leaves the directory's time as it is."""
+def test_a_directory_whose_time_proves_nothing_is_listed_again(root, listed, mtime):
+    """A file added within the same tick of the clock does not change the directory's time."""
     os.utime(root / "bee", ns=(0, mtime()))
     assert listed(root)[1] == EVERYTHING
     assert listed(root)[1] == [".", "bee"]
@@ -154,35 +156,35 @@ def replace(**arrays):
 
 
 @pytest.mark.parametrize(
-    "damage",
+    "corrupt",
     [
         pytest.param(lambda file: file.write_bytes(b""), id="empty"),
-        pytest.param(lambda file: file.write_bytes(b"not an archive"), id="foreign"),
+        pytest.param(lambda file: file.write_bytes(b"not an archive"), id="not an archive"),
         pytest.param(lambda file: file.write_bytes(file.read_bytes()[:-100]), id="truncated"),
-        pytest.param(lambda file: file.write_bytes(an_array()), id="an array alone"),
+        pytest.param(lambda file: file.write_bytes(an_array()), id="an array"),
         pytest.param(lambda file: np.savez(file, names=np.zeros(3)), id="other arrays"),
-        pytest.param(flip, id="a bit flipped"),
+        pytest.param(flip, id="flipped bit"),
         pytest.param(replace(stamp=np.frombuffer(b"index 0", np.uint8)), id="another version"),
-        pytest.param(replace(sizes=np.array([1, 2])), id="a class less"),
+        pytest.param(replace(sizes=np.array([1, 2])), id="missing class"),
     ],
 )
-def test_a_damaged_cache_is_made_anew(root, listed, cache, damage):
+def test_a_corrupt_cache_is_replaced(root, listed, cache, corrupt):
     listed(root)
     (file,) = cache.iterdir()
-    damage(file)
+    corrupt(file)
     assert listed(root) == (on_disk(root), EVERYTHING)
-    assert [each.name for each in cache.iterdir()] == [file.name]
+    assert [entry.name for entry in cache.iterdir()] == [file.name]
     assert listed(root) == (on_disk(root), ["."])
 
 
-def test_another_folders_cache_is_not_taken(root, listed, cache):
+def test_the_cache_of_another_folder_is_not_used(root, listed, cache):
     other = root.with_name("other")
     shutil.copytree(root, other)
     listed(other)
     (file,) = cache.iterdir()
     listed(root)
-    (own,) = set(cache.iterdir()) - {file}
-    file.replace(own)
+    (cache_of_root,) = set(cache.iterdir()) - {file}
+    file.replace(cache_of_root)
     assert listed(root) == (on_disk(root), EVERYTHING)
 
 
@@ -198,7 +200,7 @@ def no_home(_) -> pathlib.Path:
         pytest.param(lambda _: pathlib.Path("~/.cache"), id="no home, older platformdirs"),
     ],
 )
-def test_without_a_cache_it_goes_on(root, listed, tmp_path, monkeypatch, find):
+def test_a_folder_is_indexed_without_a_cache(root, listed, tmp_path, monkeypatch, find):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(platformdirs, "user_cache_path", find)
     before = sorted(tmp_path.rglob("*"))
@@ -207,7 +209,7 @@ def test_without_a_cache_it_goes_on(root, listed, tmp_path, monkeypatch, find):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_full_disk_leaves_nothing_behind(root, listed, cache, monkeypatch):
+def test_a_full_disk_leaves_no_partial_cache(root, listed, cache, monkeypatch):
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -216,7 +218,7 @@ def test_a_full_disk_leaves_nothing_behind(root, listed, cache, monkeypatch):
     assert list(cache.iterdir()) == []
 
 
-def test_a_cache_that_others_wrote_is_read(root, listed, monkeypatch):
+def test_a_cache_of_another_user_is_read(root, listed, monkeypatch):
     listed(root)
 
     def refuse(*_, **__):
@@ -226,13 +228,13 @@ def test_a_cache_that_others_wrote_is_read(root, listed, monkeypatch):
     assert listed(root)[1] == ["."]
 
 
-def test_the_folder_itself_is_left_alone(root, listed):
+def test_the_folder_itself_is_not_changed(root, listed):
     before = {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
     listed(root)
     assert {path: path.stat().st_mtime_ns for path in [root, *root.rglob("*")]} == before
 
 
-def test_many_may_write_and_read_at_once(root, cache):
+def test_a_cache_is_written_and_read_at_the_same_time(root, cache):
     index_folder(root)
     (file,) = cache.iterdir()
     expected = folder_index._load(file, root)
@@ -241,23 +243,23 @@ def test_many_may_write_and_read_at_once(root, cache):
         threading.Thread(target=lambda: [folder_index._save(file, root, expected) for _ in range(20)])
         for _ in range(4)
     ]
-    for each in writers:
-        each.start()
+    for writer in writers:
+        writer.start()
     reads = 0
-    while any(each.is_alive() for each in writers):
+    while any(writer.is_alive() for writer in writers):
         assert folder_index._load(file, root) == expected
         reads += 1
     assert reads
     assert list(cache.iterdir()) == [file]
 
 
-def test_caches_do_not_pile_up(root, listed, cache, monkeypatch):
+def test_the_oldest_caches_are_removed(root, listed, cache, monkeypatch):
     monkeypatch.setattr(folder_index, "_KEPT_CACHES", 2)
     others = [root.with_name(name) for name in ("first", "second", "third")]
-    for each in others:
-        shutil.copytree(root, each)
-    for count, each in enumerate(others):
-        listed(each)
+    for other in others:
+        shutil.copytree(root, other)
+    for count, other in enumerate(others):
+        listed(other)
         assert len(list(cache.iterdir())) == min(count + 1, 2)
         for file in cache.iterdir():  # an hour passes
             os.utime(file, ns=(0, file.stat().st_mtime_ns - HOUR))
@@ -265,7 +267,7 @@ def test_caches_do_not_pile_up(root, listed, cache, monkeypatch):
     assert listed(others[0])[1] == EVERYTHING
 
 
-def test_names_are_whatever_the_file_system_takes(root, listed):
+def test_names_may_be_any_that_the_file_system_takes(root, listed):
     odd = ["\ud83d\ude00.png".encode("utf-16", "surrogatepass").decode("utf-16"), "\uffee.png", "a\nb.png"]
     raw = [os.fsencode(name) for name in odd] + [b"\xff\xfe.png", b"\xc3.JPG"]
     for name in [*raw, b".png", b"x.png.txt", b"png"]:
@@ -273,8 +275,8 @@ def test_names_are_whatever_the_file_system_takes(root, listed):
     expected = sorted(os.fsdecode(name) for name in raw) + [f"ant_{i}.JPEG" for i in range(4)]
     settle(root / "ant")
     for _ in range(2):
-        found = [each.removeprefix("ant/") for each in listed(root)[0] if each.startswith("ant/")]
-        assert found == sorted(expected)
+        names = [path.removeprefix("ant/") for path in listed(root)[0] if path.startswith("ant/")]
+        assert names == sorted(expected)
     assert listed(root)[1] == ["."]
 
 
@@ -289,7 +291,7 @@ OTHER_THAN_FILES = {
 
 
 @pytest.mark.parametrize("kind", OTHER_THAN_FILES)
-def test_what_is_not_a_file_is_no_image(root, listed, kind):
+def test_only_files_are_images(root, listed, kind):
     expected = on_disk(root)
     OTHER_THAN_FILES[kind](root / "bee" / "x.jpg")
     settle(root / "bee")
@@ -298,8 +300,8 @@ def test_what_is_not_a_file_is_no_image(root, listed, kind):
 
 
 @pytest.mark.parametrize("target", ["../ant/ant_0.JPEG", "nowhere", "x.jpg"])
-def test_a_link_is_listed_wherever_it_leads(root, listed, target):
-    """To nowhere too: what is left out in silence is not missed."""
+def test_links_are_listed(root, listed, target):
+    """Broken links too, so that they are not left out silently."""
     (root / "bee" / "x.jpg").symlink_to(target)
     assert "bee/x.jpg" in listed(root)[0]
 

@@ -28,7 +28,7 @@ def test_a_folder_may_move(tmp_path):
     moved = shutil.move(tmp_path / "here", tmp_path / "there")
     assert describe(moved) == before
     check_same_data(before, describe(moved), "run")
-    check_same_data({}, describe(moved), "run")  # recorded by a former version
+    check_same_data({}, describe(moved), "run")  # recorded before checkpoints held the data set
 
 
 def add(root):

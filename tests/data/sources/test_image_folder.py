@@ -26,13 +26,13 @@ def test_image_folder_numbers_classes_by_name(tmp_path):
     (tmp_path / "train/cat/notes.txt").write_text("not an image")
     train = open_source(folder(tmp_path), "train")
     assert train.class_names == ("ant", "cat")
-    found = [(train[i].name.removeprefix(f"{tmp_path}/"), train[i].label) for i in range(len(train))]
-    assert found == [("train/ant/x.jpeg", 0), ("train/cat/a.JPG", 1), ("train/cat/b.png", 1)]
+    examples = [(train[i].name.removeprefix(f"{tmp_path}/"), train[i].label) for i in range(len(train))]
+    assert examples == [("train/ant/x.jpeg", 0), ("train/cat/a.JPG", 1), ("train/cat/b.png", 1)]
     assert decode(train[0].encoded, train[0].name).shape == (10, 12, 3)
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_what_has_become_a_fifo_is_corrupt(tmp_path, on_error):
+def test_a_file_replaced_by_a_fifo_is_corrupt(tmp_path, on_error):
     for index in range(3):
         write_image(tmp_path / f"train/cat/{index}.png")
     data = resolve({"data": {**folder(tmp_path), "image_size": 32, "resize": 32, "on_error": on_error}}).data
@@ -52,12 +52,12 @@ def test_what_has_become_a_fifo_is_corrupt(tmp_path, on_error):
     ("files", "words"),
     [
         pytest.param(
-            [], "no directory .*/train, .* train/CLASS/IMAGE and .*, or CLASS/IMAGE", id="nothing there"
+            [], "no directory .*/train, .* train/CLASS/IMAGE and .*, or CLASS/IMAGE", id="empty directory"
         ),
-        pytest.param(["train/loose.png"], "no class directories", id="no classes"),
-        pytest.param(["train/cat/a.txt"], "no images in", id="an empty class"),
-        pytest.param(["val/cat/a.png"], "no directory .*/train;", id="val alone"),
-        pytest.param(["cat/a.txt"], "no images in .*/cat;", id="an empty class of the other layout"),
+        pytest.param(["train/loose.png"], "no class directories", id="no class directories"),
+        pytest.param(["train/cat/a.txt"], "no images in", id="empty class"),
+        pytest.param(["val/cat/a.png"], "no directory .*/train;", id="only val"),
+        pytest.param(["cat/a.txt"], "no images in .*/cat;", id="empty class of the other layout"),
         pytest.param(["cat/a.png"], "only one image in .*/cat, and both splits need one", id="one image"),
     ],
 )
@@ -89,16 +89,16 @@ def write_classes(root, **classes: int):
 
 def test_class_directories_are_split_by_the_seed(tmp_path):
     write_classes(tmp_path, cat=20, ant=10)
-    found = splits(tmp_path)
-    everything = sorted(found["train"] + found["val"])
+    drawn = splits(tmp_path)
+    everything = sorted(drawn["train"] + drawn["val"])
     assert everything == sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png"))
-    assert found["val"] == sorted(found["val"]), "in the order of the names"
-    # A golden value: the split must never change under those who have trained on it.
-    assert found["val"] == GOLDEN
-    assert splits(tmp_path, seed=1)["val"] != found["val"]
+    assert drawn["val"] == sorted(drawn["val"]), "in the order of their names"
+    # A golden value: the split must never change for those who have trained on it.
+    assert drawn["val"] == GOLDEN
+    assert splits(tmp_path, seed=1)["val"] != drawn["val"]
     write_classes(tmp_path, bee=4)
     kept = [name for name in splits(tmp_path)["val"] if not name.startswith("bee")]
-    assert kept == found["val"], "another class changes nothing"
+    assert kept == drawn["val"], "another class does not change the others"
 
 
 GOLDEN = ["ant/01.png", "ant/06.png", "cat/00.png", "cat/11.png", "cat/14.png", "cat/17.png"]
@@ -107,9 +107,9 @@ GOLDEN = ["ant/01.png", "ant/06.png", "cat/00.png", "cat/11.png", "cat/14.png", 
 @pytest.mark.parametrize(
     ("images", "share", "held_out"), [(2, 0.01, 1), (2, 0.99, 1), (9, 0.9, 8), (9, 0.3, 3)]
 )
-def test_each_split_has_at_least_one_image_a_class(tmp_path, images, share, held_out):
-    found = splits(write_classes(tmp_path, cat=images), share)
-    assert (len(found["val"]), len(found["train"])) == (held_out, images - held_out)
+def test_each_split_has_at_least_one_image_per_class(tmp_path, images, share, held_out):
+    drawn = splits(write_classes(tmp_path, cat=images), share)
+    assert (len(drawn["val"]), len(drawn["train"])) == (held_out, images - held_out)
 
 
 def test_the_split_does_not_depend_on_the_order_of_the_listing(tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def test_the_split_does_not_depend_on_the_order_of_the_listing(tmp_path, monkeyp
     @contextlib.contextmanager
     def backwards(path):
         with listing(path) as entries:
-            yield sorted(entries, key=lambda each: each.name, reverse=True)
+            yield sorted(entries, key=lambda entry: entry.name, reverse=True)
 
     monkeypatch.setattr(os, "scandir", backwards)
     assert splits(write_classes(tmp_path / "there", cat=9, ant=7)) == expected
@@ -140,7 +140,7 @@ def test_images_are_numbered_as_in_a_list(tmp_path):
     source = open_source(folder(write_classes(tmp_path, cat=9, ant=5, bee=2)), "train")
     examples = list(source)
     assert len(examples) == len(source) == 7 + 4 + 1
-    assert [each.label for each in examples] == [0] * 4 + [1] + [2] * 7
+    assert [example.label for example in examples] == [0] * 4 + [1] + [2] * 7
     assert source[-1] == examples[-1] == source[np.int64(11)]
     assert examples[0].encoded == (tmp_path / examples[0].name).read_bytes()
     with pytest.raises(IndexError):

@@ -14,7 +14,7 @@ from flax_googlenet.errors import UserError
 from tests.support.commands import REPOSITORY
 from tests.support.tfds import open_tfds
 
-pytestmark = pytest.mark.slow  # the real builder runs once
+pytestmark = pytest.mark.slow  # runs the real builder once
 
 
 def test_records_are_imagenets(imagenet):
@@ -56,12 +56,12 @@ def test_the_digest_tells_splits_and_data_sets_apart_but_not_where_they_are(imag
 
 def test_validation_labels_are_those_of_the_file_names(imagenet):
     val = open_tfds(imagenet, "val")
-    found = {}
+    labels = {}
     for index in range(len(val)):
         example = val[index]
-        found[example.name.split("(")[-1]] = val.class_names[example.label]
+        labels[example.name.split("(")[-1]] = val.class_names[example.label]
     expected = validation_classes()[:10]
-    assert found == {f"ILSVRC2012_val_{number:08}.JPEG)": wnid for number, wnid in enumerate(expected, 1)}
+    assert labels == {f"ILSVRC2012_val_{number:08}.JPEG)": wnid for number, wnid in enumerate(expected, 1)}
 
 
 def test_records_are_the_bytes_of_the_tar(imagenet, imagenet_tars):
@@ -71,10 +71,10 @@ def test_records_are_the_bytes_of_the_tar(imagenet, imagenet_tars):
         expected = {name: tar.extractfile(name).read() for name in tar.getnames()}
     val = open_tfds(imagenet, "val")
     examples = [val[index] for index in range(len(val))]
-    assert {each.name.split("(")[-1][:-1]: each.encoded for each in examples} == expected
+    assert {example.name.split("(")[-1][:-1]: example.encoded for example in examples} == expected
 
 
-def test_threads_read_the_same(imagenet):
+def test_threads_read_the_same_records(imagenet):
     train = open_tfds(imagenet)
     expected = [train[index] for index in range(32)]
     again = open_tfds(imagenet)
@@ -82,7 +82,7 @@ def test_threads_read_the_same(imagenet):
         assert list(pool.map(again.__getitem__, list(range(32)) * 20)) == expected * 20
 
 
-def test_splits_are_tfdss_own(imagenet):
+def test_splits_are_in_tfdss_notation(imagenet):
     parts = {"train_split": "train[:75%]", "val_split": "train[75%:]+validation"}
     train, val = open_tfds(imagenet, **parts), open_tfds(imagenet, "val", **parts)
     whole = open_tfds(imagenet)
@@ -112,18 +112,18 @@ def test_splits_are_tfdss_own(imagenet):
         ({"train_split": "train[9:2]"}, r'split "train\[9:2\]"'),
     ],
 )
-def test_what_is_not_there_is_named(imagenet, options, words):
+def test_a_missing_data_set_or_split_is_named(imagenet, options, words):
     with pytest.raises(UserError, match=words.format(path=imagenet)):
         open_tfds(imagenet, **options)
 
 
-def test_a_path_with_a_blank_is_quoted(tmp_path):
+def test_a_path_with_a_space_is_quoted(tmp_path):
     call = f"prepare_dataset('imagenet2012', data_dir='{tmp_path}/my data')"
     with pytest.raises(UserError, match=f"{re.escape(call)}\\.$"):
         open_tfds(tmp_path / "my data")
 
 
-def test_a_missing_or_damaged_file_is_named(imagenet, tmp_path):
+def test_a_missing_or_corrupt_file_is_named(imagenet, tmp_path):
     copy = shutil.copytree(imagenet, tmp_path / "copy")
     (file,) = copy.glob("imagenet2012/5.1.0/*train.array_record*")
     content = bytearray(file.read_bytes())
@@ -146,8 +146,8 @@ def test_an_extra_that_is_not_installed_is_named(imagenet, monkeypatch, package)
         open_tfds(imagenet)
 
 
-def test_neither_tensorflow_nor_a_network(imagenet):
-    """With TensorFlow installed, and with every connection refused."""
+def test_a_split_is_read_without_tensorflow_and_without_a_network(imagenet):
+    """TensorFlow is installed here, and every connection is refused."""
     script = (
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('a connection')\n"
