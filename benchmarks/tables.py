@@ -95,10 +95,10 @@ def startup(result: Result) -> str:
         f"| {words} | {' | '.join(_figure(result[start], f'{end}_{unit}') for start, unit in columns)} |"
         for end, words in ends.items()
     ]
+    rows += ["", "| a checkpoint in a new process, until | s | CPU s |", "|---|---:|---:|"]
     for end in ("imported", "loaded", "predicted"):
         seconds = _figure(result["restore"], "seconds") if end == "predicted" else ""
-        cpu_seconds = _figure(result["restore"], f"{end}_cpu_seconds")
-        rows.append(f"| checkpoint restored: {end} | | | {seconds} | {cpu_seconds} |")
+        rows.append(f"| {end} | {seconds} | {_figure(result['restore'], f'{end}_cpu_seconds')} |")
     head = "| until | cold, s | cold, CPU s | warm, s | warm, CPU s |"
     return _table(head, "|---|---:|---:|---:|---:|", rows, result)
 
