@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def update(page: str) -> str:
-    """Return the text of a page with its tables written anew; tables without a result file stay."""
+    """Return the text of a page with new tables; tables without a result file stay."""
 
     def replace(block: re.Match[str]) -> str:
         file = RESULTS / f"{block['name']}.json"
@@ -58,7 +58,7 @@ def table_names(page: str) -> list[str]:
 def parity_row(comparison: Result) -> str:
     """Return a comparison as a row of the table of parity."""
     return (
-        f"| {comparison['what']} | {comparison['arrays']} | {comparison['error']:.1e} | "
+        f"| {comparison['name']} | {comparison['arrays']} | {comparison['error']:.1e} | "
         f"`{comparison['worst']}` | {comparison['tolerance']:.0e} |"
     )
 
