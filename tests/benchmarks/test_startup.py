@@ -1,5 +1,4 @@
 import json
-import re
 
 import pytest
 
@@ -23,7 +22,7 @@ def test_the_command_measures_a_cold_and_a_warm_start(tmp_path):
     assert restore == sorted(restore)
     assert result["rounds"] == 1
     assert min(result["load_average_before"], result["conditions"]["load_average"]) >= 0
-    assert re.fullmatch(r"[0-9a-f]{7,}", result["conditions"]["commit"])
+    assert result["conditions"].keys() >= {"commit", "dirty", "versions", "device", "cores", "machine"}
 
 
 def test_a_directory_that_is_not_a_clone_is_refused(tmp_path):

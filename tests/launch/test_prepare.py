@@ -56,6 +56,7 @@ runpy.run_module("launch.prepare", run_name="__main__")
 
 
 def kill(function: str, calls: int, *arguments: str) -> None:
+    """Run `launch.prepare` until call number `calls` of MODULE:CLASS.METHOD or MODULE:.FUNCTION kills it."""
     module, _, name = function.partition(":")
     process = subprocess.run(
         [sys.executable, "-c", KILLED, module, *name.split("."), str(calls), *arguments],
