@@ -8,7 +8,7 @@ name of its result file without `.json` and begins with the name of the benchmar
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.conditions import REPOSITORY, describe
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def update(page: str) -> str:
-    """Return the text of a page with its tables written anew; tables without a result file stay."""
+    """Return the text of a page with new tables; tables without a result file stay."""
 
     def replace(block: re.Match[str]) -> str:
         file = RESULTS / f"{block['name']}.json"
@@ -58,7 +58,7 @@ def table_names(page: str) -> list[str]:
 def parity_row(comparison: Result) -> str:
     """Return a comparison as a row of the table of parity."""
     return (
-        f"| {comparison['what']} | {comparison['arrays']} | {comparison['error']:.1e} | "
+        f"| {comparison['name']} | {comparison['arrays']} | {comparison['error']:.1e} | "
         f"`{comparison['worst']}` | {comparison['tolerance']:.0e} |"
     )
 
@@ -88,12 +88,23 @@ def averaging(result: Result) -> str:
 
 def startup(result: Result) -> str:
     """Return the table of `python -m benchmarks.startup`."""
-    rows = (
-        f"| {start} | {figure.replace('_', ' ')} | {value:g} |"
-        for start in ("cold", "warm", "restore")
-        for figure, value in result[start].items()
-    )
-    return _table("| start | figure | value |", "|---|---|---:|", rows, result)
+    ends = {"first_line": "first line", "set_up": "set-up complete", "compiled": "training step compiled"}
+    ends |= {"first_step": "first step", "evaluated": "evaluated"}
+    columns = [(start, unit) for start in ("cold", "warm") for unit in ("seconds", "cpu_seconds")]
+    rows = [
+        f"| {words} | {' | '.join(_figure(result[start], f'{end}_{unit}') for start, unit in columns)} |"
+        for end, words in ends.items()
+    ]
+    rows += ["", "| a checkpoint in a new process, until | s | CPU s |", "|---|---:|---:|"]
+    for end in ("imported", "loaded", "predicted"):
+        seconds = _figure(result["restore"], "seconds") if end == "predicted" else ""
+        rows.append(f"| {end} | {seconds} | {_figure(result['restore'], f'{end}_cpu_seconds')} |")
+    head = "| until | cold, s | cold, CPU s | warm, s | warm, CPU s |"
+    return _table(head, "|---|---:|---:|---:|---:|", rows, result)
+
+
+def _figure(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.2f}" if name in figures else ""
 
 
 def evaluation(result: Result) -> str:
@@ -139,7 +150,7 @@ def _description(name: str) -> str:
     return (LOADERS[name] if name in LOADERS else DECODERS[name]).description
 
 
-def _table(head: str, alignment: str, rows: Any, result: Result) -> str:
+def _table(head: str, alignment: str, rows: Iterable[str], result: Result) -> str:
     return "\n".join([head, alignment, *rows, "", describe(result["conditions"])])
 
 

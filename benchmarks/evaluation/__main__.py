@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         "images": _IMAGES.value,
         "crops_per_second": round(statistics.median(rate for rate, _ in rates), 1),
         "forward_alone": round(statistics.median(rate for _, rate in rates), 1),
-        "share": round(statistics.median(rate / alone for rate, alone in rates), 3),
+        "share": round(statistics.median(evaluated / forward for evaluated, forward in rates), 3),
         "conditions": conditions(),
     }
     write_result(_OUT.value, result)

@@ -23,12 +23,12 @@ class Comparison:
     """A comparison of our arrays with a peer's.
 
     Attributes:
-      what: names what is compared and with which peer.
+      name: the arrays and the peer.
       errors: relative error of each array, by the peer's name.
       tolerance: largest relative error that rounding explains.
     """
 
-    what: str
+    name: str
     errors: Mapping[str, float]
     tolerance: float = 1e-4
 
@@ -40,7 +40,7 @@ class Comparison:
     def row(self) -> dict[str, Any]:
         """Return the comparison as a row of a result file."""
         return {
-            "what": self.what,
+            "name": self.name,
             "arrays": len(self.errors),
             "error": self.errors[self.worst],
             "worst": self.worst,
@@ -48,23 +48,24 @@ class Comparison:
         }
 
 
-def relative_error(ours: Any, theirs: Any) -> float:
-    """Return the largest absolute difference, relative to the largest absolute value of `theirs`."""
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    if ours.shape != theirs.shape:
-        raise ValueError(f"shapes differ: {ours.shape} and {theirs.shape}")
-    return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), np.finfo(np.float32).tiny))
+def relative_error(ours: Any, expected: Any) -> float:
+    """Return the largest absolute difference, relative to the largest absolute value of `expected`."""
+    ours, expected = np.asarray(ours, np.float64), np.asarray(expected, np.float64)
+    if ours.shape != expected.shape:
+        raise ValueError(f"shapes differ: {ours.shape} and {expected.shape}")
+    return float(np.abs(ours - expected).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
 
 
-def compare(what: str, ours: Arrays, theirs: Arrays, tolerance: float = 1e-4) -> Comparison:
+def compare(name: str, ours: Arrays, expected: Arrays, tolerance: float = 1e-4) -> Comparison:
     """Compare arrays by name.
 
     Raises:
       ValueError: if the names or the shapes differ.
     """
-    if ours.keys() != theirs.keys():
-        raise ValueError(f"names differ: {sorted(ours.keys() ^ theirs.keys())}")
-    return Comparison(what, {name: relative_error(ours[name], theirs[name]) for name in theirs}, tolerance)
+    if ours.keys() != expected.keys():
+        raise ValueError(f"names differ: {sorted(ours.keys() ^ expected.keys())}")
+    errors = {key: relative_error(ours[key], expected[key]) for key in expected}
+    return Comparison(name, errors, tolerance)
 
 
 def channels_first(pixels: np.ndarray) -> torch.Tensor:

@@ -18,8 +18,8 @@ def compare_local_response_norm() -> Iterator[Comparison]:
         options: Any = {"size": size, "alpha": alpha, "beta": beta, "k": k}
         label = f"size {size}, alpha {alpha}, beta {beta}, k {k}"
         divided = ops.local_response_norm(jnp.asarray(x), **options, divide_alpha_by_size=True)
-        theirs = torch.nn.LocalResponseNorm(size, alpha, beta, k)(channels_first(x)).permute(0, 2, 3, 1)
-        yield compare(f"LRN, alpha / size: PyTorch ({label})", {"y": divided}, {"y": theirs}, 1e-6)
+        expected = torch.nn.LocalResponseNorm(size, alpha, beta, k)(channels_first(x)).permute(0, 2, 3, 1)
+        yield compare(f"LRN, alpha / size: PyTorch ({label})", {"y": divided}, {"y": expected}, 1e-6)
         summed = ops.local_response_norm(jnp.asarray(x), **options)
         yield compare(
             f"LRN: the formula in float64 ({label})", {"y": summed}, {"y": _formula(x, **options)}, 1e-6

@@ -60,7 +60,7 @@ def compare_with_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     pixels = np.random.default_rng(1).uniform(-120, 130, (1, 224, 224, 3)).astype(np.float32)
     run = session.run(sorted(values), {"data_0": channels_first(pixels).numpy()})
-    theirs = dict(zip(sorted(values), run, strict=True))
+    expected = dict(zip(sorted(values), run, strict=True))
 
     def forward(variables: Any, x: jax.Array) -> Any:
         return classifier.model.apply(
@@ -72,7 +72,7 @@ def compare_with_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
 
     outputs, captured = jax.jit(forward)(classifier.variables, pixels)
     ours = _by_value_of_the_graph(graph.graph.node, captured["intermediates"], outputs["logits"])
-    yield compare("ONNX Model Zoo's BVLC graph in onnxruntime: every value", ours, theirs)
+    yield compare("ONNX Model Zoo's BVLC graph in onnxruntime: every value", ours, expected)
 
 
 def _by_value_of_the_graph(nodes: Any, captured: Any, logits: jax.Array) -> dict[str, Any]:

@@ -33,9 +33,9 @@ def round_trip_torchvision(directory: pathlib.Path) -> Iterator[Comparison]:
     peer.load_state_dict(torch.load(file, weights_only=True), strict=True)
     x = np.random.default_rng(2).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
     with torch.no_grad():
-        theirs = peer.eval()(channels_first(x))
+        expected = peer.eval()(channels_first(x))
     logits = normalized_logits(ours, x)
-    yield compare("ours -> torchvision's model: logits", {"logits": logits}, {"logits": theirs})
+    yield compare("ours -> torchvision's model: logits", {"logits": logits}, {"logits": expected})
     import_weights("torchvision", str(file), str(directory / "again"))
     again = flax_googlenet.load(directory / "again")
     before, after = (layout.to_tensors(classifier.variables, NAMES) for classifier in (ours, again))

@@ -114,13 +114,13 @@ def compare_with_torchvision(batch: int = 2, size: int = 224) -> Iterator[Compar
     for train, mode in ((False, "evaluation"), (True, "training")):
         heads, captured = jax.jit(forward, static_argnums=2)(variables, pixels, train)
         with torch.no_grad():
-            their_heads, theirs = torchvision_outputs(
+            peer_heads, expected = torchvision_outputs(
                 copy.deepcopy(peer).train(train), channels_first(pixels)
             )
         ours = our_outputs(captured["intermediates"])
-        yield compare(f"torchvision, {mode}: the three heads", heads, their_heads)
+        yield compare(f"torchvision, {mode}: the three heads", heads, peer_heads)
         # Statistics of only two images magnify rounding from module to module.
-        yield compare(f"torchvision, {mode}: every module", ours, theirs, 1e-3 if train else 1e-4)
+        yield compare(f"torchvision, {mode}: every module", ours, expected, 1e-3 if train else 1e-4)
     # Batch normalization over few values magnifies rounding, and a ReLU that flips changes a
     # gradient, so gradients are compared in float64.
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
@@ -147,17 +147,17 @@ def _compare_training(
 
     gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
     (loss, (heads, updated)), gradient = jax.device_get(gradient_of(variables["params"]))
-    their_heads, their_outputs = torchvision_outputs(peer, channels_first(pixels))
+    peer_heads, peer_outputs = torchvision_outputs(peer, channels_first(pixels))
     target = torch.from_numpy(labels).long()
-    losses = {name: torch.nn.functional.cross_entropy(head, target) for name, head in their_heads.items()}
-    their_loss = losses["logits"] + 0.3 * (losses["aux_4a"] + losses["aux_4d"])
-    their_loss.backward()
-    theirs = {"loss": their_loss.detach(), **{name: head.detach() for name, head in their_heads.items()}}
+    losses = {name: torch.nn.functional.cross_entropy(head, target) for name, head in peer_heads.items()}
+    peer_loss = losses["logits"] + 0.3 * (losses["aux_4a"] + losses["aux_4d"])
+    peer_loss.backward()
+    expected = {"loss": peer_loss.detach(), **{name: head.detach() for name, head in peer_heads.items()}}
     yield compare(
-        "torchvision, training in float64: loss and the three heads", {"loss": loss, **heads}, theirs
+        "torchvision, training in float64: loss and the three heads", {"loss": loss, **heads}, expected
     )
     outputs = our_outputs(updated["intermediates"])
-    yield compare("torchvision, training in float64: every module", outputs, their_outputs)
+    yield compare("torchvision, training in float64: every module", outputs, peer_outputs)
     yield compare(
         "torchvision, training in float64: gradients of the loss",
         layout.to_tensors({"params": gradient}, NAMES),
@@ -197,8 +197,8 @@ def compare_predictions(directory: pathlib.Path) -> Iterator[Comparison]:
 
     # torchvision resizes Pillow images and tensors differently. We resize as Pillow does.
     for kind, decode, tolerance in (("a Pillow image", PIL.Image.open, 1e-4), ("a tensor", tensor, 0.05)):
-        theirs = {}
+        expected = {}
         for file in files:
             with torch.no_grad():
-                theirs[file.name] = torch.softmax(peer(transform(decode(file))[None])[0], dim=0)
-        yield compare(f"predict on a file: torchvision on {kind}", ours, theirs, tolerance)
+                expected[file.name] = torch.softmax(peer(transform(decode(file))[None])[0], dim=0)
+        yield compare(f"predict on a file: torchvision on {kind}", ours, expected, tolerance)

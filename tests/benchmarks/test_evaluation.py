@@ -6,7 +6,8 @@ from tests.support.commands import run_module
 
 
 @pytest.mark.slow
-def test_the_command_compares_evaluation_with_the_forward_pass():
+def test_the_command_compares_evaluation_with_the_forward_pass(monkeypatch):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
     process = run_module(
         "benchmarks.evaluation",
         "--crops=10",

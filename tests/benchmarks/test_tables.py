@@ -31,7 +31,7 @@ def test_a_result_replaces_the_table_between_its_markers(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     conditions = {"commit": "abc1234", "dirty": False, "versions": {"jax": "1"}, "load_average": 0.1}
     conditions |= {"device": "1 x cpu", "cores": 2, "machine": "x86_64"}
-    row = {"what": "a: b", "arrays": 3, "error": 1.25e-7, "worst": "y", "tolerance": 1e-4}
+    row = {"name": "a: b", "arrays": 3, "error": 1.25e-7, "worst": "y", "tolerance": 1e-4}
     (tmp_path / "parity.json").write_text(json.dumps({"comparisons": [row], "conditions": conditions}))
     block = "<!-- begin {0} -->\n{1}\n<!-- end {0} -->\n"
     other = block.format("parity_of_another_run", "stays")

@@ -34,8 +34,8 @@ def photos(tmp_path_factory):
     (root / "val/temple" / os.fsdecode(b"caf\xe9.jpg")).touch()
     os.mkfifo(root / "val/temple/pipe.jpg")
     (root / "val/temple/directory.jpg").mkdir()
-    damaged = (root / "val/temple/00.jpg").read_bytes()[:-2] + b"more" * 20 + b"\xff\xd9"
-    (root / "val/temple/damaged.jpg").write_bytes(damaged)
+    extraneous = (root / "val/temple/00.jpg").read_bytes()[:-2] + b"more" * 20 + b"\xff\xd9"
+    (root / "val/temple/damaged.jpg").write_bytes(extraneous)
     return root
 
 
@@ -69,10 +69,10 @@ def test_problems_are_counted_and_listed(launch, photos, tmp_path):
     assert sum("is empty; remove it" in line for line in lines) == 20
     assert "  and 7 more" in lines
     assert "Images with decoder warnings: 1" in lines
-    (damaged,) = [
+    (warning,) = [
         line for line in lines if "extraneous bytes before marker" in line and "damaged.jpg" in line
     ]
-    assert damaged.startswith(f"  {photos}/val/temple/damaged.jpg: Corrupt JPEG data: ")
+    assert warning.startswith(f"  {photos}/val/temple/damaged.jpg: Corrupt JPEG data: ")
     first = f"train: {photos}/train/flower/03.jpg"
     assert f"  val: {photos}/val/flower/leak.jpg is {first}" in lines
     assert f"  train: {photos}/train/temple/copy.jpg is {first}, of class temple and flower" in lines

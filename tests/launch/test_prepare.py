@@ -54,6 +54,7 @@ runpy.run_module("launch.prepare", run_name="__main__")
 
 
 def kill(function: str, calls: int, *arguments: str) -> None:
+    """Run `launch.prepare` until call number `calls` of MODULE:CLASS.METHOD or MODULE:.FUNCTION kills it."""
     module, _, name = function.partition(":")
     process = subprocess.run(
         [sys.executable, "-c", KILLED, module, *name.split("."), str(calls), *arguments],
@@ -128,7 +129,10 @@ def test_apache_beam_gives_the_same_records(launch, tmp_path):
     assert records(tmp_path, "photographs_by_beam") == records(tmp_path, "photographs")
 
 
-def test_imagenet_trains_and_every_validation_image_is_evaluated_once(launch, imagenet, tmp_path):
+def test_imagenet_trains_and_every_validation_image_is_evaluated_once(
+    launch, imagenet, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
     trained = launch(
         "train",
         f"--workdir={tmp_path}",

@@ -13,7 +13,7 @@ from flax_googlenet.workers import Workers, reading
 
 
 def array_record_files(split: Any) -> list[Any]:
-    """Return the paths of a split's ArrayRecord files, whatever format the data set was written in."""
+    """Return the paths of a split's ArrayRecord files, also of a data set in another format."""
     template = split.filename_template.replace(filetype_suffix="array_record")
     paths: list[Any] = template.sharded_filepaths(split.num_shards)
     return paths

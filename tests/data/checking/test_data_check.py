@@ -4,7 +4,6 @@ import pytest
 
 from flax_googlenet import workers
 from flax_googlenet.data.checking.data_check import Copy, Problem, check_data
-from flax_googlenet.data.checking.decode_all import image_format
 from flax_googlenet.errors import UserError
 from tests.support import images
 from tests.support.sources import Listed, image
@@ -154,18 +153,3 @@ def test_a_read_that_does_not_end_is_named(monkeypatch):
     with pytest.raises(UserError, match=r"^example 70 could not be read within 0.2 s; make sure"):
         check_data({"train": Stuck(*[(image(value), 0) for value in range(100)])}, workers=2)
     gate.set()
-
-
-@pytest.mark.parametrize(
-    ("suffix", "name"),
-    [
-        (".png", "PNG"),
-        (".jpg", "JPEG"),
-        (".webp", "WebP"),
-        (".bmp", "BMP"),
-        (".tiff", "TIFF"),
-        (".ppm", "other"),
-    ],
-)
-def test_formats_are_recognized_by_their_bytes(suffix, name):
-    assert image_format(image(7, suffix=suffix)) == name

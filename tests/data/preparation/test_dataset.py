@@ -152,10 +152,10 @@ def test_a_copy_of_data_that_were_prepared_again_starts_again(copy, imagenet, mo
 
 def test_corrupt_images_are_named_counted_and_remembered(imagenet_tars, tmp_path, caplog, monkeypatch):
     with tarfile.open(imagenet_tars / VAL_TAR) as tar:
-        good = [tar.extractfile(name).read() for name in sorted(tar.getnames())]
-    damaged = good[2][:-2] + b"more" * 20 + b"\xff\xd9"
-    train = {"n01440764": [good[0], b"junk", damaged]}
-    write_tars(tmp_path / "tars", train, [good[0], b"", good[1][:300]])
+        sound = [tar.extractfile(name).read() for name in sorted(tar.getnames())]
+    extraneous = sound[2][:-2] + b"more" * 20 + b"\xff\xd9"
+    train = {"n01440764": [sound[0], b"junk", extraneous]}
+    write_tars(tmp_path / "tars", train, [sound[0], b"", sound[1][:300]])
     path = tmp_path / "data"
     result = prepare_dataset("imagenet2012", str(path), str(tmp_path / "tars"))
     assert result["splits"] == {"train": 3, "validation": 3}
