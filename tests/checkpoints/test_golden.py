@@ -66,5 +66,6 @@ def test_a_golden_checkpoint_is_resumed(golden, tmp_path):
     config = checkpoints.describe(checkpoints.find(workdir)).config
     result = train(resolve(config), tmp_path / "run")
     assert result["step"] == 3
-    records = {record["step"]: record for record in read_metrics(tmp_path / "run")}
-    np.testing.assert_allclose(records[3]["train/loss"], expected["loss_of_step_3"], rtol=1e-5)
+    losses = [record["train/loss"] for record in read_metrics(tmp_path / "run") if "train/loss" in record]
+    assert len(losses) == 3
+    np.testing.assert_allclose(losses[-1], expected["loss_of_step_3"], rtol=1e-5)
