@@ -76,7 +76,7 @@ def find_latest(workdir: str | os.PathLike) -> epath.Path | None:
 
 
 def set_aside_incomplete(directory: epath.Path) -> None:
-    """Rename incomplete checkpoints, with a warning.
+    """Rename incomplete checkpoints, or remove them from a bucket, with a warning.
 
     Orbax takes every directory with a number for a checkpoint, and saves no step below the highest one.
 
@@ -84,12 +84,19 @@ def set_aside_incomplete(directory: epath.Path) -> None:
       directory: the `checkpoints` of a run.
     """
     for incomplete in _numbered(directory):
-        if not _is_complete(incomplete):
+        if _is_complete(incomplete):
+            continue
+        if is_remote(incomplete):
+            # No directory can be renamed in a bucket. This one is what a killed save has left.
+            incomplete.rmtree()
+            result = "removed"
+        else:
             name = f"incomplete-{incomplete.name}"
             names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
             aside = next(path for name in names if not (path := directory / name).exists())
             incomplete.rename(aside)
-            logger.warning(f"{incomplete} is not a complete checkpoint; it was renamed {aside.name}")
+            result = f"renamed {aside.name}"
+        logger.warning(f"{incomplete} is not a complete checkpoint; it was {result}")
 
 
 def _numbered(directory: epath.Path) -> list[epath.Path]:

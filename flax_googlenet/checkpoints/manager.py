@@ -46,7 +46,7 @@ class Checkpoints:
         """Open `WORKDIR/checkpoints`, and make it if it is missing.
 
         Partial checkpoints left by a killed run are removed, and incomplete directories with the name of
-        a checkpoint are renamed.
+        a checkpoint are set aside.
 
         Args:
           workdir: the directory of the run.
@@ -160,8 +160,8 @@ class Checkpoints:
         # file. No complete checkpoint is therefore without digests.
         if jax.process_index() != 0:
             return
-        names = (entry for entry in self.directory.iterdir() if entry.name.split(".")[0] == str(self._saving))
-        write_digests(next(names))
+        step = str(self._saving)
+        write_digests(next(path for path in self.directory.iterdir() if path.name.split(".")[0] == step))
 
 
 def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description: Description) -> str:

@@ -19,18 +19,18 @@ def rewrite(checkpoint, **changes):
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def test_describes_itself(checkpoint):
-    found = checkpoints.describe(checkpoint)
-    assert (found.step, found.class_names) == (1, ("a", "b"))
-    assert found.config == {"seed": 1, "model": {"num_classes": 2}}
-    assert found.history == [{"step": 1, "train/loss": 2.0}]
-    assert found.data == {"train": {"num_examples": 7, "digest": "x"}}
-    assert set(found.versions) >= {"jax", "flax"}
+def test_a_description_is_read_back(checkpoint):
+    description = checkpoints.describe(checkpoint)
+    assert (description.step, description.class_names) == (1, ("a", "b"))
+    assert description.config == {"seed": 1, "model": {"num_classes": 2}}
+    assert description.history == [{"step": 1, "train/loss": 2.0}]
+    assert description.data == {"train": {"num_examples": 7, "digest": "x"}}
+    assert set(description.versions) >= {"jax", "flax"}
 
 
 @pytest.mark.parametrize(("reduces", "has_heads"), [(True, True), (False, False)])
 def test_the_first_format_is_read(checkpoint, reduces, has_heads):
-    """Its configs named the network and the two forms of the module, and heads were a bool."""
+    """Format 1 has one key for the three reductions, and a bool for the auxiliary heads."""
     model = {"name": "googlenet", "num_classes": 2, "normalization": "none", "stem_reduce": True}
     model |= {"dimension_reduction": reduces, "aux_heads": has_heads}
     file = checkpoint / "description/metadata"
@@ -44,7 +44,7 @@ def test_the_first_format_is_read(checkpoint, reduces, has_heads):
 
 
 def test_the_second_format_is_read(checkpoint):
-    """It said nothing of the data set."""
+    """Format 2 has no record of the data set."""
     file = checkpoint / "description/metadata"
     fields = json.loads(file.read_text())
     del fields["data"]
@@ -75,7 +75,7 @@ NO_CHECKPOINT = "is not a checkpoint of flax_googlenet: its description cannot b
         pytest.param({"colour": "red"}, NO_CHECKPOINT, id="unknown field"),
     ],
 )
-def test_what_contradicts_itself_is_refused(checkpoint, changes, words):
+def test_a_contradictory_description_is_refused(checkpoint, changes, words):
     rewrite(checkpoint, **changes)
     with pytest.raises(UserError) as caught:
         checkpoints.describe(checkpoint)
@@ -84,15 +84,17 @@ def test_what_contradicts_itself_is_refused(checkpoint, changes, words):
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "3", "{", ""])
-def test_what_is_no_description_is_refused(checkpoint, content):
+def test_a_file_of_another_kind_is_refused(checkpoint, content):
     (checkpoint / "description/metadata").write_text(content)
     with pytest.raises(UserError, match=NO_CHECKPOINT):
         checkpoints.describe(checkpoint)
 
 
-def test_a_renamed_checkpoint_is_not_taken_for_another_step(checkpoint):
+def test_a_checkpoint_renamed_to_another_step_is_refused(checkpoint):
     renamed = checkpoint.rename(checkpoint.parent / "77")
     with pytest.raises(UserError, match="holds step 1, not 77: it was renamed"):
         checkpoints.describe(renamed)
     elsewhere = renamed.rename(checkpoint.parent / "best")
-    assert checkpoints.describe(elsewhere).step == 1, "a name that is no number claims no step"
+    assert checkpoints.describe(elsewhere).step == 1, (
+        "a name that is not a number says nothing about the step"
+    )

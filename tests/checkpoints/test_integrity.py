@@ -16,15 +16,15 @@ def checkpoint(tmp_path) -> pathlib.Path:
     return pathlib.Path(checkpoints.find(str(tmp_path)))
 
 
-def test_a_sound_checkpoint_passes(checkpoint):
+def test_an_intact_checkpoint_passes(checkpoint):
     checkpoints.verify_digests(epath.Path(checkpoint))
 
 
 def test_digests_cover_every_array_file(checkpoint):
     digests = json.loads((checkpoint / "digests.json").read_text())
     files = {str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file()}
-    bookkeeping = {"digests.json", "_CHECKPOINT_METADATA", "commit_success.txt"}
-    assert files - bookkeeping == set(digests)
+    not_digested = {"digests.json", "_CHECKPOINT_METADATA", "commit_success.txt"}
+    assert files - not_digested == set(digests)
 
 
 def weights_file(checkpoint):
@@ -35,10 +35,10 @@ def weights_file(checkpoint):
 
 
 def flip(checkpoint):
-    victim = weights_file(checkpoint)
-    content = bytearray(victim.read_bytes())
+    file = weights_file(checkpoint)
+    content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    victim.write_bytes(bytes(content))
+    file.write_bytes(bytes(content))
 
 
 def drop_entry(checkpoint):
@@ -57,11 +57,11 @@ def drop_item(checkpoint):
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        pytest.param(flip, "is damaged: it is not the file that was saved", id="flipped bit"),
-        pytest.param(lambda c: weights_file(c).unlink(), "is damaged", id="missing file"),
+        pytest.param(flip, "is corrupt: it is not the file that was saved", id="flipped bit"),
+        pytest.param(lambda c: weights_file(c).unlink(), "is corrupt", id="missing file"),
         pytest.param(lambda c: (c / "weights" / "new").write_text(""), "has no digest of", id="new file"),
         pytest.param(drop_entry, "has no digest of", id="dropped entry"),
-        pytest.param(drop_item, "optimizer is damaged: it is missing", id="missing item"),
+        pytest.param(drop_item, "optimizer is corrupt: it is missing", id="missing item"),
         pytest.param(lambda c: (c / "digests.json").write_text("{}"), "has no digest of", id="no entries"),
         pytest.param(lambda c: (c / "digests.json").write_text("[]"), "not a table of digests", id="list"),
         pytest.param(lambda c: (c / "digests.json").write_text("{"), "cannot be read", id="no JSON"),
@@ -69,7 +69,7 @@ def drop_item(checkpoint):
         pytest.param(lambda c: (c / "digests.json").unlink(), "cannot be read", id="no digests"),
     ],
 )
-def test_harm_is_named(checkpoint, harm, words):
+def test_a_corrupt_file_is_named(checkpoint, harm, words):
     harm(checkpoint)
     with pytest.raises(UserError, match=words) as caught:
         checkpoints.verify_digests(epath.Path(checkpoint))

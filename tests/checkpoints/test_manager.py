@@ -10,29 +10,30 @@ from tests.support.checkpoints import DESCRIPTION, arrays, save, shapes
 
 
 @pytest.mark.parametrize(("saved_on", "restored_on"), [(1, 1), (8, 1), (1, 8), (8, 2)])
-def test_restores_exactly_on_any_devices(tmp_path, saved_on, restored_on):
+def test_arrays_are_restored_exactly_on_any_devices(tmp_path, saved_on, restored_on):
     weights, optimizer = save(tmp_path, devices=saved_on)
     like = arrays(restored_on)
     opened = Checkpoints(str(tmp_path), keep_last=2, keep_best=1)
-    found = opened.restore(opened.latest_step, weights=like[0], optimizer=like[1])
+    restored = opened.restore(opened.latest_step, weights=like[0], optimizer=like[1])
     opened.close()
-    jax.tree.map(np.testing.assert_array_equal, found, (weights, optimizer))
-    assert found[0]["params"]["head"]["kernel"].sharding == like[0]["params"]["head"]["kernel"].sharding
+    jax.tree.map(np.testing.assert_array_equal, restored, (weights, optimizer))
+    assert restored[0]["params"]["head"]["kernel"].sharding == like[0]["params"]["head"]["kernel"].sharding
 
 
-def own(weights):
+def not_averaged(weights):
     return {name: weights[name] for name in ("params", "batch_stats")}
 
 
 @pytest.mark.parametrize("statistics", [False, True])
 @pytest.mark.parametrize(("devices", "averaged"), [(1, False), (1, True), (8, True)])
-def test_weights_alone_prefer_the_averages(tmp_path, devices, averaged, statistics):
+def test_averaged_weights_are_preferred(tmp_path, devices, averaged, statistics):
     weights, _ = save(tmp_path, devices=devices, averaged=averaged, statistics=statistics)
     expected = {
-        name: weights[f"averaged_{name}"] if averaged else tree for name, tree in own(weights).items()
+        name: weights[f"averaged_{name}"] if averaged else tree
+        for name, tree in not_averaged(weights).items()
     }
     checkpoint = checkpoints.find(str(tmp_path))
-    placed = checkpoints.read_weights(checkpoint, shapes(own(weights)))
+    placed = checkpoints.read_weights(checkpoint, shapes(not_averaged(weights)))
     on_host = checkpoints.read_weights(checkpoint)
     jax.tree.map(np.testing.assert_array_equal, placed, expected)
     jax.tree.map(np.testing.assert_array_equal, on_host, expected)
@@ -41,33 +42,33 @@ def test_weights_alone_prefer_the_averages(tmp_path, devices, averaged, statisti
 
 @pytest.mark.parametrize("recorded", ["missing", "empty"])
 def test_averaged_weights_without_their_statistics_are_not_used(tmp_path, caplog, recorded):
-    """Format 2 had none, and what goes on from it has empty ones."""
+    """Format 2 has none, and a run resumed from it saves empty ones."""
     weights, optimizer = arrays(averaged=True, statistics=True)
-    former = {**weights, "averaged_batch_stats": {}}
+    earlier = {**weights, "averaged_batch_stats": {}}
     if recorded == "missing":
-        del former["averaged_batch_stats"]
+        del earlier["averaged_batch_stats"]
     saved = Checkpoints(str(tmp_path), keep_last=2, keep_best=1)
-    saved.save(1, weights=former, optimizer=optimizer, description=DESCRIPTION)
+    saved.save(1, weights=earlier, optimizer=optimizer, description=DESCRIPTION)
     saved.wait()
     checkpoint = checkpoints.find(str(tmp_path))
-    for like in (None, shapes(own(weights))):
-        found = checkpoints.read_weights(checkpoint, like)
-        jax.tree.map(np.testing.assert_array_equal, found, own(weights))
+    for like in (None, shapes(not_averaged(weights))):
+        read = checkpoints.read_weights(checkpoint, like)
+        jax.tree.map(np.testing.assert_array_equal, read, not_averaged(weights))
         assert "averaged weights without the batch statistics" in caplog.text
     restored, _ = saved.restore(1, weights=shapes(weights), optimizer=shapes(optimizer))
     saved.close()
-    jax.tree.map(np.testing.assert_array_equal, restored, {**former, "averaged_batch_stats": {}})
+    jax.tree.map(np.testing.assert_array_equal, restored, {**earlier, "averaged_batch_stats": {}})
 
 
 def test_the_last_and_the_best_are_kept_across_a_restart(tmp_path):
     top1 = {1: 0.1, 2: 0.9, 3: 0.3, 4: 0.4, 5: 0.5, 6: 0.2}
     save(tmp_path, (1, 2, 3), top1)
     save(tmp_path, (4, 5, 6), top1)
-    left = sorted(int(each.name) for each in (tmp_path / "checkpoints").iterdir())
-    assert left == [2, 5, 6]
+    steps = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    assert steps == [2, 5, 6]
 
 
-def test_another_network_is_named(tmp_path):
+def test_the_first_array_that_differs_is_named(tmp_path):
     weights, _ = save(tmp_path)
     other = {"head": {**weights["params"]["head"], "kernel": jnp.zeros((2, 4))}}
     with pytest.raises(

@@ -1,0 +1,33 @@
+import pathlib
+
+import pytest
+
+from flax_googlenet.errors import UserError
+from flax_googlenet.paths import is_remote, resolve_path
+
+
+@pytest.mark.parametrize(
+    ("path", "resolved", "remote"),
+    [
+        ("run", "/work/run", False),
+        (pathlib.Path("run"), "/work/run", False),
+        ("~/run/", "/home/me/run", False),
+        ("/run", "/run", False),
+        ("gs://bucket/run", "gs://bucket/run", True),
+        ("s3://bucket/~/run/", "s3://bucket/~/run", True),
+    ],
+)
+def test_local_paths_become_absolute(tmp_path, monkeypatch, path, resolved, remote):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path / "home/me"))
+    expected = str(tmp_path) + resolved if resolved.startswith(("/work", "/home")) else resolved
+    assert str(resolve_path(path)) == expected
+    assert is_remote(resolve_path(path)) == remote
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(
+        UserError, match="memory://run has an unknown scheme; use a local path or one of gs://"
+    ):
+        resolve_path("memory://run")
