@@ -1,14 +1,16 @@
-"""Flags, overrides, config files and help, in this process: what ends before a command begins."""
+"""Flags, overrides, config files and help, in this process, since all of this precedes a command's work."""
 
+import contextlib
+import importlib
 import json
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from absl import app, flags
 
-import launch.command  # noqa: F401  before a command is run, for the flag that all of them share
+import launch.command  # noqa: F401  it defines the flag that all commands share
 from tests.conftest import REPOSITORY
 
 COMMANDS = sorted(
@@ -20,30 +22,55 @@ Command = Callable[..., int]
 
 @pytest.fixture
 def command(monkeypatch) -> Command:
-    """Run `python -m launch.NAME` in this process, in the repository; gives its exit status."""
+    """A function that runs `python -m launch.NAME` in this process and returns its exit status."""
     monkeypatch.chdir(REPOSITORY)
-    known = set(flags.FLAGS)
 
     def run(name: str, *arguments: object) -> int:
         argv = [str(REPOSITORY / f"launch/{name}.py"), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", argv)
-        # What absl does besides, to logging and signals, is for a process of its own.
+        # absl's own `run` also sets up logging and signals of the process.
         monkeypatch.setattr(app, "run", lambda main, flags_parser: main([argv[0], *flags_parser(argv)[1:]]))
-        try:
-            runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            return int(end.code or 0)
-        finally:
-            for flag in set(flags.FLAGS) - known:
-                delattr(flags.FLAGS, flag)
-            flags.FLAGS.unparse_flags()
+        monkeypatch.delitem(sys.modules, f"launch.{name}", raising=False)
+        with as_in_a_new_process():
+            try:
+                runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
+            except SystemExit as end:
+                return int(end.code or 0)
         return 0
 
     return run
 
 
+@contextlib.contextmanager
+def as_in_a_new_process() -> Iterator[None]:
+    """Hide the flags of commands that other tests have imported, and remove those that this one defines."""
+    modules = [f"launch.{name}" for name in COMMANDS]
+    flags_by_module = flags.FLAGS.flags_by_module_dict()
+    hidden = [(module, flag) for module in modules for flag in flags_by_module.get(module, ())]
+    for _, flag in hidden:
+        delattr(flags.FLAGS, flag.name)
+    known = set(flags.FLAGS)
+    try:
+        yield
+    finally:
+        for name in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, name)
+        for module, flag in hidden:
+            flags.FLAGS[flag.name] = flag
+            flags.FLAGS.register_flag_by_module(module, flag)
+        flags.FLAGS.unparse_flags()
+
+
+def test_the_order_of_tests_does_not_matter(command, capsys):
+    module = importlib.import_module("launch.train")
+    assert command("train", "--config.model=bn") == 1
+    assert sentence_of(capsys)
+    assert command("train", "--help") == 0
+    assert flags.FLAGS["workdir"].default == module._WORKDIR.default
+
+
 def sentence_of(capsys) -> str:
-    """The one line of stderr, which is a sentence, when nothing is on stdout."""
+    """Return the only line of stderr, and check that stdout is empty."""
     streams = capsys.readouterr()
     assert streams.out == ""
     (line,) = streams.err.splitlines()
