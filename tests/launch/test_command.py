@@ -82,9 +82,9 @@ def sentence_of(capsys) -> str:
     ("name", "arguments", "status", "words"),
     [
         pytest.param("train", ["--wrkdir=x"], 1, "no flag --wrkdir; did you mean --workdir?", id="flag"),
-        pytest.param("train", ["--confg=x"], 1, "did you mean --config?", id="config, misspelt"),
+        pytest.param("train", ["--confg=x"], 1, "did you mean --config?", id="config misspelled"),
         pytest.param(
-            "train", ["--lr=1"], 1, "mean --config.optimizer.learning_rate?", id="key as a flag, elsewhere"
+            "train", ["--lr=1"], 1, "mean --config.optimizer.learning_rate?", id="alias of a key as a flag"
         ),
         pytest.param("train", ["--log_every=1"], 1, "did you mean --config.log_every?", id="key as a flag"),
         pytest.param(
@@ -142,14 +142,12 @@ def sentence_of(capsys) -> str:
             id="no whole number",
         ),
         pytest.param("train", ["--config.batch_size=32.0"], 2, "'32.0'; it must be a whole", id="a fraction"),
-        pytest.param("train", ["--config.batch_size="], 2, "config.batch_size is '';", id="nothing"),
-        pytest.param(
-            "train", ["--config.batch_size"], 2, "write --config.batch_size=VALUE.", id="not even that"
-        ),
+        pytest.param("train", ["--config.batch_size="], 2, "config.batch_size is '';", id="empty value"),
+        pytest.param("train", ["--config.batch_size"], 2, "write --config.batch_size=VALUE.", id="no value"),
         pytest.param(
             "train", ["--config.loss.aux_weight=a bit"], 2, "must be a finite number of at", id="no number"
         ),
-        pytest.param("train", ["--config.data.mirror=maybe"], 2, "must be true or false", id="neither"),
+        pytest.param("train", ["--config.data.mirror=maybe"], 2, "must be true or false", id="no Boolean"),
         pytest.param("train", ["--config.data.mean=(1,2"], 2, "must be three finite numbers", id="bracket"),
         pytest.param(
             "train", ["--config.init_from=a.pth"], 1, "--source=torchvision --path=a.pth", id="init_from"
@@ -160,6 +158,20 @@ def sentence_of(capsys) -> str:
             1,
             "config.data.path is empty; set it to a directory that holds train/CLASS/IMAGE",
             id="no data",
+        ),
+        pytest.param(
+            "train",
+            ["--config=configs/imagenet.py", "--workdir={empty}/run", "--config.data.path=/nowhere"],
+            1,
+            "/nowhere/train",
+            id="no directory of the data",
+        ),
+        pytest.param(
+            "train",
+            ["--workdir={empty}/run", "--config.init_from={empty}"],
+            1,
+            "There is no checkpoint in {empty}",
+            id="no checkpoint to start from",
         ),
         pytest.param("evaluate", [], 2, "--checkpoint is required: workdir of a run", id="required"),
         pytest.param("export", ["--checkpoint=x", "--out=y"], 2, "is required: kind of file.", id="enum"),
@@ -211,12 +223,12 @@ def sentence_of(capsys) -> str:
     ],
 )
 def test_a_mistake_is_one_sentence(command, capsys, tmp_path, name, arguments, status, words):
-    assert command(name, *(each.format(empty=tmp_path) for each in arguments)) == status
+    assert command(name, *(argument.format(empty=tmp_path) for argument in arguments)) == status
     assert words.format(empty=tmp_path) in sentence_of(capsys)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_of_weights_is_told_by_its_name_alone(command, capsys, tmp_path):
+def test_a_directory_with_the_suffix_of_a_weights_file_is_no_weights_file(command, capsys, tmp_path):
     run = tmp_path / "run.pth"
     run.mkdir()
     assert command("predict", f"--checkpoint={run}", "x.png") == 1
@@ -226,12 +238,14 @@ def test_a_file_of_weights_is_told_by_its_name_alone(command, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        pytest.param("configs/imagnet.py", 'did you mean "configs/imagenet.py"?', id="misspelt"),
+        pytest.param("configs/imagnet.py", 'did you mean "configs/imagenet.py"?', id="misspelled"),
         pytest.param("imagenet", 'did you mean "configs/imagenet.py"?', id="the name alone"),
         pytest.param("configs/imagenet", 'did you mean "configs/imagenet.py"?', id="without its ending"),
         pytest.param("imagenet.py", 'did you mean "configs/imagenet.py"?', id="without its directory"),
-        pytest.param("fine-tune", 'did you mean "configs/fine_tune.py"?', id="another hyphen"),
-        pytest.param("xyz", "choose from configs/fine_tune.py, configs/imagenet.py, configs", id="unlike"),
+        pytest.param("fine-tune", 'did you mean "configs/fine_tune.py"?', id="hyphen"),
+        pytest.param(
+            "xyz", "choose from configs/fine_tune.py, configs/imagenet.py, configs", id="not similar"
+        ),
         pytest.param("", "There is no config file without a name", id="empty"),
         pytest.param("configs", "choose from configs/fine_tune.py", id="a directory"),
         pytest.param("README.md", "README.md is not a Python file", id="another file"),
@@ -243,7 +257,7 @@ def test_a_file_of_weights_is_told_by_its_name_alone(command, capsys, tmp_path):
         pytest.param("configs/mnist_sample.py:x", 'takes no argument "x"; leave out ":x"', id="none, alone"),
     ],
 )
-def test_a_config_file_that_is_not_there(command, capsys, path, words):
+def test_a_config_file_or_argument_that_does_not_exist(command, capsys, path, words):
     assert command("summary", f"--config={path}") == 1
     assert words in sentence_of(capsys)
 
@@ -278,7 +292,7 @@ def test_a_config_file_with_a_mistake(command, capsys, tmp_path, text, words):
     assert "Traceback" not in sentence
 
 
-def test_a_bug_in_a_config_file_keeps_its_traceback(command, tmp_path):
+def test_an_error_in_a_config_file_keeps_its_traceback(command, tmp_path):
     path = tmp_path / "my.py"
     path.write_text("def get_config():\n    return 1 / 0\n")
     with pytest.raises(ZeroDivisionError):
@@ -294,7 +308,7 @@ def test_a_bug_in_a_config_file_keeps_its_traceback(command, tmp_path):
         pytest.param("{'model': ConfigDict({'head': 'fully_connected'})}", id="mixed"),
     ],
 )
-def test_what_get_config_may_return(command, capsys, tmp_path, value):
+def test_get_config_returns_any_mapping(command, capsys, tmp_path, value):
     path = tmp_path / "my.py"
     imports = "from ml_collections import ConfigDict, FrozenConfigDict\n"
     path.write_text(f"{imports}def get_config():\n    return {value}\n")
@@ -308,7 +322,7 @@ def test_the_only_argument_needs_no_name(command, capsys, argument):
     assert json.loads(capsys.readouterr().out)["params"] == 6_624_904
 
 
-def test_an_override_may_mend_what_the_file_says(command, capsys, tmp_path):
+def test_an_override_may_correct_the_file(command, capsys, tmp_path):
     path = tmp_path / "my.py"
     path.write_text("def get_config():\n    return {'model': {'pool_rounding': 'floor', 'aux_heads': 0}}\n")
     assert command("summary", f"--config={path}", "--config.data.image_size=60") == 1
