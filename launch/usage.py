@@ -65,7 +65,9 @@ def sentence_of(flag: flags.Flag) -> str:
 
 def _meaning(key: Key) -> str:
     defaults = ", ".join(f"{variant} {literal(value)}" for variant, value in key.variant_defaults.items())
-    return f"{key.help} Takes {key.kind.phrase}." + (f" Default by variant: {defaults}." if defaults else "")
+    return f"{key.help} Accepts {key.kind.phrase}." + (
+        f" Default by variant: {defaults}." if defaults else ""
+    )
 
 
 def _lines(cells: Sequence[str]) -> Iterator[str]:

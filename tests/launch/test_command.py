@@ -147,6 +147,7 @@ def sentence_of(capsys) -> str:
         pytest.param(
             "train", ["--config.loss.aux_weight=a bit"], 2, "must be a finite number of at", id="no number"
         ),
+        pytest.param("train", ["--config"], 2, "--config has no value; write --config=VALUE.", id="no file"),
         pytest.param("train", ["--config.data.mirror=maybe"], 2, "must be true or false", id="no Boolean"),
         pytest.param("train", ["--config.data.mean=(1,2"], 2, "must be three finite numbers", id="bracket"),
         pytest.param(
@@ -215,6 +216,13 @@ def sentence_of(capsys) -> str:
             id="safetensors",
         ),
         pytest.param("predict", ["--checkpoint={empty}"], 1, "no image to classify", id="no image"),
+        pytest.param(
+            "predict",
+            ["--config.data.resize=8"],
+            1,
+            "There is no flag --config.data.resize; ch",
+            id="no config",
+        ),
         pytest.param("summary", ["--out=/nowhere/table.md"], 1, "/nowhere/table.md", id="unwritable"),
         pytest.param("summary", ["--compare=vgg"], 1, 'did you mean "vgg16"?', id="variant"),
         pytest.param(
@@ -328,6 +336,7 @@ def test_an_override_may_correct_the_file(command, capsys, tmp_path):
     assert command("summary", f"--config={path}", "--config.data.image_size=60") == 1
     assert "config.data.image_size is 60; it must be at least 61" in sentence_of(capsys)
     assert command("summary", f"--config={path}", "--config.data.image_size=61") == 0
+    assert command("summary", "--config.data.image_size=61", f"--config={path}") == 0, "in any order"
 
 
 REQUIRED = {
@@ -358,3 +367,19 @@ def test_help_is_for_newcomers(command, capsys, name):
 def test_help_keeps_the_backslash_of_a_continued_line(command, capsys):
     assert command("train", "--help") == 0
     assert "--config.data.path=DIR \\\n      --config.init_from=CHECKPOINT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "has_model_keys"),
+    [("train", True), ("summary", True), ("check_data", True), ("evaluate", False)],
+)
+def test_help_lists_the_keys_that_a_command_takes(command, capsys, name, has_model_keys):
+    assert command(name, "--help=config") == 0
+    names = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:1].strip()}
+    assert "data.path" in names
+    assert ("model.dropout" in names) == has_model_keys
+
+
+def test_help_of_a_config_that_a_command_does_not_take(command, capsys):
+    assert command("predict", "--help=config") == 1
+    assert "This command has no config; --help lists its flags." in sentence_of(capsys)
