@@ -23,8 +23,8 @@ def of_command(default_config: str, sections: Sequence[str]) -> str:
     entries = []
     if default_config:
         entries.append(
-            "--config=FILE.py[:ARGUMENT=VALUE,...]: Config of the experiment, with arguments of get_config(). "
-            f"(default: {default_config})"
+            "--config=FILE.py[:ARGUMENT=VALUE,...]: Config of the experiment, with arguments of its "
+            f"get_config(). (default: {default_config})"
         )
     if default_config or sections:
         keys = (
