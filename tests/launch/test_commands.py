@@ -110,7 +110,8 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(launch, train_run, tr
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
 
     for words in ("/40: loss", "step 20/40: loss"):
         process = start(*command)
