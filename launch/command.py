@@ -125,7 +125,9 @@ def _fail(sentence: str, status: int) -> NoReturn:
 def _parse_flags(argv: Sequence[str], default_config: str, sections: Sequence[str]) -> list[str]:
     takes_keys = bool(default_config or sections)
     options = {argument.lstrip("-") for argument in argv if argument.startswith("-")}
-    if takes_keys and "help=config" in options:
+    if "help=config" in options:
+        if not takes_keys:
+            _fail("This command has no config; --help lists its flags.", USER_ERROR)
         print(usage.of_config(sections))
         sys.exit(0)
     if options & {"help", "h"}:
@@ -137,7 +139,7 @@ def _parse_flags(argv: Sequence[str], default_config: str, sections: Sequence[st
             _check_overrides(argv, tuple(DEFAULTS))
             _file_settings.clear()
             _file_settings.update(config_file.load(path))
-        else:
+        elif sections:
             _check_overrides(argv, sections)
         if takes_keys:
             # The defaults give every override its type, also for keys that the file leaves out.

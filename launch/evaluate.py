@@ -21,7 +21,7 @@ from launch import command
 _CHECKPOINT = flags.DEFINE_list(
     "checkpoint",
     None,
-    "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN; several make an ensemble (A,B,C).",
+    "Workdir of a run, a checkpoint in it, or gs://BUCKET/RUN; A,B,C makes an ensemble.",
     required=True,
 )
 _CROPS = flags.DEFINE_enum(

@@ -6,8 +6,8 @@ r"""Train a network, or resume a run that was stopped.
       --config.init_from=CHECKPOINT
 
 The first line trains on the 5,000 digits of configs/mnist_sample.py. The workdir gets checkpoints,
-metrics.jsonl, TensorBoard events and curves.png. The same command resumes a run that was stopped from
-its latest checkpoint, and prints the result of a complete one.
+metrics.jsonl, TensorBoard events and curves.png. The same command resumes a stopped run from its
+latest checkpoint, and prints the result of a complete one.
 """
 
 from collections.abc import Sequence

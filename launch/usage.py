@@ -18,16 +18,19 @@ _WIDTH = 100
 _COLUMNS = (31, 20, _WIDTH - 31 - 20)
 
 
-def of_command(config_file: str, sections: Sequence[str]) -> str:
-    """Return the help of the command that runs; arguments as of `command.run`."""
+def of_command(default_config: str, sections: Sequence[str]) -> str:
+    """Return the help of the command that runs, given two arguments of its `command.run`."""
     entries = []
-    if config_file:
-        entries.append(f"--config=FILE.py[:ARGUMENT=VALUE,...]: the experiment (default: {config_file})")
-    if config_file or sections:
-        config = "the experiment" if config_file else f"{' or '.join(sections)} that the checkpoint recorded"
+    if default_config:
         entries.append(
-            f"--config.KEY=VALUE: another value for a key of {config}; --help=config lists the keys."
+            "--config=FILE.py[:ARGUMENT=VALUE,...]: Config of the experiment, with arguments of its "
+            f"get_config(). (default: {default_config})"
         )
+    if default_config or sections:
+        keys = (
+            "a key of the config" if default_config else f"a key of {' or '.join(sections)} in the checkpoint"
+        )
+        entries.append(f"--config.KEY=VALUE: Another value for {keys}; --help=config lists the keys.")
     flags_of_command = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     entries += map(_entry, (*flags_of_command, compilation_cache.flag()))
     wrap = textwrap.TextWrapper(
@@ -72,7 +75,9 @@ def sentence_of(flag: flags.Flag) -> str:
 
 def _meaning(key: Key) -> str:
     defaults = ", ".join(f"{variant} {literal(value)}" for variant, value in key.variant_defaults.items())
-    return f"{key.help} Takes {key.kind.phrase}." + (f" Default by variant: {defaults}." if defaults else "")
+    return f"{key.help} Accepts {key.kind.phrase}." + (
+        f" Default by variant: {defaults}." if defaults else ""
+    )
 
 
 def _lines(cells: Sequence[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from flax_googlenet import checkpoints, classifier
 from flax_googlenet.config import resolve
 from flax_googlenet.table import TABLE_1
 from flax_googlenet.training import loop, train
-from tests.conftest import read_metrics
+from tests.support.commands import read_metrics
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 FORMATS = range(1, checkpoints.FORMAT + 1)

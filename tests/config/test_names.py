@@ -4,7 +4,7 @@ from flax_googlenet.config.names import unknown_key
 
 
 @pytest.mark.parametrize(
-    ("asked", "meant"),
+    ("name", "key"),
     [
         ("lr", "optimizer.learning_rate"),
         ("optimizer.lr", "optimizer.learning_rate"),
@@ -29,10 +29,10 @@ from flax_googlenet.config.names import unknown_key
         ("Optimizer.LR", "optimizer.learning_rate"),
     ],
 )
-def test_the_key_that_was_meant(asked, meant):
-    assert str(unknown_key(asked)) == f'The config has no key "{asked}"; did you mean "{meant}"?'
+def test_a_similar_key_is_suggested(name, key):
+    assert str(unknown_key(name)) == f'The config has no key "{name}"; did you mean "{key}"?'
 
 
-@pytest.mark.parametrize("asked", ["x", "zzz", "model.foo", "", "data.", "."])
-def test_no_key_is_offered_for_what_is_like_none(asked):
-    assert str(unknown_key(asked)).endswith("; docs/config.md lists them all.")
+@pytest.mark.parametrize("name", ["x", "zzz", "model.foo", "", "data.", "."])
+def test_no_key_is_suggested_for_a_name_without_a_similar_key(name):
+    assert str(unknown_key(name)).endswith("; docs/config.md lists them all.")

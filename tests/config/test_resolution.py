@@ -103,7 +103,7 @@ def test_defaults_fill_in_and_freeze():
         pytest.param({"model": {"variant": "vgg16", "normalization": "lrn"}}, '"batch"', id="vgg16 lrn"),
     ],
 )
-def test_mistakes_are_named_with_a_way_out(config, words):
+def test_a_mistake_is_one_sentence_with_a_way_out(config, words):
     with pytest.raises(UserError, match=words) as caught:
         resolve(config)
     assert "\n" not in str(caught.value)
@@ -116,7 +116,7 @@ def test_variants_are_defaults():
     assert (changed.model.third_kernel, changed.model.pool4_window) == (5, 2)
 
 
-def test_inherited_values_come_before_the_row_and_after_what_is_given():
+def test_inherited_values_override_the_variant_and_yield_to_the_config():
     inherited = {"model": {"variant": "torchvision", "dropout": 0.1, "aux_heads": 0}}
     config = resolve({"model": {"aux_heads": 1}}, inherited)
     assert (config.model.variant, config.model.third_kernel) == ("torchvision", 3)
@@ -140,7 +140,7 @@ PATTERNS = {"freeze": ("stem/*",), "rates": (("*head/*", 10.0), ("inception_5*",
     ],
 )
 def test_patterns_come_from_the_command_line(arguments, freeze, rates):
-    argv = ["train", *(f"--config.optimizer.{each}" for each in arguments)]
+    argv = ["train", *(f"--config.optimizer.{argument}" for argument in arguments)]
     values = flags.FlagValues()
     config_flags.DEFINE_config_dict(
         "config", ConfigDict(resolve({}).to_dict()), flag_values=values, sys_argv=argv
@@ -154,14 +154,14 @@ def test_a_single_pattern_needs_no_brackets():
     assert resolve({"optimizer": {"freeze": "stem/*"}}).optimizer.freeze == ("stem/*",)
 
 
-def test_classes_are_filled_in_where_they_are_left_open():
+def test_the_number_of_classes_is_filled_in_if_it_is_0():
     assert with_num_classes(resolve({"model": {"num_classes": 0}}), 7) == resolve(
         {"model": {"num_classes": 7}}
     )
     assert with_num_classes(resolve({}), 7) == resolve({})
 
 
-def test_survives_json():
+def test_a_config_survives_json():
     config = resolve({"data": {"mean": [1, 2, 3], "path": 7}, "optimizer": PATTERNS})
     again = resolve(json.loads(json.dumps(to_json_dict(config))))
     assert again == config
@@ -171,7 +171,7 @@ def test_survives_json():
     assert first_difference(again, config) is None
 
 
-def test_difference_ignores_what_changes_no_result():
+def test_the_first_difference_skips_operational_keys():
     base = resolve({})
     assert (
         first_difference(base, resolve({"data": {"workers": 3, "path": "x"}, "log_every": "1 step"})) is None

@@ -1,4 +1,4 @@
-"""Every key of the table: what it refuses, and what it takes on the edge of that."""
+"""Every key of the table: the values that it accepts and refuses, up to its bounds."""
 
 import math
 
@@ -10,10 +10,10 @@ from flax_googlenet.config.kinds import Choice, Color, Duration, Patterns, Rates
 from flax_googlenet.config.schema import KEYS
 from flax_googlenet.errors import UserError
 
-# Kinds of values that need no bounds.
+# Kinds without bounds.
 FREE = (Text, Switch, Patterns, Rates)
 
-# Any number will do, but for NaN and infinities.
+# Keys that accept every finite number.
 UNBOUNDED = {"model.initial_bias", "data.mean"}
 
 NUMBERS = [row for row in KEYS.values() if isinstance(row.kind, Whole | Real | Color)]
@@ -26,7 +26,7 @@ def by_name(row) -> str:
 
 
 def resolved(key: str, value):
-    """A config of which one key is set, and what it then is."""
+    """Return the value of a key in a resolved config that sets only this key."""
     section, _, name = key.rpartition(".")
     given = {section: {name: value}} if section else {name: value}
     return flatten(resolve(given))[key]
@@ -37,7 +37,7 @@ def as_value(row, number):
 
 
 @pytest.mark.parametrize("row", KEYS.values(), ids=by_name)
-def test_every_key_has_choices_or_bounds_or_is_free(row):
+def test_every_key_has_choices_or_bounds_or_needs_none(row):
     assert row.help
     assert "\n" not in row.help
     assert flatten(DEFAULTS)[row.name] == row.default
@@ -57,14 +57,14 @@ def test_no_number_is_infinite_or_nan(row, value):
 
 
 def just_beyond(row, bound: float, towards: float) -> float:
-    """The next number of those that the devices have."""
+    """Return the next number in the precision of the devices."""
     if isinstance(row.kind, Whole):
         return bound + int(math.copysign(1, towards))
     return float(np.nextafter(np.float32(bound), np.float32(towards)))
 
 
 def bounds():
-    """A row, a value on or just within a bound of it, and one that is just beyond."""
+    """Yield a row, a value on or just inside one of its bounds, and one just outside."""
     for row in NUMBERS:
         for side, outwards in (("at_least", -math.inf), ("at_most", math.inf)):
             if (bound := getattr(row.kind, side)) is not None:
@@ -111,7 +111,7 @@ def test_bounds(row, inside, outside):
         ("checkpoint.keep_best", -1),
     ],
 )
-def test_what_means_nothing_is_refused(key, value):
+def test_a_value_out_of_range_is_refused(key, value):
     with pytest.raises(UserError, match=f"^config.{key} is .*; it must be "):
         resolved(key, value)
 
@@ -139,7 +139,7 @@ def test_durations(row):
             resolved(row.name, "0 steps")
 
 
-def test_numpys_numbers_are_numbers():
+def test_numpy_numbers_are_accepted():
     value = resolved("optimizer.learning_rate", np.float32(0.5))
     assert (value, type(value)) == (0.5, float)
     value = resolved("batch_size", np.int64(8))

@@ -38,7 +38,7 @@ def test_is_a_lab_note_that_imports_ml_collections_only(path):
 
 
 def test_builds(path):
-    # A config that leaves the number of classes to its data set gets one here.
+    # Some configs leave the number of classes to the data set.
     config = with_num_classes(resolve(load(path).get_config()), 37)
     model = build_model(config.model)
     assert summarize(model, config.data.image_size).params > 0
@@ -51,7 +51,7 @@ def test_builds(path):
     assert 0 <= float(schedule(total - 1)) < float(schedule(total // 2))
 
 
-def test_imagenet_is_the_paper_and_bvlc():
+def test_imagenet_is_bvlcs_recipe_for_the_network_of_the_paper():
     config = resolve(load(next(path for path in CONFIGS if path.stem == "imagenet")).get_config())
     assert summarize(build_model(config.model), 224).params_with_aux == 13_378_280
     schedule = build_schedule(
@@ -62,7 +62,7 @@ def test_imagenet_is_the_paper_and_bvlc():
     assert (config.optimizer.weight_decay, config.optimizer.momentum) == (2e-4, 0.9)
 
 
-def test_the_sample_is_the_paper_without_batch_norm_and_with_heads():
+def test_mnist_sample_is_the_paper_without_normalization():
     config = resolve(load(next(path for path in CONFIGS if path.stem == "mnist_sample")).get_config())
     assert config.model.normalization == "none"
     assert config.model.aux_heads == 2
@@ -72,7 +72,7 @@ def test_the_sample_is_the_paper_without_batch_norm_and_with_heads():
     assert config.data.image_size >= 56
 
 
-def test_fine_tuning_is_slow_at_the_bottom_and_fast_at_the_top():
+def test_fine_tuning_freezes_the_bottom_and_speeds_up_the_heads():
     config = resolve(load(next(path for path in CONFIGS if path.stem == "fine_tune")).get_config())
     assert config.model.num_classes == 0
     frozen = {name: is_frozen(f"{name}/conv/kernel", config.optimizer.freeze) for name in NAMES}

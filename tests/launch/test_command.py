@@ -1,14 +1,16 @@
-"""Flags, overrides, config files and help, in this process: what ends before a command begins."""
+"""Flags, overrides, config files and help, in this process, since all of this precedes a command's work."""
 
+import contextlib
+import importlib
 import json
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from absl import app, flags
 
-import launch.command  # noqa: F401  before a command is run, for the flag that all of them share
+import launch.command  # noqa: F401  it defines the flag that all commands share
 from tests.support.commands import REPOSITORY
 
 COMMANDS = sorted(
@@ -20,30 +22,55 @@ Command = Callable[..., int]
 
 @pytest.fixture
 def command(monkeypatch) -> Command:
-    """Run `python -m launch.NAME` in this process, in the repository; gives its exit status."""
+    """A function that runs `python -m launch.NAME` in this process and returns its exit status."""
     monkeypatch.chdir(REPOSITORY)
-    known = set(flags.FLAGS)
 
     def run(name: str, *arguments: object) -> int:
         argv = [str(REPOSITORY / f"launch/{name}.py"), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", argv)
-        # What absl does besides, to logging and signals, is for a process of its own.
+        # absl's own `run` also sets up logging and signals of the process.
         monkeypatch.setattr(app, "run", lambda main, flags_parser: main([argv[0], *flags_parser(argv)[1:]]))
-        try:
-            runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            return int(end.code or 0)
-        finally:
-            for flag in set(flags.FLAGS) - known:
-                delattr(flags.FLAGS, flag)
-            flags.FLAGS.unparse_flags()
+        monkeypatch.delitem(sys.modules, f"launch.{name}", raising=False)
+        with as_in_a_new_process():
+            try:
+                runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
+            except SystemExit as end:
+                return int(end.code or 0)
         return 0
 
     return run
 
 
+@contextlib.contextmanager
+def as_in_a_new_process() -> Iterator[None]:
+    """Hide the flags of commands that other tests have imported, and remove those that this one defines."""
+    modules = [f"launch.{name}" for name in COMMANDS]
+    flags_by_module = flags.FLAGS.flags_by_module_dict()
+    hidden = [(module, flag) for module in modules for flag in flags_by_module.get(module, ())]
+    for _, flag in hidden:
+        delattr(flags.FLAGS, flag.name)
+    known = set(flags.FLAGS)
+    try:
+        yield
+    finally:
+        for name in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, name)
+        for module, flag in hidden:
+            flags.FLAGS[flag.name] = flag
+            flags.FLAGS.register_flag_by_module(module, flag)
+        flags.FLAGS.unparse_flags()
+
+
+def test_the_order_of_tests_does_not_matter(command, capsys):
+    module = importlib.import_module("launch.train")
+    assert command("train", "--config.model=bn") == 1
+    assert sentence_of(capsys)
+    assert command("train", "--help") == 0
+    assert flags.FLAGS["workdir"].default == module._WORKDIR.default
+
+
 def sentence_of(capsys) -> str:
-    """The one line of stderr, which is a sentence, when nothing is on stdout."""
+    """Return the only line of stderr, and check that stdout is empty."""
     streams = capsys.readouterr()
     assert streams.out == ""
     (line,) = streams.err.splitlines()
@@ -55,9 +82,9 @@ def sentence_of(capsys) -> str:
     ("name", "arguments", "status", "words"),
     [
         pytest.param("train", ["--wrkdir=x"], 1, "no flag --wrkdir; did you mean --workdir?", id="flag"),
-        pytest.param("train", ["--confg=x"], 1, "did you mean --config?", id="config, misspelt"),
+        pytest.param("train", ["--confg=x"], 1, "did you mean --config?", id="config misspelled"),
         pytest.param(
-            "train", ["--lr=1"], 1, "mean --config.optimizer.learning_rate?", id="key as a flag, elsewhere"
+            "train", ["--lr=1"], 1, "mean --config.optimizer.learning_rate?", id="alias of a key as a flag"
         ),
         pytest.param("train", ["--log_every=1"], 1, "did you mean --config.log_every?", id="key as a flag"),
         pytest.param(
@@ -115,14 +142,13 @@ def sentence_of(capsys) -> str:
             id="no whole number",
         ),
         pytest.param("train", ["--config.batch_size=32.0"], 2, "'32.0'; it must be a whole", id="a fraction"),
-        pytest.param("train", ["--config.batch_size="], 2, "config.batch_size is '';", id="nothing"),
-        pytest.param(
-            "train", ["--config.batch_size"], 2, "write --config.batch_size=VALUE.", id="not even that"
-        ),
+        pytest.param("train", ["--config.batch_size="], 2, "config.batch_size is '';", id="empty value"),
+        pytest.param("train", ["--config.batch_size"], 2, "write --config.batch_size=VALUE.", id="no value"),
         pytest.param(
             "train", ["--config.loss.aux_weight=a bit"], 2, "must be a finite number of at", id="no number"
         ),
-        pytest.param("train", ["--config.data.mirror=maybe"], 2, "must be true or false", id="neither"),
+        pytest.param("train", ["--config"], 2, "--config has no value; write --config=VALUE.", id="no file"),
+        pytest.param("train", ["--config.data.mirror=maybe"], 2, "must be true or false", id="no Boolean"),
         pytest.param("train", ["--config.data.mean=(1,2"], 2, "must be three finite numbers", id="bracket"),
         pytest.param(
             "train", ["--config.init_from=a.pth"], 1, "--source=torchvision --path=a.pth", id="init_from"
@@ -133,6 +159,20 @@ def sentence_of(capsys) -> str:
             1,
             "config.data.path is empty; set it to a directory that holds train/CLASS/IMAGE",
             id="no data",
+        ),
+        pytest.param(
+            "train",
+            ["--config=configs/imagenet.py", "--workdir={empty}/run", "--config.data.path=/nowhere"],
+            1,
+            "/nowhere/train",
+            id="no directory of the data",
+        ),
+        pytest.param(
+            "train",
+            ["--workdir={empty}/run", "--config.init_from={empty}"],
+            1,
+            "There is no checkpoint in {empty}",
+            id="no checkpoint to start from",
         ),
         pytest.param("evaluate", [], 2, "--checkpoint is required: workdir of a run", id="required"),
         pytest.param("export", ["--checkpoint=x", "--out=y"], 2, "is required: kind of file.", id="enum"),
@@ -176,6 +216,13 @@ def sentence_of(capsys) -> str:
             id="safetensors",
         ),
         pytest.param("predict", ["--checkpoint={empty}"], 1, "no image to classify", id="no image"),
+        pytest.param(
+            "predict",
+            ["--config.data.resize=8"],
+            1,
+            "There is no flag --config.data.resize; ch",
+            id="no config",
+        ),
         pytest.param("summary", ["--out=/nowhere/table.md"], 1, "/nowhere/table.md", id="unwritable"),
         pytest.param("summary", ["--compare=vgg"], 1, 'did you mean "vgg16"?', id="variant"),
         pytest.param(
@@ -184,12 +231,12 @@ def sentence_of(capsys) -> str:
     ],
 )
 def test_a_mistake_is_one_sentence(command, capsys, tmp_path, name, arguments, status, words):
-    assert command(name, *(each.format(empty=tmp_path) for each in arguments)) == status
+    assert command(name, *(argument.format(empty=tmp_path) for argument in arguments)) == status
     assert words.format(empty=tmp_path) in sentence_of(capsys)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_of_weights_is_told_by_its_name_alone(command, capsys, tmp_path):
+def test_a_directory_with_the_suffix_of_a_weights_file_is_no_weights_file(command, capsys, tmp_path):
     run = tmp_path / "run.pth"
     run.mkdir()
     assert command("predict", f"--checkpoint={run}", "x.png") == 1
@@ -199,12 +246,14 @@ def test_a_file_of_weights_is_told_by_its_name_alone(command, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        pytest.param("configs/imagnet.py", 'did you mean "configs/imagenet.py"?', id="misspelt"),
+        pytest.param("configs/imagnet.py", 'did you mean "configs/imagenet.py"?', id="misspelled"),
         pytest.param("imagenet", 'did you mean "configs/imagenet.py"?', id="the name alone"),
         pytest.param("configs/imagenet", 'did you mean "configs/imagenet.py"?', id="without its ending"),
         pytest.param("imagenet.py", 'did you mean "configs/imagenet.py"?', id="without its directory"),
-        pytest.param("fine-tune", 'did you mean "configs/fine_tune.py"?', id="another hyphen"),
-        pytest.param("xyz", "choose from configs/fine_tune.py, configs/imagenet.py, configs", id="unlike"),
+        pytest.param("fine-tune", 'did you mean "configs/fine_tune.py"?', id="hyphen"),
+        pytest.param(
+            "xyz", "choose from configs/fine_tune.py, configs/imagenet.py, configs", id="not similar"
+        ),
         pytest.param("", "There is no config file without a name", id="empty"),
         pytest.param("configs", "choose from configs/fine_tune.py", id="a directory"),
         pytest.param("README.md", "README.md is not a Python file", id="another file"),
@@ -216,7 +265,7 @@ def test_a_file_of_weights_is_told_by_its_name_alone(command, capsys, tmp_path):
         pytest.param("configs/mnist_sample.py:x", 'takes no argument "x"; leave out ":x"', id="none, alone"),
     ],
 )
-def test_a_config_file_that_is_not_there(command, capsys, path, words):
+def test_a_config_file_or_argument_that_does_not_exist(command, capsys, path, words):
     assert command("summary", f"--config={path}") == 1
     assert words in sentence_of(capsys)
 
@@ -251,7 +300,7 @@ def test_a_config_file_with_a_mistake(command, capsys, tmp_path, text, words):
     assert "Traceback" not in sentence
 
 
-def test_a_bug_in_a_config_file_keeps_its_traceback(command, tmp_path):
+def test_an_error_in_a_config_file_keeps_its_traceback(command, tmp_path):
     path = tmp_path / "my.py"
     path.write_text("def get_config():\n    return 1 / 0\n")
     with pytest.raises(ZeroDivisionError):
@@ -267,7 +316,7 @@ def test_a_bug_in_a_config_file_keeps_its_traceback(command, tmp_path):
         pytest.param("{'model': ConfigDict({'head': 'fully_connected'})}", id="mixed"),
     ],
 )
-def test_what_get_config_may_return(command, capsys, tmp_path, value):
+def test_get_config_returns_any_mapping(command, capsys, tmp_path, value):
     path = tmp_path / "my.py"
     imports = "from ml_collections import ConfigDict, FrozenConfigDict\n"
     path.write_text(f"{imports}def get_config():\n    return {value}\n")
@@ -281,12 +330,13 @@ def test_the_only_argument_needs_no_name(command, capsys, argument):
     assert json.loads(capsys.readouterr().out)["params"] == 6_624_904
 
 
-def test_an_override_may_mend_what_the_file_says(command, capsys, tmp_path):
+def test_an_override_may_correct_the_file(command, capsys, tmp_path):
     path = tmp_path / "my.py"
     path.write_text("def get_config():\n    return {'model': {'pool_rounding': 'floor', 'aux_heads': 0}}\n")
     assert command("summary", f"--config={path}", "--config.data.image_size=60") == 1
     assert "config.data.image_size is 60; it must be at least 61" in sentence_of(capsys)
     assert command("summary", f"--config={path}", "--config.data.image_size=61") == 0
+    assert command("summary", "--config.data.image_size=61", f"--config={path}") == 0, "in any order"
 
 
 REQUIRED = {
@@ -317,3 +367,19 @@ def test_help_is_for_newcomers(command, capsys, name):
 def test_help_keeps_the_backslash_of_a_continued_line(command, capsys):
     assert command("train", "--help") == 0
     assert "--config.data.path=DIR \\\n      --config.init_from=CHECKPOINT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "has_model_keys"),
+    [("train", True), ("summary", True), ("check_data", True), ("evaluate", False)],
+)
+def test_help_lists_the_keys_that_a_command_takes(command, capsys, name, has_model_keys):
+    assert command(name, "--help=config") == 0
+    names = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:1].strip()}
+    assert "data.path" in names
+    assert ("model.dropout" in names) == has_model_keys
+
+
+def test_help_of_a_config_that_a_command_does_not_take(command, capsys):
+    assert command("predict", "--help=config") == 1
+    assert "This command has no config; --help lists its flags." in sentence_of(capsys)

@@ -20,6 +20,7 @@ from flax_googlenet.checkpoints import manager
 from flax_googlenet.config import resolve
 from flax_googlenet.data import open_source
 from tests.support.commands import REPOSITORY, TINY, process_environment, read_metrics, result_of
+from tests.support.processes import interrupt, start, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -29,14 +30,26 @@ def without_speed(result: dict) -> dict:
 
 
 def arrays(checkpoint: str) -> dict:
-    """Every array that a checkpoint keeps, by name."""
+    """Return every array of a checkpoint by name."""
     items = {name: ocp.args.StandardRestore() for name in ("weights", "optimizer")}
     with manager._reader() as reader:
         return dict(reader.restore(checkpoints.find(checkpoint), args=ocp.args.Composite(**items)))
 
 
 def losses_of(workdir: pathlib.Path) -> list[float]:
-    return [each["train/loss"] for each in read_metrics(workdir) if "train/loss" in each]
+    return [record["train/loss"] for record in read_metrics(workdir) if "train/loss" in record]
+
+
+def launch_unoptimized(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that no other test repeats, with less time for XLA's optimizations."""
+    return subprocess.run(
+        [sys.executable, "-m", f"launch.{name}", *arguments],
+        cwd=REPOSITORY,
+        env={**process_environment(), "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_train_reports_and_leaves_its_files(train_run, trained):
@@ -45,7 +58,7 @@ def test_train_reports_and_leaves_its_files(train_run, trained):
     assert result["step"] == 40
     assert result["images_per_second"] > 0
     assert result["checkpoint"] == str(trained / "checkpoints/40")
-    assert {each.name for each in trained.iterdir()} == {
+    assert {path.name for path in trained.iterdir()} == {
         "checkpoints",
         "config.json",
         "curves.png",
@@ -53,11 +66,11 @@ def test_train_reports_and_leaves_its_files(train_run, trained):
         "metrics.jsonl",
     }
     records = read_metrics(trained)
-    losses = [each for each in records if "train/loss" in each]
-    assert [each["step"] for each in losses] == list(range(1, 41))
+    losses = [record for record in records if "train/loss" in record]
+    assert [record["step"] for record in losses] == list(range(1, 41))
     heads = {"train/loss_logits", "train/loss_aux_4a", "train/loss_aux_4d"}
     assert heads | {"train/learning_rate", "train/images_per_second"} <= set(losses[0])
-    assert [each["step"] for each in records if "val/top1" in each] == [20, 40]
+    assert [record["step"] for record in records if "val/top1" in record] == [20, 40]
     assert "evaluated 1000 images" in train_run.stderr
 
 
@@ -82,19 +95,29 @@ def test_the_same_command_says_that_the_run_is_complete(launch, train_run, train
     assert result_of(again) == result_of(train_run)
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(launch, train_run, trained, tmp_path):
-    command = [sys.executable, "-m", "launch.train", f"--workdir={tmp_path}", *TINY]
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=process_environment(), stderr=subprocess.DEVNULL)
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(launch, train_run, trained, tmp_path):
+    """Killed after a checkpoint, interrupted between two steps, and interrupted in an evaluation."""
+    command = ("-m", "launch.train", f"--workdir={tmp_path}", *TINY)
+    process = start(*command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not (tmp_path / "checkpoints/8/digests.json").exists():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+    for words in ("/40: loss", "step 20/40: loss"):
+        process = start(*command)
+        wait_for(process, f"resuming at step {checkpoints.find_latest(str(tmp_path)).name} of")
+        wait_for(process, words)
+        message = interrupt(process)
+        latest = checkpoints.find_latest(str(tmp_path))
+        assert message == f"interrupted: the same command resumes from step {latest.name}"
 
     resumed = launch("train", f"--workdir={tmp_path}", *TINY)
-    assert "resuming at step" in resumed.stderr
+    assert f"resuming at step {latest.name} of" in resumed.stderr
     assert without_speed(result_of(resumed)) == without_speed(result_of(train_run))
     jax.tree.map(np.testing.assert_array_equal, arrays(str(tmp_path)), arrays(str(trained)))
     assert losses_of(tmp_path) == losses_of(trained), "every step once, and bit for bit"
@@ -102,43 +125,47 @@ def test_a_killed_run_ends_as_if_it_had_not_been(launch, train_run, trained, tmp
 
 @pytest.fixture(scope="module")
 def eight(launch, tmp_path_factory):
+    """A run on eight devices, shorter than `trained`, whose warm-up is the same."""
     workdir = tmp_path_factory.mktemp("eight")
-    return workdir, launch("train", f"--workdir={workdir}", *TINY, devices=8)
+    short = (
+        "--config.duration=12 steps",
+        "--config.evaluation.every=0 steps",
+        "--config.checkpoint.every=0 steps",
+    )
+    return workdir, launch("train", f"--workdir={workdir}", *TINY, *short, devices=8)
 
 
 def test_eight_devices_agree_with_one(trained, eight):
     workdir, process = eight
     assert "on 8 x cpu" in process.stderr
-    found, expected = losses_of(workdir), losses_of(trained)
+    losses, expected = losses_of(workdir), losses_of(trained)
     # The sums over the batch are taken in another order; training magnifies the difference.
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
-    np.testing.assert_allclose(found[:8], expected[:8], rtol=1e-2)
+    np.testing.assert_allclose(losses[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(losses[:8], expected[:8], rtol=1e-2)
 
 
 @pytest.mark.parametrize(("saved_on", "devices"), [(1, 1), (8, 1), (1, 8)])
 def test_evaluate_repeats_the_figures_of_training(launch, train_run, trained, eight, saved_on, devices):
     workdir, process = (trained, train_run) if saved_on == 1 else eight
-    trained_on = result_of(process)
-    found = result_of(launch("evaluate", f"--checkpoint={workdir}", devices=devices))
-    assert found["num_examples"] == 1000
-    assert (found["models"], found["crops"]) == (1, 1)
-    assert (found["top1"], found["top5"]) == (trained_on["top1"], trained_on["top5"])
+    expected = result_of(process)
+    figures = result_of(launch("evaluate", f"--checkpoint={workdir}", devices=devices))
+    assert figures["num_examples"] == 1000
+    assert (figures["models"], figures["crops"]) == (1, 1)
+    assert (figures["top1"], figures["top5"]) == (expected["top1"], expected["top5"])
     if saved_on == devices:
-        assert found["loss"] == trained_on["loss"]
-    np.testing.assert_allclose(found["loss"], trained_on["loss"], rtol=1e-5)
+        assert figures["loss"] == expected["loss"]
+    np.testing.assert_allclose(figures["loss"], expected["loss"], rtol=1e-5)
 
 
 def test_evaluate_takes_other_data(launch, trained, tmp_path):
     write_digits(tmp_path / "val", per_class=2)
-    found = result_of(
-        launch(
-            "evaluate",
-            f"--checkpoint={trained}",
-            "--config.data.source=image_folder",
-            f"--config.data.path={tmp_path}",
-        )
+    process = launch(
+        "evaluate",
+        f"--checkpoint={trained}",
+        "--config.data.source=image_folder",
+        f"--config.data.path={tmp_path}",
     )
-    assert found["num_examples"] == 20
+    assert result_of(process)["num_examples"] == 20
 
 
 def write_digits(directory: pathlib.Path, per_class: int) -> None:
@@ -158,35 +185,38 @@ def test_predict_is_what_load_predicts(launch, trained, tmp_path):
     classifier = load(trained)
     probabilities = classifier.predict(paths)
     np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
-    assert [each["path"] for each in result["images"]] == paths
+    assert [image["path"] for image in result["images"]] == paths
     for row, image in zip(probabilities, result["images"], strict=True):
         assert len(image["classes"]) == 3
         best = image["classes"][0]
         assert best["name"] == str(best["label"])
-        # This process compiles with fewer optimisations, hence with other roundings.
+        # This process compiles with fewer optimizations, hence with other roundings.
         assert best["probability"] == pytest.approx(row[best["label"]], rel=1e-3)
 
 
 def test_evaluate_averages_over_crops_and_checkpoints(launch, trained, tmp_path):
-    checkpoints_of_run = [trained / "checkpoints/40", trained / "checkpoints/32"]
-    assert all(each.is_dir() for each in checkpoints_of_run)
+    write_digits(tmp_path / "data/val", per_class=10)
+    paths = [trained / "checkpoints/40", trained / "checkpoints/32"]
+    assert all(path.is_dir() for path in paths)
     process = launch(
         "evaluate",
-        f"--checkpoint={','.join(map(str, checkpoints_of_run))}",
+        f"--checkpoint={','.join(map(str, paths))}",
         "--crops=10",
         "--aux_heads",
         f"--out={tmp_path / 'report'}",
+        "--config.data.source=image_folder",
+        f"--config.data.path={tmp_path / 'data'}",
         "--config.data.resize=36",
     )
     result = result_of(process)
-    assert (result["models"], result["crops"], result["num_examples"]) == (2, 10, 1000)
+    assert (result["models"], result["crops"], result["num_examples"]) == (2, 10, 100)
     assert {"ece", "top1_aux_4a", "loss_aux_4d"} <= set(result)
     assert "confusion" not in result
     written = json.loads((tmp_path / "report/results.json").read_text())
     assert {name: written[name] for name in result} == result
-    assert sum(map(sum, written["confusion"])) == sum(each["examples"] for each in written["classes"]) == 1000
-    correct = sum(each["accuracy"] * each["examples"] for each in written["classes"])
-    assert correct == pytest.approx(result["top1"] * 1000)
+    assert sum(map(sum, written["confusion"])) == sum(row["examples"] for row in written["classes"]) == 100
+    correct = sum(row["accuracy"] * row["examples"] for row in written["classes"])
+    assert correct == pytest.approx(result["top1"] * 100)
     assert (tmp_path / "report/confusion.png").stat().st_size > 10_000
 
 
@@ -208,11 +238,11 @@ def test_summary_compares(launch):
     assert "| 1/19.8 |" in process.stderr
 
 
-def test_an_image_folder_trains_from_random_crops(launch, tmp_path):
+def test_an_image_folder_trains_from_random_crops(tmp_path):
     for split in ("train", "val"):
         write_digits(tmp_path / "data" / split, per_class=4)
     result = result_of(
-        launch(
+        launch_unoptimized(
             "train",
             "--config=configs/imagenet.py",
             f"--workdir={tmp_path / 'run'}",
@@ -231,10 +261,10 @@ def test_an_image_folder_trains_from_random_crops(launch, tmp_path):
     assert np.isfinite(result["loss"])
 
 
-def test_a_loss_that_is_no_number_stops_the_run(launch, tmp_path):
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     explosive = ("--config.optimizer.learning_rate=1e30", "--config.optimizer.clip_norm=0")
     first = ("--config.checkpoint.every=1 step", "--config.evaluation.every=0 steps")
-    process = launch("train", f"--workdir={tmp_path}", *TINY, *explosive, *first)
+    process = launch_unoptimized("train", f"--workdir={tmp_path}", *TINY, *explosive, *first)
     assert process.returncode == 1
     assert "Traceback" not in process.stderr
     *_, last = process.stderr.splitlines()
@@ -245,21 +275,20 @@ def test_a_loss_that_is_no_number_stops_the_run(launch, tmp_path):
 
 
 def test_nothing_imports_tensorflow(trained, tmp_path):
-    """A TensorFlow that tells on whoever imports it stands first on the path."""
+    """A decoy of TensorFlow that records its import is first on the path."""
     package = tmp_path / "tensorflow"
     package.mkdir()
     (package / "__init__.py").write_text(
         "import pathlib\npathlib.Path(__file__).with_name('imported').touch()\nraise ImportError('a decoy')\n"
     )
     environment = {**process_environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
+    # All of `TINY`, although one step would do: this program is in the cache.
+    arguments = ["launch.train", f"--workdir={tmp_path / 'run'}", *TINY, "--config.evaluation.every=0 steps"]
     run_all = (
         "import sys, runpy\n"
-        "for name, arguments in ("
-        f"('train', ['--workdir={tmp_path / 'run'}', '--config.duration=1 step', *{TINY[:3]!r}]),"
-        "):\n"
-        "    sys.argv = ['launch.' + name, *arguments]\n"
-        "    try: runpy.run_module('launch.' + name, run_name='__main__')\n"
-        "    except SystemExit as stop: assert not stop.code, stop.code\n"
+        f"sys.argv = {arguments!r}\n"
+        "try: runpy.run_module('launch.train', run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
         f"import flax_googlenet; flax_googlenet.load({str(trained)!r})\n"
         "assert 'tensorflow' not in sys.modules\n"
     )

@@ -1,4 +1,4 @@
-"""What was compiled once is read the next time, and nothing about the cache is a failure."""
+"""Compiled programs are reused, and a problem with the cache is never an error."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.commands import REPOSITORY, process_environment
 
 @pytest.fixture
 def turn_on(monkeypatch):
-    """Turn it on with a flag's value, and return what would be set in JAX."""
+    """A function that turns the cache on for a value of the flag and returns the settings of JAX."""
 
     def turned_on(directory: object, *, present: bool = True) -> dict[str, object]:
         flag = types.SimpleNamespace(value=str(directory), present=present)
@@ -30,24 +30,24 @@ def turn_on(monkeypatch):
     return turned_on
 
 
-def test_programs_are_kept_apart_by_processor(turn_on, tmp_path):
+def test_every_model_of_processor_has_its_own_directory(turn_on, tmp_path):
     directory = pathlib.Path(turn_on(tmp_path / "new")["jax_compilation_cache_dir"])
     assert directory.parent == tmp_path / "new"
     assert directory.is_dir()
 
 
 @pytest.mark.parametrize("value", ["", "none"])
-def test_can_be_disabled(turn_on, value):
+def test_the_flag_disables_the_cache(turn_on, value):
     assert turn_on(value) == {"jax_enable_compilation_cache": False}
 
 
-def test_the_users_own_takes_the_place_of_the_default(turn_on, tmp_path, monkeypatch):
+def test_a_directory_from_the_environment_replaces_the_default(turn_on, tmp_path, monkeypatch):
     monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", "/mine", raising=False)
     assert turn_on(tmp_path / "default", present=False) == {}
-    assert "jax_compilation_cache_dir" in turn_on(tmp_path / "asked for")
+    assert "jax_compilation_cache_dir" in turn_on(tmp_path / "chosen")
 
 
-def test_a_directory_that_cannot_be_made_is_no_failure(turn_on, tmp_path, capsys):
+def test_a_directory_that_cannot_be_made_is_a_warning(turn_on, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert turn_on(tmp_path / "file/cache") == {}
     assert "compiled programs are not kept" in capsys.readouterr().err
@@ -56,7 +56,7 @@ def test_a_directory_that_cannot_be_made_is_no_failure(turn_on, tmp_path, capsys
 @pytest.mark.parametrize(
     ("limit", "kept"), [(300, "abc"), (299, "bc"), (100, "c"), (99, "")], ids=["fits", "one", "two", "all"]
 )
-def test_what_was_not_used_for_longest_goes_first(tmp_path, limit, kept):
+def test_the_least_recently_used_programs_are_removed_first(tmp_path, limit, kept):
     for age, name in enumerate("cba"):
         path = tmp_path / f"{name}-cache"
         path.write_bytes(bytes(100))
@@ -68,7 +68,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path, limit, kept):
 
 
 @pytest.mark.slow
-def test_the_library_leaves_it_to_the_commands():
+def test_the_library_does_not_turn_the_cache_on():
     environment = process_environment()
     del environment["JAX_COMPILATION_CACHE_DIR"]
     imports = (

@@ -10,58 +10,12 @@ import subprocess
 import sys
 import termios
 import textwrap
-import threading
 
 import pytest
 
-from flax_googlenet.checkpoints import find_latest
 from launch.interrupts import INTERRUPTED
-from tests.support.commands import REPOSITORY, TINY, process_environment
-
-# Whoever runs the tests in the background ignores it, and so would the process. To change that between
-# fork and exec, Python would have to fork a process with JAX's threads.
-HEEDING_SIGINT = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-)
-
-PATIENCE = 60  # seconds, for a busy machine; it is a fraction of one by design
-
-
-def start(*arguments: object, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HEEDING_SIGINT, *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={**process_environment(), **environment},
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-    )
-    deadline = threading.Timer(600, process.kill)  # or a failure would be a test that does not end
-    deadline.daemon = True
-    deadline.start()
-    return process
-
-
-def wait_for(process: subprocess.Popen[str], words: str) -> None:
-    assert process.stderr is not None
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if words in line:
-            return
-    raise AssertionError("".join(seen))
-
-
-def interrupt(process: subprocess.Popen[str]) -> str:
-    """Send it and return what the process said then."""
-    process.send_signal(signal.SIGINT)
-    stdout, said = process.communicate(timeout=PATIENCE)
-    assert process.returncode == INTERRUPTED, said
-    assert "Traceback" not in said
-    assert stdout == ""
-    return said.splitlines()[-1]
-
+from tests.support.commands import REPOSITORY, TINY
+from tests.support.processes import PATIENCE, interrupt, start, wait_for
 
 BODIES = {
     "computes": "while True: pass",
@@ -73,13 +27,13 @@ BODIES = {
             except BaseException:
                 pass
         """,
-    "opens-what-never-opens": "open(fifo)",
-    "waits-for-a-thread-that-does": """
+    "opens-a-fifo": "open(fifo)",
+    "waits-for-a-thread-that-opens-a-fifo": """
         thread = threading.Thread(target=open, args=(fifo,))
         thread.start()
         thread.join()
         """,
-    "is-at-its-end": "threading.Thread(target=open, args=(fifo,)).start()",
+    "is-exiting": "threading.Thread(target=open, args=(fifo,)).start()",
 }
 
 
@@ -100,12 +54,12 @@ def start_body(tmp_path: pathlib.Path, body: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_ends_a_process_that(tmp_path, body):
+def test_ctrl_c_ends_a_process_that(tmp_path, body):
     assert interrupt(start_body(tmp_path, body)) == "interrupted: it was in vain"
 
 
 @pytest.mark.parametrize("outlook", ["time.sleep(1000)", "1 / 0"], ids=["hangs", "fails"])
-def test_does_not_depend_on_the_outlook(tmp_path, outlook):
+def test_ctrl_c_ends_a_process_whose_outlook(tmp_path, outlook):
     body = (
         f"interrupts.explain(lambda: {outlook})\nprint('set', file=sys.stderr, flush=True)\ntime.sleep(1000)"
     )
@@ -114,13 +68,13 @@ def test_does_not_depend_on_the_outlook(tmp_path, outlook):
     assert interrupt(process) == "interrupted"
 
 
-def test_is_ignored_where_it_was():
+def test_an_ignored_sigint_stays_ignored():
     body = """
         import os, signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         interrupts.install()
         os.kill(os.getpid(), signal.SIGINT)
-        print("goes on")
+        print("not interrupted")
         """
     process = subprocess.run(
         [sys.executable, "-c", "from launch import interrupts\n" + textwrap.dedent(body)],
@@ -129,10 +83,10 @@ def test_is_ignored_where_it_was():
         text=True,
         check=False,
     )
-    assert (process.returncode, process.stdout) == (0, "goes on\n"), process.stderr
+    assert (process.returncode, process.stdout) == (0, "not interrupted\n"), process.stderr
 
 
-def test_forked_children_end_too(tmp_path):
+def test_sigint_ends_forked_children(tmp_path):
     body = """
         import os, signal
         ready, begun = os.pipe()
@@ -156,7 +110,7 @@ def train(workdir: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_before_anything_is_done(tmp_path):
+def test_ctrl_c_while_the_command_is_imported(tmp_path):
     process = train(tmp_path / "run")
     wait_for(process, "loading JAX")
     assert interrupt(process) == "interrupted: nothing has been done yet"
@@ -164,32 +118,14 @@ def test_before_anything_is_done(tmp_path):
 
 
 @pytest.mark.slow
-def test_while_xla_compiles(tmp_path):
+def test_ctrl_c_while_xla_compiles(tmp_path):
     process = train(tmp_path, JAX_ENABLE_COMPILATION_CACHE="0")
     wait_for(process, "compiling the training step")
     assert interrupt(process) == "interrupted: there is no checkpoint yet; the same command starts over"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["step 13/40", "step 20/40: loss"], ids=["training", "evaluating"])
-def test_goes_on_from_the_step_that_it_says(launch, train_run, tmp_path, words):
-    process = train(tmp_path)
-    wait_for(process, words)
-    said = interrupt(process)
-    latest = find_latest(str(tmp_path))
-    if latest is None:
-        assert "no checkpoint yet" in said
-    else:
-        assert said == f"interrupted: the same command resumes from step {latest.name}"
-    resumed = launch("train", f"--workdir={tmp_path}", *TINY)
-    assert (f"resuming at step {latest.name} of" if latest else "training for") in resumed.stderr
-    figures = ("step", "top1", "top5", "loss")
-    ours, theirs = (json.loads(each.stdout.splitlines()[-1]) for each in (resumed, train_run))
-    assert [ours[name] for name in figures] == [theirs[name] for name in figures]
-
-
-@pytest.mark.slow
-def test_a_complete_run_is_not_said_to_go_on(trained, monkeypatch):
+def test_the_outlook_of_a_complete_run_is_its_result(trained, monkeypatch):
     from launch import train as command
 
     class Workdir:
@@ -200,7 +136,7 @@ def test_a_complete_run_is_not_said_to_go_on(trained, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_data_set_half_made(launch, imagenet_tars, tmp_path):
+def test_a_data_set_is_completed_after_ctrl_c(launch, imagenet_tars, tmp_path):
     arguments = ("--dataset=imagenet2012", f"--manual_dir={imagenet_tars}", f"--data_dir={tmp_path}")
     process = start("-m", "launch.prepare", *arguments)
     wait_for(process, "preparing imagenet2012")
@@ -221,9 +157,8 @@ def test_a_data_set_half_made(launch, imagenet_tars, tmp_path):
         pytest.param("train", ["--workdir={new}", *TINY], "1/40", id="train"),
     ],
 )
-def test_leaves_the_bar_on_its_line(trained, tmp_path, name, arguments, bar):
-    given = [each.format(trained=trained, new=tmp_path) for each in arguments]
-    terminal = Terminal(name, given)
+def test_ctrl_c_keeps_the_line_of_the_progress_bar(trained, tmp_path, name, arguments, bar):
+    terminal = Terminal(name, [argument.format(trained=trained, new=tmp_path) for argument in arguments])
     terminal.wait_for(bar)
     terminal.process.send_signal(signal.SIGINT)
     *_, before, last, nothing = terminal.wait_for_end().split("\r\n")
@@ -244,7 +179,7 @@ def test_leaves_the_bar_on_its_line(trained, tmp_path, name, arguments, bar):
         ),
     ],
 )
-def test_shows_a_bar_on_a_terminal(trained, name, arguments, bar):
+def test_a_terminal_shows_a_progress_bar(trained, name, arguments, bar):
     terminal = Terminal(name, [f"--checkpoint={trained}", *arguments])
     shown = terminal.wait_for_end()
     assert terminal.process.returncode == 0, shown
@@ -252,14 +187,14 @@ def test_shows_a_bar_on_a_terminal(trained, name, arguments, bar):
 
 
 class Terminal:
-    """A command with a terminal for its stderr, and what that shows."""
+    """A command with a terminal as its stderr, and the text on that terminal."""
 
     def __init__(self, name: str, arguments: list[str]) -> None:
-        self._screen, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 100))
+        self._screen, stderr = pty.openpty()
+        termios.tcsetwinsize(stderr, (24, 100))
         self.shown = ""
-        self.process = start("-m", f"launch.{name}", *arguments, stderr=theirs)
-        os.close(theirs)
+        self.process = start("-m", f"launch.{name}", *arguments, stderr=stderr)
+        os.close(stderr)
 
     def wait_for(self, words: str) -> None:
         while words not in self.shown:
@@ -274,8 +209,8 @@ class Terminal:
 
     def _read(self) -> bool:
         try:
-            more = os.read(self._screen, 1 << 16)
-        except OSError:  # which is how it ends
+            text = os.read(self._screen, 1 << 16)
+        except OSError:  # the end of a terminal
             return False
-        self.shown += more.decode(errors="replace")
-        return bool(more)
+        self.shown += text.decode(errors="replace")
+        return bool(text)
