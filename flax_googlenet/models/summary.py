@@ -16,8 +16,8 @@ from flax_googlenet.table import PaperRow, RowKind
 
 PAPER_IMAGE_SIZE = 224
 _DISAGREEMENT = (
-    "≠ marks a figure of the paper that its own filters do not give. The paper's K is 1024 and leaves out "
-    "biases; its M is 10^6."
+    "≠ marks a figure that the paper's own filters do not give. Its K is 1024 and leaves out biases; "
+    "its M is 10^6."
 )
 _FILTERS = ("conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj")
 _FILTER_COLUMNS = ("#1x1", "#3x3", "#5x5", "pool")  # 96→128: a reduction to 96, then 128 filters

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flax_googlenet.config import resolve
+from flax_googlenet.config.schema import KEYS
 from flax_googlenet.models import build_model
 from flax_googlenet.models.initialization import INITIALIZERS, fill_constants, initial_variables
 
@@ -50,6 +51,10 @@ def test_equals_init_for_kernels_of_many_blocks(model):
 
 def test_equals_init_for_vgg16():
     assert_as_init({"variant": "vgg16"}, None)
+
+
+def test_the_config_offers_every_initializer():
+    assert KEYS["model.initializer"].kind.choices == tuple(INITIALIZERS)
 
 
 def test_fill_constants_repeats_the_first_element():
