@@ -66,7 +66,7 @@ def test_training_inherits(origin, tmp_path, monkeypatch):
         def __init__(self, config, *_):
             configs.append(config)
 
-        def go(self):
+        def execute(self):
             return {"step": 1}
 
     monkeypatch.setattr(loop, "_Run", Stub)

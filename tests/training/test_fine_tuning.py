@@ -64,7 +64,7 @@ def leaves(tree) -> dict[str, np.ndarray]:
     return {"/".join(part.key for part in path): leaf for path, leaf in found}
 
 
-OTHER_CLASSES = "fresh because the classes are others: "
+OTHER_CLASSES = "new because the classes differ: "
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ OTHER_CLASSES = "fresh because the classes are others: "
         pytest.param(
             {"num_classes": 9, "aux_heads": 0, "normalization": "batch"},
             {"normalization": "batch"},
-            [OTHER_CLASSES + "head", "fresh because {0} has none: aux_4a, aux_4d"],
+            [OTHER_CLASSES + "head", "new because {0} lacks them: aux_4a, aux_4d"],
             id="no auxiliary heads there",
         ),
         pytest.param(
-            {"aux_heads": 1}, {}, ["fresh because {0} has none: aux_4a"], id="one auxiliary head there"
+            {"aux_heads": 1}, {}, ["new because {0} lacks them: aux_4a"], id="one auxiliary head there"
         ),
         pytest.param(
             {"normalization": "batch"},
             {"normalization": "batch", "aux_heads": 0},
-            ["dropped because the network has none: aux_4a, aux_4d"],
+            ["dropped because the network lacks them: aux_4a, aux_4d"],
             id="no auxiliary heads here",
         ),
     ],

@@ -131,7 +131,9 @@ def test_a_former_checkpoint_past_the_end_is_refused(stopped):
     for path in (data / "train").glob("*/[2-7].png"):
         path.unlink()
     refused(
-        config_of(data), workdir, 'at step 3, and config.duration "2 epochs" ends at 2 with this data set'
+        config_of(data),
+        workdir,
+        'at step 3, but config.duration "2 epochs" ends at step 2 with this data set',
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from flax_googlenet.checkpoints import evaluation_variables
 from flax_googlenet.config import resolve
 from flax_googlenet.data.augmentation.pipeline import augment
 from flax_googlenet.models import VGG16, GoogLeNet
@@ -185,7 +186,7 @@ def test_averaged_weights_are_kept_beside(small_table):
     expected = (kernel(second.params) + kernel(state.params)) / 2
     np.testing.assert_allclose(kernel(state.averaged_params), expected, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(
-        kernel(state.evaluation_variables()["params"]), kernel(state.averaged_params)
+        kernel(evaluation_variables(state.weights())["params"]), kernel(state.averaged_params)
     )
 
 

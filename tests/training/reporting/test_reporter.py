@@ -111,7 +111,7 @@ def test_silent_where_not_enabled(tmp_path, caplog):
     reporter.advance()
     reporter.train(1, FIGURES, Lap(1.0, 0.0), batch_size=1)
     reporter.evaluation(1, EVALUATION)
-    reporter.say("nothing")
+    reporter.log("nothing")
     reporter.close()
     assert caplog.text == ""
     assert not list(tmp_path.iterdir())

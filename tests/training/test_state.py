@@ -7,9 +7,8 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import data_mesh, replicate
-from flax_googlenet.training.initial_state import place_initial_state
 from flax_googlenet.training.optimizer import build_optimizer
-from flax_googlenet.training.state import initial_state
+from flax_googlenet.training.state import initial_state, place_initial_state
 
 
 @pytest.mark.parametrize(
