@@ -111,8 +111,10 @@ class Evaluator:
         count = counts["num_examples"]
         if not count:
             raise UserError("No image is left to evaluate, since all are corrupt; check config.data.")
-        means = {name: float(value) / count for name, value in total.items() if np.ndim(value) == 0}
-        return {**means, **counts, **metrics.summarize_details(total)}
+        figures: dict[str, Any] = {
+            name: float(value) / count for name, value in total.items() if np.ndim(value) == 0
+        }
+        return {**figures, **counts, **metrics.summarize_details(total)}
 
     def _total(
         self, all_variables: Sequence[Variables], progress: Callable[[int], None] | None
