@@ -233,7 +233,7 @@ def _report_distinct_crops(data: FrozenConfigDict, number_of_crops: int) -> None
 
 
 def _exact_sum(values: Sequence[np.ndarray]) -> Any:
-    """Return the sum over batches, whatever their order: counts are whole numbers, and fsum is exact."""
+    """Return the sum over batches. It does not depend on their order: `math.fsum` is exact."""
     if np.ndim(values[0]) == 0:
         return math.fsum(map(float, values))
     stacked = np.stack([np.asarray(value, np.float64) for value in values])

@@ -1,4 +1,4 @@
-"""Durations in training, given in steps, epochs or examples, and the steps at which a run does what."""
+"""Durations in steps, epochs or examples, and the timetable of a run that follows from them."""
 
 import dataclasses
 import math
@@ -40,7 +40,7 @@ def to_steps(duration: str, *, batch_size: int, epoch_size: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Timetable:
-    """Decides at which steps a run reports, evaluates and saves. It does each at the last step.
+    """The steps at which a run reports, evaluates and saves. The last step is always one of them.
 
     Attributes:
       total: length of the run.

@@ -315,10 +315,10 @@ def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root
     recorded_config = resolve(recorded.config)
     key = first_difference(recorded_config, config)
     if key is not None:
-        there, here = (flatten(values)[key] for values in (recorded_config, config))
+        value, given = (flatten(values)[key] for values in (recorded_config, config))
         raise UserError(
-            f"{root} holds checkpoints of another experiment: config.{key} is {there!r} there and "
-            f"{here!r} here; choose another workdir."
+            f"{root} holds checkpoints of another experiment: config.{key} is {value!r} there and "
+            f"{given!r} here; choose another workdir."
         )
 
 
