@@ -106,7 +106,9 @@ class Evaluator:
           UserError: if every image is corrupt.
         """
         total = self._total(all_variables, progress)
-        counts = {name: int(total.pop(name)) for name in ("num_examples", "bad_images") if name in total}
+        counts: dict[str, int] = {
+            name: int(total.pop(name)) for name in ("num_examples", "bad_images") if name in total
+        }
         assert sum(counts.values()) == len(self._batches.source), "an image was lost or counted twice"
         count = counts["num_examples"]
         if not count:

@@ -44,7 +44,7 @@ def test_the_noise_of_a_flat_curve_looks_small(value):
     assert high <= 1.01
 
 
-def test_the_axis_without_figures_is_that_of_all_shares():
+def test_the_axis_without_figures_runs_from_0_to_1():
     assert accuracy_limits([]) == accuracy_limits([{"step": 3, "train/loss": 1.0}]) == (0.0, 1.0)
 
 
