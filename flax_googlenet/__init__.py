@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-# Imported when they are first asked for: they bring matplotlib, TensorBoard's writer, requests and Optax.
+# Imported on first use, since they import matplotlib, TensorBoard's writer, requests and Optax.
 _LATE = {
     "evaluate": "flax_googlenet.evaluation.ensemble",
     "export": "flax_googlenet.interop",

@@ -26,7 +26,7 @@ from flax_googlenet.workers import read_file_in_time
 
 # Arrays are checked when they are used: most users run no type checker.
 Image = np.ndarray | str | os.PathLike
-BatchFunction = Callable[[Mapping[str, PyTree], np.ndarray], PyTree]  # (variables, images)
+BatchFunction = Callable[[Mapping[str, PyTree], UInt8[np.ndarray, "batch height width 3"]], PyTree]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

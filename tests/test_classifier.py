@@ -13,6 +13,7 @@ from flax_googlenet.classifier import Classifier, top_classes
 from flax_googlenet.config import resolve
 from flax_googlenet.data import augmentation
 from flax_googlenet.models import VGG16, GoogLeNet
+from tests.support.networks import random_variables
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def pictures(tmp_path_factory, rng):
 
 
 @pytest.mark.slow
-def test_knows_what_it_is(classifier, trained):
+def test_a_loaded_classifier_has_the_names_and_the_config_of_its_run(classifier, trained):
     assert classifier.class_names == tuple("0123456789")
     assert classifier.step == 40
     assert classifier.checkpoint == str(trained / "checkpoints/40")
@@ -40,23 +41,23 @@ def test_knows_what_it_is(classifier, trained):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 32])
-def test_batches_do_not_matter(classifier, pictures, batch_size):
-    found = classifier.predict(pictures, batch_size)
-    assert found.shape == (5, 10)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(found, classifier.predict(pictures), rtol=1e-3, atol=1e-6)
+def test_predictions_do_not_depend_on_the_batch_size(classifier, pictures, batch_size):
+    probabilities = classifier.predict(pictures, batch_size)
+    assert probabilities.shape == (5, 10)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(probabilities, classifier.predict(pictures), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_tells_how_far_it_is(classifier, pictures):
-    heard: list[int] = []
-    classifier.predict(pictures, 2, progress=heard.append)
-    assert heard == [2, 2, 1]
+def test_progress_is_reported_per_batch(classifier, pictures):
+    counts: list[int] = []
+    classifier.predict(pictures, 2, progress=counts.append)
+    assert counts == [2, 2, 1]
 
 
 @pytest.mark.slow
-def test_arrays_are_pictures_too(classifier, pictures):
+def test_arrays_give_the_predictions_of_files(classifier, pictures):
     arrays = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in pictures]
     expected = classifier.predict(pictures)
     np.testing.assert_array_equal(classifier.predict(arrays), expected)
@@ -64,53 +65,48 @@ def test_arrays_are_pictures_too(classifier, pictures):
 
 
 @pytest.mark.slow
-def test_heads_side_by_side(classifier, pictures):
+def test_the_main_head_of_all_heads_is_that_of_predict(classifier, pictures):
     heads = classifier.predict_heads(pictures)
     assert set(heads) == {"logits", "aux_4a", "aux_4d"}
     np.testing.assert_allclose(heads["logits"], classifier.predict(pictures), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_no_pictures_are_no_predictions(classifier):
+def test_no_images_give_no_predictions(classifier):
     assert classifier.predict([]).shape == (0, 10)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bad", ["one.png", np.zeros((4, 4, 3), np.uint8), [np.zeros((4, 4, 3))]])
-def test_what_is_not_a_sequence_of_pictures(classifier, bad):
+def test_arguments_other_than_a_sequence_of_images_are_refused(classifier, bad):
     with pytest.raises(TypeError, match=r"sequence of images|uint8"):
         classifier.predict(bad)
 
 
 def test_top_classes_are_ordered():
-    found = top_classes(np.array([0.1, 0.6, 0.3]), ["a", "b", "c"], 2)
-    assert [each["name"] for each in found] == ["b", "c"]
-    assert found[0] == {"label": 1, "name": "b", "probability": 0.6}
-
-
-def drawn(model):
-    """Variables that nothing trained, and that nothing is compiled for."""
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    return jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(np.float32), shapes)
+    classes = top_classes(np.array([0.1, 0.6, 0.3]), ["a", "b", "c"], 2)
+    assert [row["name"] for row in classes] == ["b", "c"]
+    assert classes[0] == {"label": 1, "name": "b", "probability": 0.6}
 
 
 @pytest.fixture(scope="module")
 def small(small_table):
-    """A small classifier, by the options of its network."""
+    """Build a small classifier from the options of its network."""
 
     @functools.cache
     def build(model=None, **options) -> Classifier:
         model = model or GoogLeNet(**{"num_classes": 4, "table": small_table, **options})
         config = resolve({"model": {"num_classes": 4}, "data": {"image_size": 32, "resize": 32}})
-        return Classifier(model, drawn(model), config, tuple("abcd"), 3, ({"step": 3.0},), "runs/x")
+        return Classifier(
+            model, random_variables(model), config, tuple("abcd"), 3, ({"step": 3.0},), "runs/x"
+        )
 
     return build
 
 
 def test_repr_is_a_few_lines(small):
     plain = small()
-    shown = repr(plain)  # it was 437,766 characters, of a whole network
+    shown = repr(plain)
     assert shown.splitlines() == [
         "Classifier(",
         "    variant: paper",
@@ -138,7 +134,7 @@ def images(rng):
 
 @pytest.fixture(scope="module")
 def sown(small, images):
-    """Every row's output, from Flax itself."""
+    """The outputs of all rows, as Flax records them."""
     classifier = small()
 
     @jax.jit
@@ -159,7 +155,7 @@ def sown(small, images):
         pytest.param("head", "head", (), (4,), id="the logits"),
     ],
 )
-def test_features_are_what_the_network_sows(small, images, sown, layer, name, path, shape):
+def test_features_are_the_outputs_of_a_row(small, images, sown, layer, name, path, shape):
     found = small().features(images, layer, batch_size=2)
     for part in path:
         sown = sown[part]
@@ -171,7 +167,7 @@ def test_features_are_what_the_network_sows(small, images, sown, layer, name, pa
     assert small().features([], layer).shape == (0, *shape)
 
 
-def test_features_are_float32_whatever_the_network_computes_in(small, images):
+def test_features_of_a_bfloat16_network_are_float32(small, images):
     found = small(dtype=jnp.bfloat16).features(images, "inception_3a")
     expected = small().features(images, "inception_3a")
     assert found.dtype == np.float32
@@ -187,14 +183,14 @@ def test_features_of_other_networks(small):
     assert small(VGG16(num_classes=4, table=rows)).features(images).shape == (1, 64)
 
 
-def test_a_row_that_is_not_there_is_named(small):
+def test_an_unknown_row_is_named_in_the_error(small):
     with pytest.raises(flax_googlenet.UserError, match='no row "inception4a"; did you mean "inception_4a"'):
         small().features([], "inception4a")
     with pytest.raises(TypeError, match="sequence of images"):
         small().features("one.png")
 
 
-def test_a_fifo_is_not_waited_for(small, tmp_path):
+def test_a_fifo_is_refused_without_waiting(small, tmp_path):
     os.mkfifo(tmp_path / "cat.png")
     with pytest.raises(flax_googlenet.UserError, match=r"cat\.png is not a regular file"):
         small().predict([tmp_path / "cat.png"])

@@ -1,4 +1,4 @@
-"""What `import flax_googlenet` offers, and what it does not cost."""
+"""What `import flax_googlenet` offers, and what it leaves out."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from flax_googlenet import checkpoints
 from flax_googlenet.config import resolve, to_json_dict
 from flax_googlenet.training import loop
 
-# Each takes a tenth of a second or more, and is for one task among several.
+# Each takes a tenth of a second or more to import, and only some tasks need it.
 LATE = ("matplotlib", "tensorboardX", "optax", "requests", "torch", "onnx", "tensorflow")
 
 
@@ -26,7 +26,7 @@ def test_every_name_is_there():
         flax_googlenet.trian  # noqa: B018
 
 
-def test_importing_brings_nothing_that_is_for_one_task():
+def test_the_import_leaves_out_packages_that_only_some_tasks_need():
     code = f"import sys, flax_googlenet; print(*sorted(set({LATE!r}) & set(sys.modules)))"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == ""
@@ -34,7 +34,7 @@ def test_importing_brings_nothing_that_is_for_one_task():
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory) -> str:
-    """A checkpoint of nothing but a config."""
+    """A checkpoint with a config and a single array."""
     config = resolve({"model": {"variant": "torchvision", "num_classes": 9}, "data": {"image_size": 64}})
     description = checkpoints.Description(7, to_json_dict(config), tuple("abcdefghi"))
     workdir = tmp_path_factory.mktemp("origin")
@@ -59,14 +59,13 @@ def test_a_resolved_config_reads_no_checkpoint(origin):
 
 
 def test_training_inherits(origin, tmp_path, monkeypatch):
-    """As `launch.train` does, from the same few keys."""
     configs = []
 
     class Stub:
         def __init__(self, config, *_):
             configs.append(config)
 
-        def go(self):
+        def execute(self):
             return {"step": 1}
 
     monkeypatch.setattr(loop, "_Run", Stub)

@@ -106,7 +106,7 @@ def _changed(config: FrozenConfigDict, changes: Mapping[str, Mapping[str, Any]])
 
 
 def _check_members(classifiers: Sequence[Classifier], source: Source, aux_heads: bool) -> None:
-    """Raise an error if checkpoints differ from the data or from each other in what is evaluated."""
+    """Check that the classes are those of the data, and the heads those of the first checkpoint."""
     for classifier in classifiers:
         check_same_classes(
             classifier.class_names,

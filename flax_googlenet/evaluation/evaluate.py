@@ -113,8 +113,10 @@ class Evaluator:
         count = counts["num_examples"]
         if not count:
             raise UserError("No image is left to evaluate, since all are corrupt; check config.data.")
-        means = {name: float(value) / count for name, value in total.items() if np.ndim(value) == 0}
-        return {**means, **counts, **metrics.summarize_details(total)}
+        figures: dict[str, Any] = {
+            name: float(value) / count for name, value in total.items() if np.ndim(value) == 0
+        }
+        return {**figures, **counts, **metrics.summarize_details(total)}
 
     def _total(
         self, all_variables: Sequence[Variables], progress: Callable[[int], None] | None
@@ -233,7 +235,7 @@ def _report_distinct_crops(data: FrozenConfigDict, number_of_crops: int) -> None
 
 
 def _exact_sum(values: Sequence[np.ndarray]) -> Any:
-    """Return the sum over batches, whatever their order: counts are whole numbers, and fsum is exact."""
+    """Return the sum over batches. It does not depend on their order: `math.fsum` is exact."""
     if np.ndim(values[0]) == 0:
         return math.fsum(map(float, values))
     stacked = np.stack([np.asarray(value, np.float64) for value in values])

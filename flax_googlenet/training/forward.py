@@ -1,24 +1,27 @@
-"""The forward pass of training, which the step and the statistics of averaged weights share."""
+"""The forward pass of training, for the train step and for the statistics of averaged weights."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import jax
 from flax import linen as nn
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import augmentation
+from flax_googlenet.training.losses import Logits, Targets
 from flax_googlenet.training.parameter_groups import freeze_normalization
+
+Images = Float[Array, "batch height width 3"]
 
 
 def augment_batch(
-    batch: dict[str, jax.Array], key: jax.Array, config: FrozenConfigDict
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the normalised images and the targets that a batch is trained on, and the key for dropout.
+    batch: dict[str, Array], key: PRNGKeyArray, config: FrozenConfigDict
+) -> tuple[Images, Targets, PRNGKeyArray]:
+    """Return the normalized images and the targets to train on, and the key for dropout.
 
     Args:
-      batch: "image", uint8 [batch, size, size, 3], and "label".
-      key: of the step.
+      batch: "image", uint8 [batch, height, width, 3], and "label".
+      key: key of the step.
       config: a resolved config.
     """
     mirror_key, dropout_key = jax.random.split(key)
@@ -30,20 +33,21 @@ def augment_batch(
 
 def apply_in_training(
     model: nn.Module,
-    params: Any,
-    batch_stats: Any,
-    images: jax.Array,
-    dropout_key: jax.Array,
+    params: PyTree,
+    batch_stats: PyTree,
+    images: Images,
+    dropout_key: PRNGKeyArray,
     freeze: Iterable[str],
-) -> tuple[dict[str, jax.Array], Any]:
-    """Return the outputs of every head, and the running statistics after the batch.
+) -> tuple[dict[str, Logits], PyTree]:
+    """Return the logits of every head and the updated running statistics.
 
     Args:
       model: the network.
       params, batch_stats: its variables.
-      images: of `augment_batch`.
-      dropout_key: of `augment_batch`.
-      freeze: patterns of parameters' names; frozen normalisations use their running statistics.
+      images: normalized images.
+      dropout_key: key of the dropout.
+      freeze: patterns of the names of frozen parameters. A frozen normalization uses its
+        running statistics and does not update them.
     """
     with nn.intercept_methods(freeze_normalization(freeze)):
         outputs, updated = model.apply(

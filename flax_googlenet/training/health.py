@@ -1,4 +1,4 @@
-"""Signs that a run is failing, told while it can still be helped."""
+"""Signs that a run is failing, reported while there is time to react."""
 
 import collections
 import math
@@ -6,57 +6,63 @@ from collections.abc import Callable, Mapping, Sequence
 
 from flax_googlenet.errors import UserError
 
-# A head at chance level for this many reports in a row "sits" there.
+# A head is stuck when it is at chance level for this many reports in a row.
 PATIENCE = 3
 TOLERANCE = 0.01  # relative distance from ln(classes)
 
 
 class StuckHeads:
-    """Watches for heads that have learned nothing: cross-entropy ln(classes) is a guess."""
+    """Finds heads that learn nothing: their cross-entropy stays at ln(classes), that of a guess."""
 
     def __init__(self, num_classes: int, warmup_steps: int) -> None:
+        """Watch the heads of a network from the end of the warm-up on."""
         self._chance = math.log(num_classes)
         self._warmup_steps = warmup_steps
-        self._reports: collections.Counter[str] = collections.Counter()
+        self._reports_at_chance: collections.Counter[str] = collections.Counter()
 
-    def warnings(self, step: int, figures: Mapping[str, float]) -> list[str]:
-        """A sentence for each head that has just been found stuck, once."""
+    def warnings(self, step: int, figures: Mapping[str, int | float]) -> list[str]:
+        """Return a sentence for every head that turns out to be stuck, once per head.
+
+        Args:
+          step: number of updates made.
+          figures: means since the last report, with "loss_HEAD" for each head.
+        """
         if step <= self._warmup_steps:
             return []
-        found = []
+        warnings = []
         for name, loss in figures.items():
             if not name.startswith("loss_"):
                 continue
-            near = abs(loss - self._chance) < TOLERANCE * self._chance
-            self._reports[name] = self._reports[name] + 1 if near else 0
-            if self._reports[name] == PATIENCE:
+            is_at_chance = abs(loss - self._chance) < TOLERANCE * self._chance
+            self._reports_at_chance[name] = self._reports_at_chance[name] + 1 if is_at_chance else 0
+            if self._reports_at_chance[name] == PATIENCE:
                 head = name.removeprefix("loss_")
-                found.append(
-                    f'warning: head "{head}" sits at chance at step {step}: its loss is {loss:.3f}, which is '
-                    "ln(classes); should it stay there, try initializer=he or normalization=batch."
+                warnings.append(
+                    f'head "{head}" has learned nothing by step {step}: its loss is {loss:.3f}, which is '
+                    "ln(classes); if it stays there, try initializer=he or normalization=batch"
                 )
-        return found
+        return warnings
 
 
 def check_finite(
     name: str, values: Sequence[float], first_step: int, last_checkpoint: Callable[[], str | None]
 ) -> None:
-    """Stop a run whose loss, or gradient, is not a number.
+    """Stop a run whose loss or gradient is infinite or NaN.
 
     Args:
-      name: of what is looked at.
-      values: of consecutive steps.
-      first_step: the step that the first of them is of.
-      last_checkpoint: gives the directory of the last good one, if there is any.
+      name: name of the quantity, such as "gradient_norm".
+      values: its values at consecutive steps.
+      first_step: step of the first value.
+      last_checkpoint: returns the directory of the last checkpoint, if there is one.
 
     Raises:
-      UserError: a value is infinite or not a number; it names the step and the way back.
+      UserError: if a value is infinite or NaN; names the step and the last checkpoint.
     """
-    for offset, value in enumerate(values):
+    for step, value in enumerate(values, start=first_step):
         if not math.isfinite(value):
             path = last_checkpoint()
-            good = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
+            remedy = f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
             raise UserError(
-                f"The {name.replace('_', ' ')} became {value} at step {first_step + offset}; {good}; "
+                f"The {name.replace('_', ' ')} became {value} at step {step}; {remedy}; "
                 "lower config.optimizer.learning_rate or set config.optimizer.clip_norm."
             )

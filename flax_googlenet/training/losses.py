@@ -1,20 +1,24 @@
-"""The training loss: one cross-entropy a head, the auxiliary ones weighted (section 5)."""
+"""The training loss: a cross-entropy per head, with a weight for the auxiliary heads (section 5)."""
 
 import jax
 import optax
+from jaxtyping import Array, Float, Int
+
+Logits = Float[Array, "batch classes"]
+Targets = Int[Array, " batch"] | Float[Array, "batch classes"]
+Scalar = Float[Array, ""]
 
 
-def cross_entropy(logits: jax.Array, targets: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
-    """Mean softmax cross-entropy in nats.
+def cross_entropy(logits: Logits, targets: Targets, label_smoothing: float = 0.0) -> Scalar:
+    """Return the mean softmax cross-entropy in nats.
 
-    With t the target, one-hot or shares of the classes, it is that to
+    With t the target distribution, one-hot for a label, the cross-entropy is that to
     (1 - label_smoothing) * t + label_smoothing / classes.
 
     Args:
-      logits: float32 [batch, classes].
-      targets: labels, integers [batch]; or of each example a distribution over the
-        classes, float32 [batch, classes].
-      label_smoothing: in [0, 1].
+      logits: logits of the batch.
+      targets: a label per example, or a distribution over the classes.
+      label_smoothing: between 0 and 1.
 
     >>> import jax.numpy as jnp
     >>> round(float(cross_entropy(jnp.zeros((2, 10)), jnp.array([3, 4]))), 4)
@@ -30,12 +34,17 @@ def cross_entropy(logits: jax.Array, targets: jax.Array, label_smoothing: float 
 
 
 def head_losses(
-    outputs: dict[str, jax.Array], targets: jax.Array, *, aux_weight: float, label_smoothing: float
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Loss = cross_entropy(logits) + aux_weight * the sum of that of the auxiliary heads.
+    outputs: dict[str, Logits], targets: Targets, *, aux_weight: float, label_smoothing: float
+) -> tuple[Scalar, dict[str, Scalar]]:
+    """Return the training loss and the unweighted loss of each head.
 
-    Returns:
-      The loss, and the unweighted loss of each head by the head's name.
+    loss = cross_entropy(logits) + aux_weight * sum of the auxiliary heads' cross-entropies
+
+    Args:
+      outputs: logits by head; the main head is "logits".
+      targets: as in `cross_entropy`, the same for all heads.
+      aux_weight: weight of each auxiliary head.
+      label_smoothing: between 0 and 1.
     """
     by_head = {head: cross_entropy(logits, targets, label_smoothing) for head, logits in outputs.items()}
     total = by_head["logits"]

@@ -1,36 +1,36 @@
 """SGD with momentum as GoogLeNet was trained, and its learning-rate schedules."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree, ScalarLike
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.training.durations import to_steps
 from flax_googlenet.training.parameter_groups import frozen_mask, scale_by_factor
 
-Schedule = Callable[[Any], Any]
+Schedule = Callable[[ScalarLike], ScalarLike]
 
 
 def build_schedule(config: FrozenConfigDict, *, total_steps: int, epoch_size: int) -> Schedule:
-    """Learning rate as a function of the step.
+    """Return the learning rate as a function of the step.
 
-    A linear warm-up from 0 over w steps, then with t counted from its end and
-    T = total_steps - w:
+    The rate rises linearly from 0 during the w steps of the warm-up. After that, with t counted
+    from the end of the warm-up and T = total_steps - w, it is
 
     * polynomial: base * (1 - t / T) ^ power (BVLC's quick solver: power 0.5)
     * step: base * decay_rate ^ floor(t / decay_every) (the paper: -4 % every 8 epochs)
     * cosine: base / 2 * (1 + cos(pi * t / T))
     * constant: base
 
-    base = learning_rate, times batch_size / learning_rate_batch where the latter is set.
+    where base = learning_rate, times batch_size / learning_rate_batch if the latter is set.
 
     Args:
       config: a resolved config.
       total_steps: length of the run.
-      epoch_size: examples in an epoch, for durations.
+      epoch_size: number of examples in an epoch, for durations.
     """
     schedule, base = config.schedule, config.optimizer.learning_rate
     if config.optimizer.learning_rate_batch:
@@ -54,23 +54,27 @@ def build_schedule(config: FrozenConfigDict, *, total_steps: int, epoch_size: in
 
 
 def polynomial_schedule(base: float, power: float, steps: int) -> Schedule:
-    """Base * (1 - t / steps) ^ power, and 0 past the end.
+    """Return the schedule base * (1 - t / steps) ^ power, which is 0 past the end.
 
-    Optax's own gives NaN there for a power below 1: compiled, 1 - t / steps may come
-    out a rounding error below 0.
+    `optax.polynomial_schedule` may return NaN at the end for a power below 1: when compiled,
+    1 - t / steps can be a rounding error below 0.
     """
     return lambda step: base * jnp.maximum(1.0 - step / steps, 0.0) ** power
 
 
 def build_optimizer(optimizer: FrozenConfigDict, schedule: Schedule) -> optax.GradientTransformation:
-    """Clip, add coupled L2, accumulate momentum, scale: in this order.
+    """Build SGD with momentum, gradient clipping and coupled weight decay.
 
-    g <- clip(g);  g <- g + weight_decay * p (kernels only);  v <- momentum * v + g;
-    p <- p - rate * v, or p - rate * (momentum * v + g) with Nesterov.
+    The gradient g of a parameter p changes it in this order:
 
-    Where `optimizer.rates` has a factor for a parameter, its rate is multiplied by it.
-    What `optimizer.freeze` matches gets no update and has no state, and its gradient
-    does not count in the clipping.
+        g <- clip(g)
+        g <- g + weight_decay * p    (kernels only)
+        v <- momentum * v + g
+        p <- p - rate * v            (with Nesterov: p - rate * (momentum * v + g))
+
+    `optimizer.rates` multiplies the rate of the parameters that its patterns match. Parameters
+    that `optimizer.freeze` matches are not updated and have no state, and clipping ignores
+    their gradients.
 
     Args:
       optimizer: the section `optimizer` of a resolved config.
@@ -82,20 +86,21 @@ def build_optimizer(optimizer: FrozenConfigDict, schedule: Schedule) -> optax.Gr
         optax.add_decayed_weights(optimizer.weight_decay, mask=kernels_only),
         optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
     ]
-    # Neither of these is there unless asked for: checkpoints without them keep their form.
+    # Rates and freezing change the form of the state, so they are left out where the config has none:
+    # older checkpoints stay readable.
     if optimizer.rates:
         links.append(optax.stateless(lambda updates, _: scale_by_factor(updates, optimizer.rates)))
     trained = optax.chain(*links)
     if not optimizer.freeze:
         return trained
 
-    def groups(params: Any) -> Any:
+    def groups(params: PyTree) -> PyTree:
         frozen = frozen_mask(params, optimizer.freeze)
         return jax.tree.map(lambda is_frozen: "frozen" if is_frozen else "trained", frozen)
 
     return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, groups)
 
 
-def kernels_only(params: Any) -> Any:
-    """True for the leaves called "kernel": weights, neither biases nor normalisation."""
+def kernels_only(params: PyTree) -> PyTree:
+    """Return a mask that is true for kernels and false for biases and normalizations."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -1,7 +1,7 @@
-"""Groups of parameters by patterns of their names: which stay frozen, and what rate the others have.
+"""Groups of parameters, by patterns of their names: frozen parameters and factors of learning rates.
 
-A parameter's name is its path, "stem/conv1/conv/kernel". In a pattern `*` stands for
-anything, "/" too, `?` for one character and `[ab]` for one of these.
+The name of a parameter is its path, such as "stem/conv1/conv/kernel". In a pattern, `*` matches
+any text including "/", `?` a single character, and `[ab]` one of the characters.
 """
 
 import difflib
@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jaxtyping import PyTree
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.errors import UserError
 
 
 def is_frozen(name: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns matches a name.
+    """Return whether one of the patterns matches a name.
 
     >>> is_frozen("inception_3a/conv1x1/conv/bias", ("stem/*", "inception_3*"))
     True
@@ -26,7 +27,11 @@ def is_frozen(name: str, patterns: Iterable[str]) -> bool:
 
 
 def factor(name: str, rates: Iterable[tuple[str, float]]) -> float:
-    """What the rate of a parameter is multiplied by: that of the first pattern to match, or 1.
+    """Return the factor of a parameter's learning rate: that of the first pattern to match, or 1.
+
+    Args:
+      name: name of the parameter.
+      rates: patterns and their factors.
 
     >>> factor("head/bias", (("*/kernel", 5.0), ("head/*", 10.0))), factor("stem/bias", ())
     (10.0, 1.0)
@@ -34,33 +39,36 @@ def factor(name: str, rates: Iterable[tuple[str, float]]) -> float:
     return next((value for pattern, value in rates if fnmatch.fnmatchcase(name, pattern)), 1.0)
 
 
-def frozen_mask(params: Any, patterns: Iterable[str]) -> Any:
-    """True for the frozen leaves of a tree of parameters."""
+def frozen_mask(params: PyTree, patterns: Iterable[str]) -> PyTree:
+    """Return a tree that is true for frozen parameters."""
     return _map_names(lambda name, _: is_frozen(name, patterns), params)
 
 
-def scale_by_factor(updates: Any, rates: Iterable[tuple[str, float]]) -> Any:
-    """Each leaf of a tree with the parameters' names, times the factor of its name."""
+def scale_by_factor(updates: PyTree, rates: Iterable[tuple[str, float]]) -> PyTree:
+    """Multiply the update of each parameter by the factor of its name."""
     return _map_names(lambda name, update: update * factor(name, rates), updates)
 
 
-def stop_gradient_where_frozen(params: Any, patterns: Iterable[str]) -> Any:
-    """Parameters through which no gradient is computed where they are frozen."""
+def stop_gradient_where_frozen(params: PyTree, patterns: Iterable[str]) -> PyTree:
+    """Return the parameters, with no gradient through those that are frozen."""
     return _map_names(
         lambda name, value: jax.lax.stop_gradient(value) if is_frozen(name, patterns) else value, params
     )
 
 
-def keep_frozen(old: Any, new: Any, patterns: Iterable[str]) -> Any:
-    """The new tree, with the old leaves where they are frozen: adding 0 makes 0 of -0."""
+def keep_frozen(old: PyTree, new: PyTree, patterns: Iterable[str]) -> PyTree:
+    """Return the new parameters, with the old values for those that are frozen.
+
+    An update of 0 does not suffice, since it turns -0 into 0.
+    """
     return jax.tree.map(lambda frozen, a, b: a if frozen else b, frozen_mask(new, patterns), old, new)
 
 
 def freeze_normalization(patterns: Iterable[str]) -> Callable[..., Any]:
-    """An interceptor for `flax.linen.intercept_methods`: frozen layers use their running statistics.
+    """Return an interceptor for `flax.linen.intercept_methods` that freezes running statistics.
 
-    Those are then not updated either. A normalisation is frozen when its scale and its
-    bias are.
+    A frozen normalization, whose scale and bias are both frozen, uses its running statistics
+    and does not update them.
     """
 
     def intercept(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -73,8 +81,8 @@ def freeze_normalization(patterns: Iterable[str]) -> Callable[..., Any]:
     return intercept
 
 
-def frozen_statistics(batch_stats: Any, patterns: Iterable[str]) -> Any:
-    """Return a tree that is true for the statistics of frozen normalisations."""
+def frozen_statistics(batch_stats: PyTree, patterns: Iterable[str]) -> PyTree:
+    """Return a tree that is true for the statistics of frozen normalizations."""
     return _map_names(
         lambda name, _: _is_normalization_frozen(name.rpartition("/")[0], patterns), batch_stats
     )
@@ -84,20 +92,19 @@ def _is_normalization_frozen(path: str, patterns: Iterable[str]) -> bool:
     return all(is_frozen(f"{path}/{leaf}", patterns) for leaf in ("scale", "bias"))
 
 
-def check_patterns(optimizer: FrozenConfigDict, params: Any) -> None:
-    """Refuse patterns that do nothing, or that leave nothing to train.
+def check_patterns(optimizer: FrozenConfigDict, params: PyTree) -> None:
+    """Check that every pattern has an effect, and that something is left to train.
 
     Args:
       optimizer: the section `optimizer` of a resolved config.
       params: the parameters, or their shapes.
 
     Raises:
-      UserError: a pattern matches no parameter, or every parameter is frozen.
+      UserError: if a pattern matches no parameter, or if every parameter is frozen.
     """
     names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    patterns = [("freeze", each) for each in optimizer.freeze] + [
-        ("rates", each) for each, _ in optimizer.rates
-    ]
+    patterns = [("freeze", pattern) for pattern in optimizer.freeze]
+    patterns += [("rates", pattern) for pattern, _ in optimizer.rates]
     for key, pattern in patterns:
         if not fnmatch.filter(names, pattern):
             nearest = difflib.get_close_matches(pattern, names, n=3, cutoff=0.0)
@@ -110,9 +117,9 @@ def check_patterns(optimizer: FrozenConfigDict, params: Any) -> None:
         raise UserError("config.optimizer.freeze leaves nothing to train; freeze less.")
 
 
-def _map_names(function: Callable[[str, Any], Any], tree: Any) -> Any:
+def _map_names(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: function(_name(path), leaf), tree)
 
 
 def _name(path: Any) -> str:
-    return "/".join(part.key for part in path)
+    return jax.tree_util.keystr(path, simple=True, separator="/")

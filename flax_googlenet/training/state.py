@@ -1,5 +1,6 @@
-"""All that a training run is at a step, in one frozen dataclass."""
+"""The state of a training run, in one frozen dataclass, and its initial value."""
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -7,38 +8,39 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from jax.sharding import NamedSharding
+from jaxtyping import PyTree
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.checkpoints import evaluation_variables
+from flax_googlenet.models.initialization import draw_kernels, fill_constants, without_kernels
+from flax_googlenet.sharding import put_copies
 
 
 @flax.struct.dataclass
 class TrainState:
-    """State of a run. Randomness is not in it: it is `fold_in(root_key, step)`.
+    """State of a run. Random numbers need none: their key is `fold_in(root_key, step)`.
+
+    The leaves are arrays, or their shapes and shardings where a state is to be restored.
 
     Attributes:
-      step: number of updates made, int32 scalar.
+      step: number of updates made, an int32 scalar.
       params: float32 parameters.
-      batch_stats: running statistics of batch normalisation; {} without it.
-      opt_state: Optax's.
-      averaged_params: average of the parameters over steps; {} if not asked for.
-      averaged_batch_stats: batch statistics of the averaged parameters, as measured when they
-        were last evaluated or saved; {} without averaging or normalisation.
+      batch_stats: running statistics of batch normalization; {} without it.
+      opt_state: state of the optimizer.
+      averaged_params: average of the parameters over steps; {} without averaging.
+      averaged_batch_stats: batch statistics of the averaged parameters, measured at the last
+        evaluation or checkpoint; {} without averaging or normalization.
     """
 
-    step: jax.Array
-    params: Any
-    batch_stats: Any
-    opt_state: Any
-    averaged_params: Any
-    averaged_batch_stats: Any
-
-    def evaluation_variables(self) -> dict[str, Any]:
-        """Return what to evaluate: the averaged weights, if there are any."""
-        return evaluation_variables(self.weights())
+    step: PyTree
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+    averaged_params: PyTree
+    averaged_batch_stats: PyTree
 
     def weights(self) -> dict[str, Any]:
-        """What a checkpoint keeps as `weights`."""
+        """Return the item `weights` of a checkpoint."""
         return {
             "params": self.params,
             "batch_stats": self.batch_stats,
@@ -47,14 +49,20 @@ class TrainState:
         }
 
     def optimizer(self) -> dict[str, Any]:
-        """What a checkpoint keeps as `optimizer`, besides."""
+        """Return the item `optimizer` of a checkpoint."""
         return {"opt_state": self.opt_state, "step": self.step}
 
 
 def initial_state(
     config: FrozenConfigDict, model: nn.Module, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """Fresh state: a pure function of the config, and of its seed."""
+    """Return the state at step 0, a pure function of the config and its seed.
+
+    Args:
+      config: a resolved config.
+      model: the network.
+      optimizer: the optimizer.
+    """
     size = config.data.image_size
     variables = model.init(jax.random.key(config.seed), jnp.zeros((1, size, size, 3), jnp.float32))
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
@@ -67,3 +75,26 @@ def initial_state(
         averaged_params=jax.tree.map(jnp.copy, params) if averages else {},
         averaged_batch_stats=jax.tree.map(jnp.copy, batch_stats) if averages else {},
     )
+
+
+def place_initial_state(
+    config: FrozenConfigDict,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    sharding: NamedSharding,
+) -> TrainState:
+    """Put the state of `initial_state` on the devices, bit for bit, without compiling all of it.
+
+    Args:
+      config: a resolved config.
+      model: the network.
+      optimizer: the optimizer; its state must start as constants, as that of SGD does.
+      sharding: sharding of every array; replicated.
+    """
+    state = fill_constants(lambda: initial_state(config, without_kernels(model), optimizer))
+    params = draw_kernels(state.params, config.model.initializer, config.seed)
+    averaged = params if state.averaged_params else {}
+    placed: TrainState = put_copies(
+        dataclasses.replace(state, params=params, averaged_params=averaged), sharding
+    )
+    return placed

@@ -1,4 +1,4 @@
-"""The train step: pure, jitted, donated, the batch split over the devices."""
+"""The train step: a pure, jitted function that donates its state and splits the batch over the devices."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
+from jaxtyping import Array, Float, Num, PRNGKeyArray, PyTree
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.averaging import average
 from flax_googlenet.training.forward import apply_in_training, augment_batch
-from flax_googlenet.training.losses import cross_entropy, head_losses
+from flax_googlenet.training.losses import Logits, Targets, cross_entropy, head_losses
 from flax_googlenet.training.optimizer import Schedule
 from flax_googlenet.training.parameter_groups import (
     keep_frozen,
@@ -20,8 +21,9 @@ from flax_googlenet.training.parameter_groups import (
 )
 from flax_googlenet.training.state import TrainState
 
-Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]
+Batch = dict[str, Array]
+Metrics = dict[str, Num[Array, ""]]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def make_train_step(
@@ -32,31 +34,38 @@ def make_train_step(
     mesh: Mesh,
     averaging_start: int,
 ) -> TrainStep:
-    """Compile one optimizer step.
+    """Make the function that trains for one step, under `jax.jit`.
 
     Args:
       config: a resolved config.
-      model, optimizer, schedule: built from it.
+      model: the network.
+      optimizer: the optimizer.
+      schedule: its learning rate by step.
       mesh: devices to run on.
-      averaging_start: step from which weights are averaged.
+      averaging_start: step at which the average of the weights starts.
 
     Returns:
-      A function of the state, which it consumes, and a batch of "image" (uint8) and
-      "label", split over `mesh`. It returns the next state and scalars: "loss",
-      "loss_HEAD" for each head, "top1", "gradient_norm" before clipping, "learning_rate",
-      and, where broken images are skipped, "bad_images", their number.
-      Losses are those of the targets that were trained on, smoothed and mixed as they are;
-      where they are smoothed, "cross_entropy" is the main head's to targets that are not.
-      "top1" is the share of images whose likeliest class is that of their target; of a mixed
-      image, that with the larger share.
-      What `config.optimizer.freeze` matches stays as it is to the bit, the running
-      statistics of frozen normalisations too.
+      A function that takes the state, which it consumes, and a batch of "image" (uint8) and
+      "label", split over `mesh`. It returns the next state and metrics:
+
+      * "loss", and "loss_HEAD" for each head, to the targets of the training, which may be
+        smoothed and mixed
+      * "cross_entropy" of the main head to targets that are not smoothed, if the loss is
+      * "top1", the share of images whose most likely class is that of their target, or the one
+        with the largest share of it
+      * "gradient_norm" before clipping, and "learning_rate"
+      * "bad_images", the number of corrupt images, if they are skipped
+
+      Parameters that `config.optimizer.freeze` matches, and the running statistics of frozen
+      normalizations, do not change by a bit.
     """
     root_key = jax.random.key(config.seed)
     parts = config.optimizer.accumulate
     freeze = config.optimizer.freeze
 
-    def loss_and_gradient(params, batch_stats, batch, key):
+    def loss_and_gradient(
+        params: PyTree, batch_stats: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[PyTree, tuple[Metrics, PyTree]]:
         images, targets, dropout_key = augment_batch(batch, key, config)
 
         def loss_of(params):
@@ -68,20 +77,22 @@ def make_train_step(
                 aux_weight=config.loss.aux_weight,
                 label_smoothing=config.loss.label_smoothing,
             )
-            shown = {f"loss_{head}": value for head, value in by_head.items()}
-            shown |= _of_the_main_head(outputs["logits"], targets, config.loss.label_smoothing)
-            return loss, (shown, updated)
+            metrics = {f"loss_{head}": value for head, value in by_head.items()}
+            metrics |= _main_head_metrics(outputs["logits"], targets, config.loss.label_smoothing)
+            return loss, (metrics, updated)
 
-        (loss, (shown, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-        return batch_stats, ({"loss": loss, **shown}, gradient)
+        (loss, (metrics, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+        return batch_stats, ({"loss": loss, **metrics}, gradient)
 
-    def accumulated(params, batch_stats, batch, key):
-        """Mean over `parts` slices of the batch, one after the other in memory.
+    def mean_over_parts(
+        params: PyTree, batch_stats: PyTree, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[PyTree, tuple[Metrics, PyTree]]:
+        """Return the means over parts of the batch, which are computed one after the other.
 
-        Row i goes to slice i % parts, so that no row moves to another device.
+        Row i goes to part i % parts, so that no row moves to another device.
         """
 
-        def one(carry, xs):
+        def add_part(carry, xs):
             batch_stats, total = carry
             index, part = xs
             key_of_part = jax.random.fold_in(key, index)
@@ -92,12 +103,12 @@ def make_train_step(
         first = jax.tree.map(lambda x: x[0], sliced)
         _, shapes = jax.eval_shape(loss_and_gradient, params, batch_stats, first, key)
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        (batch_stats, total), _ = jax.lax.scan(one, (batch_stats, zeros), (jnp.arange(parts), sliced))
+        (batch_stats, total), _ = jax.lax.scan(add_part, (batch_stats, zeros), (jnp.arange(parts), sliced))
         return batch_stats, jax.tree.map(lambda x: x / parts, total)
 
-    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(root_key, state.step)
-        compute = loss_and_gradient if parts == 1 else accumulated
+        compute = loss_and_gradient if parts == 1 else mean_over_parts
         batch_stats, (metrics, gradient) = compute(state.params, state.batch_stats, batch, key)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -119,10 +130,12 @@ def make_train_step(
     )
 
 
-def _of_the_main_head(logits: jax.Array, targets: jax.Array, label_smoothing: float) -> Metrics:
-    """What is shown and not trained on."""
+def _main_head_metrics(
+    logits: Logits, targets: Targets, label_smoothing: float
+) -> dict[str, Float[Array, ""]]:
+    """Return the metrics that the loss does not depend on."""
     classes = targets if targets.ndim == 1 else targets.argmax(axis=-1)
-    shown = {"top1": (logits.argmax(axis=-1) == classes).mean(dtype=jnp.float32)}
+    metrics = {"top1": (logits.argmax(axis=-1) == classes).mean(dtype=jnp.float32)}
     if label_smoothing:
-        shown["cross_entropy"] = cross_entropy(logits, targets)
-    return shown
+        metrics["cross_entropy"] = cross_entropy(logits, targets)
+    return metrics

@@ -2,8 +2,6 @@ import dataclasses
 import json
 
 import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +11,7 @@ from flax_googlenet.data import open_source
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.sharding import data_mesh
+from tests.support.networks import random_variables
 
 CLASSES = ("ant", "bee", "cat")
 PER_CLASS = 3
@@ -31,21 +30,18 @@ def folder(tmp_path_factory, rng):
 
 @pytest.fixture(scope="module")
 def classifier(folder, small_table):
-    """A classifier that nothing trained, by number of auxiliary heads and seed."""
+    """Build an untrained classifier from its number of auxiliary heads and a seed."""
 
     def build(aux_heads=2, seed=0) -> Classifier:
         model = GoogLeNet(num_classes=3, table=small_table, aux_heads=aux_heads)
         data = {"path": str(folder), "image_size": 32, "resize": 36}
         config = resolve({"model": {"num_classes": 3, "aux_heads": aux_heads}, "data": data})
-        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-        draw = np.random.default_rng(seed)
-        variables = jax.tree.map(lambda x: draw.normal(0, 0.1, x.shape).astype(np.float32), shapes)
-        return Classifier(model, variables, config, CLASSES, 1, (), f"heads-{aux_heads}")
+        return Classifier(model, random_variables(model, seed), config, CLASSES, 1, (), f"heads-{aux_heads}")
 
     return build
 
 
-def test_figures_are_the_evaluators_and_the_report_has_them(classifier, tmp_path):
+def test_figures_and_report_are_those_of_the_evaluator(classifier, tmp_path):
     one, other = classifier(), classifier(seed=1)
     found = evaluate([one, other], crops=10, aux_heads=True, out=tmp_path / "report")
     evaluator = Evaluator(
@@ -67,7 +63,7 @@ def test_figures_are_the_evaluators_and_the_report_has_them(classifier, tmp_path
     assert (tmp_path / "report/confusion.png").exists()
 
 
-def test_data_and_batch_size_can_be_others(classifier, folder):
+def test_data_and_batch_size_replace_those_of_the_config(classifier, folder):
     moved = classifier()
     config = resolve({**moved.config.to_dict(), "data": {**moved.config.data.to_dict(), "path": "/gone"}})
     moved = dataclasses.replace(moved, config=config)
@@ -106,7 +102,6 @@ def test_mistakes_are_one_sentence(classifier, heads, options, words):
 
 
 def test_a_network_of_other_classes_is_refused(classifier):
-    """Its figures would be those of labels that mean something else."""
     other = dataclasses.replace(classifier(seed=1), class_names=("ant", "cat", "dog"), checkpoint="other")
     with pytest.raises(UserError, match="The classes of other and of the data set differ") as caught:
         evaluate([classifier(), other])

@@ -27,7 +27,7 @@ class Noise:
         draw = np.random.default_rng(0)
         images = draw.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
         encoded = [cv2.imencode(".png", image)[1].tobytes() for image in images]
-        self._examples = [Example(each, int(draw.integers(4)), "noise") for each in encoded]
+        self._examples = [Example(image, int(draw.integers(4)), "noise") for image in encoded]
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -44,7 +44,7 @@ def network(small_table):
 
 @pytest.fixture(scope="module")
 def expected(network):
-    """One example at a time, on one device: nothing is padded."""
+    """Figures of one example at a time on one device, without padding."""
     return evaluate(network, devices=1, batch_size=1)
 
 
@@ -55,8 +55,9 @@ def evaluate(network, devices: int, batch_size: int, others=(), **options):
     mesh = data_mesh(jax.devices()[:devices])
     members = [Member(network[0], DATA), *(Member(model, data) for model, _, data in others)]
     evaluator = Evaluator(members, Noise(COUNT), mesh, batch_size=batch_size, **options)
-    here = jax.devices()[0]  # as `load` leaves them
-    return evaluator([jax.device_put(each, here) for each in (network[1], *(each[1] for each in others))])
+    all_variables = (network[1], *(variables for _, variables, _ in others))
+    device = jax.devices()[0]  # where `load` leaves them
+    return evaluator([jax.device_put(variables, device) for variables in all_variables])
 
 
 @pytest.mark.parametrize("devices", [1, 2, 8])
@@ -68,26 +69,26 @@ def test_every_example_counts_once_on_any_devices(network, expected, devices, ba
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("batch_size", "told"), [(100, [21]), (20, [20, 1]), (5, [5, 5, 5, 5, 1])])
-def test_tells_how_far_it_is(network, batch_size, told):
+@pytest.mark.parametrize(("batch_size", "expected"), [(100, [21]), (20, [20, 1]), (5, [5, 5, 5, 5, 1])])
+def test_progress_is_reported_per_batch(network, batch_size, expected):
     evaluator = Evaluator(
         [Member(network[0], DATA)], Noise(COUNT), data_mesh(jax.devices()[:1]), batch_size=batch_size
     )
-    heard: list[int] = []
-    evaluator([network[1]], heard.append)
-    assert heard == told
+    counts: list[int] = []
+    evaluator([network[1]], counts.append)
+    assert counts == expected
 
 
-def test_is_the_mean_over_examples(expected):
+def test_accuracy_is_a_share_of_the_examples(expected):
     assert 0 < expected["top1"] < 1
     assert expected["top5"] == 1.0, "there are four classes"
     assert expected["top1"] * COUNT == pytest.approx(round(expected["top1"] * COUNT))
 
 
 def by_hand(network, number_of_crops: int, image: np.ndarray) -> np.ndarray:
-    """Mean probabilities of an image's crops, one forward pass each."""
+    """Return the mean probabilities of an image's crops, from one forward pass per crop."""
     model, variables = network
-    batch = {name: each[None] for name, each in crops.host_squares(image, DATA, number_of_crops).items()}
+    batch = {name: array[None] for name, array in crops.host_squares(image, DATA, number_of_crops).items()}
     total = 0
     for crop in crops.crop_squares(jax.device_put(batch), 32, number_of_crops):
         logits = np.asarray(forward(model, variables, augmentation.normalize(crop, DATA)), np.float64)
@@ -103,9 +104,9 @@ def forward(model, variables, x):
 @pytest.mark.parametrize("number_of_crops", [1, 10, 144])
 def test_probabilities_are_averaged_over_crops(network, number_of_crops):
     source = Noise(COUNT)
-    images = [decoding.decode(each.encoded, "") for each in source]
+    images = [decoding.decode(example.encoded, "") for example in source]
     probabilities = np.stack([by_hand(network, number_of_crops, image) for image in images])
-    labels = np.array([each.label for each in source])
+    labels = np.array([example.label for example in source])
     for devices in (1, 8):
         found = evaluate(network, devices, batch_size=8, number_of_crops=number_of_crops)
         assert found["num_examples"] == COUNT
@@ -119,9 +120,9 @@ def test_144_crops_of_stretched_images_are_48_computed_once(network, monkeypatch
     cut, number_of_crops = crops.crop_squares, []
 
     def count(*arguments):
-        found = cut(*arguments)
-        number_of_crops.append(len(found))
-        return found
+        squares = cut(*arguments)
+        number_of_crops.append(len(squares))
+        return squares
 
     def evaluate_all() -> dict[str, float]:
         evaluator = Evaluator(
@@ -153,8 +154,8 @@ def test_an_ensemble_averages_its_members(network):
     np.testing.assert_allclose(same["loss"], evaluate(network, 2, 8)["loss"], rtol=1e-6)
     found = evaluate(network, 2, 8, others=[(model, other, bgr)])
     source = Noise(COUNT)
-    images = np.stack([resize_and_crop(decoding.decode(each.encoded, ""), DATA) for each in source])
-    labels = np.array([each.label for each in source])
+    images = np.stack([resize_and_crop(decoding.decode(example.encoded, ""), DATA) for example in source])
+    labels = np.array([example.label for example in source])
     mean = (
         jax.nn.softmax(forward(model, variables, augmentation.normalize(images, DATA)))
         + jax.nn.softmax(forward(model, other, augmentation.normalize(images, bgr)))
@@ -174,6 +175,6 @@ def test_auxiliary_heads_on_request(network):
     assert found["loss"] == evaluate(network, 1, 8)["loss"]
 
 
-def test_average_of_one_is_itself(rng):
+def test_the_average_of_one_member_is_its_logits(rng):
     logits = jnp.asarray(rng.normal(size=(1, 3, 4)), jnp.float32)
     np.testing.assert_array_equal(average_probabilities(logits), logits[0])

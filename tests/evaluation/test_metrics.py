@@ -8,7 +8,7 @@ from flax_googlenet.evaluation.metrics import BINS, MAX_CONFUSION, details, summ
 
 
 def ranked(logits: list[float], label: int) -> int:
-    """Place of the label when classes are sorted by falling logit, then by index."""
+    """Return the rank of the label among classes sorted by descending logit, then by index."""
     return sorted(range(len(logits)), key=lambda i: (-logits[i], i)).index(label)
 
 
@@ -19,7 +19,7 @@ def ranked(logits: list[float], label: int) -> int:
         max_size=10,
     )
 )
-def test_counts_are_those_of_a_sorted_list(rows):
+def test_counts_agree_with_a_sorted_list(rows):
     logits, labels, mask = zip(*rows, strict=True)
     found = sums(jnp.asarray(logits, jnp.float32), jnp.asarray(labels), jnp.asarray(mask))
     ranks = [ranked(row, label) for row, label, counted in rows if counted]
@@ -33,26 +33,26 @@ def test_counts_are_those_of_a_sorted_list(rows):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_no_number_is_never_correct(bad):
+def test_logits_that_are_not_finite_are_never_correct(bad):
     logits = jnp.asarray([[bad, 0.0, 1.0], [bad, bad, bad]])
     found = sums(logits, jnp.asarray([0, 1]), jnp.asarray([True, True]))
     assert found["top1"] == found["top5"] == 0
     assert found["num_examples"] == 2
 
 
-def test_padding_that_is_no_number_does_not_spread():
+def test_nan_in_padding_does_not_spread():
     logits = jnp.asarray([[3.0, 0.0], [np.nan, np.nan]])
     found = sums(logits, jnp.asarray([0, 0]), jnp.asarray([True, False]))
     assert np.isfinite(found["loss"])
     assert found["top1"] == found["num_examples"] == 1
 
 
-def test_details_are_those_of_a_loop(rng):
+def test_details_agree_with_a_loop(rng):
     classes, count = 4, 300
     logits = rng.normal(0, 2, (count, classes)).astype(np.float32)
     labels, mask = rng.integers(0, classes, count), rng.random(count) < 0.8
     batches = [
-        details(*(jnp.asarray(each[part]) for each in (logits, labels, mask)))
+        details(*(jnp.asarray(array[part]) for array in (logits, labels, mask)))
         for part in (slice(0, 100), slice(100, 300))
     ]
     found = summarize_details({name: np.asarray(batches[0][name] + batches[1][name]) for name in batches[0]})
@@ -73,10 +73,10 @@ def test_details_are_those_of_a_loop(rng):
     np.testing.assert_allclose(found["class_accuracy"], confusion.diagonal() / confusion.sum(1), rtol=1e-6)
 
 
-def test_many_classes_have_no_confusion_and_absent_ones_no_accuracy():
+def test_many_classes_have_no_confusion_matrix_and_absent_classes_accuracy_zero():
     classes = MAX_CONFUSION + 1
     found = details(jnp.zeros((2, classes)), jnp.asarray([1, 1]), jnp.asarray([True, True]))
     assert "confusion" not in found
-    accuracy = summarize_details({name: np.asarray(each) for name, each in found.items()})["class_accuracy"]
+    accuracy = summarize_details({name: np.asarray(value) for name, value in found.items()})["class_accuracy"]
     assert accuracy == [0.0] * classes
     assert summarize_details({}) == {}

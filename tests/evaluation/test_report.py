@@ -50,4 +50,4 @@ def test_any_name_can_be_drawn_and_written(tmp_path, name):
 
 def test_many_classes_have_no_picture(tmp_path):
     save_report(tmp_path, {key: value for key, value in FIGURES.items() if key != "confusion"}, ("a", "b"))
-    assert [each.name for each in tmp_path.iterdir()] == [RESULTS_FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [RESULTS_FILE]

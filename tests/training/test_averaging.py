@@ -14,7 +14,7 @@ BATCH = 16
 
 
 class OneBatch:
-    """Sixteen images: every batch of sixteen has the same ones, in another order."""
+    """A source of one batch of images: every batch has the same images, in another order."""
 
     class_names = tuple("abcd")
     digest = "sixteen"
@@ -32,7 +32,7 @@ class OneBatch:
 
 
 def measure(small_table, devices=1, **sections):
-    """Statistics of freshly drawn weights, and what it takes to check them."""
+    """Measure the statistics of random weights; return them with all that is needed to check them."""
     plain = {"image_size": 32, "resize": 32, "train_crop": "center", "mirror": False, "workers": 1}
     config = resolve({"batch_size": BATCH, "data": plain, "model": {"num_classes": 4}, **sections})
     model = GoogLeNet(num_classes=4, table=small_table, normalization="batch", dropout=0.0, aux_dropout=0.0)
@@ -47,7 +47,7 @@ def measure(small_table, devices=1, **sections):
     return model, drawn["params"], running, measured, images
 
 
-def test_evaluating_with_them_is_training_on_the_batch(small_table):
+def test_evaluation_with_measured_statistics_equals_training_on_the_batch(small_table):
     model, params, running, measured, images = measure(small_table)
     assert jax.tree.structure(measured) == jax.tree.structure(running)
     variables = {"params": params, "batch_stats": measured}
@@ -60,15 +60,15 @@ def test_evaluating_with_them_is_training_on_the_batch(small_table):
 
 
 @pytest.mark.parametrize("options", [{"devices": 8}, {"optimizer": {"accumulate": 2}}], ids=str)
-def test_devices_and_parts_of_a_batch_matter_little(small_table, options):
+def test_statistics_hardly_depend_on_devices_and_accumulation(small_table, options):
     *_, expected, _ = measure(small_table)
     *_, found, _ = measure(small_table, **options)
-    # Halves of a batch have other variances than the whole.
+    # The variances of half a batch differ from those of the whole.
     rtol, atol = (1e-3, 1e-5) if "devices" in options else (0.3, 0.1)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), found, expected)
 
 
-def test_frozen_normalisations_keep_their_own(small_table):
+def test_frozen_normalizations_keep_their_running_statistics(small_table):
     freeze = ("stem/*", "inception_3a/*", "aux_4a/conv/norm/scale")
     _, _, running, measured, _ = measure(small_table, optimizer={"freeze": freeze})
     for path, value in jax.tree_util.tree_leaves_with_path(measured):

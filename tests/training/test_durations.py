@@ -30,13 +30,13 @@ def test_units(duration, steps):
     "duration",
     ["", "10", "ten steps", "10 minutes", "1.2.3 steps", "-1 steps", "steps", "nan steps", "1e999 steps"],
 )
-def test_what_is_not_a_duration(duration):
+def test_invalid_durations_are_refused(duration):
     with pytest.raises(UserError, match="is not a duration"):
         to_steps(duration, batch_size=8, epoch_size=100)
 
 
 @pytest.mark.parametrize("duration", ["2147483648 steps", "1e12 epochs", "1e308 epochs"])
-def test_what_no_run_lasts(duration):
+def test_durations_longer_than_any_run_are_refused(duration):
     with pytest.raises(UserError, match="more than 2147483647 steps"):
         to_steps(duration, batch_size=8, epoch_size=100)
 

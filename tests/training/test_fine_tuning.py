@@ -23,7 +23,7 @@ from flax_googlenet.training.state import TrainState
 
 
 def drawn(shapes):
-    """An array of numbers for each shape, all positive, as a variance must be."""
+    """Return random arrays of some shapes, positive as a variance must be."""
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype(np.float32), shapes)
 
@@ -64,7 +64,7 @@ def leaves(tree) -> dict[str, np.ndarray]:
     return {"/".join(part.key for part in path): leaf for path, leaf in found}
 
 
-OTHER_CLASSES = "fresh because the classes are others: "
+OTHER_CLASSES = "new because the classes differ: "
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ OTHER_CLASSES = "fresh because the classes are others: "
         pytest.param(
             {"num_classes": 9, "aux_heads": 0, "normalization": "batch"},
             {"normalization": "batch"},
-            [OTHER_CLASSES + "head", "fresh because {0} has none: aux_4a, aux_4d"],
+            [OTHER_CLASSES + "head", "new because {0} lacks them: aux_4a, aux_4d"],
             id="no auxiliary heads there",
         ),
         pytest.param(
-            {"aux_heads": 1}, {}, ["fresh because {0} has none: aux_4a"], id="one auxiliary head there"
+            {"aux_heads": 1}, {}, ["new because {0} lacks them: aux_4a"], id="one auxiliary head there"
         ),
         pytest.param(
             {"normalization": "batch"},
             {"normalization": "batch", "aux_heads": 0},
-            ["dropped because the network has none: aux_4a, aux_4d"],
+            ["dropped because the network lacks them: aux_4a, aux_4d"],
             id="no auxiliary heads here",
         ),
     ],
 )
-def test_everything_but_new_heads_is_loaded_and_it_is_said(tmp_path, network, there, here, words):
+def test_everything_but_new_heads_is_loaded_and_reported(tmp_path, network, there, here, words):
     variables, shapes = drawn(network(**there)), network(**here)
     path = save(tmp_path, variables, origin={"source": "a museum", "init_from": "elsewhere"})
     start = read(path, shapes)
@@ -101,7 +101,7 @@ def test_everything_but_new_heads_is_loaded_and_it_is_said(tmp_path, network, th
     assert set(loaded) == {name for name, leaf in expected.items() if wanted.get(name) == leaf.shape}
     for name, value in loaded.items():
         np.testing.assert_array_equal(value, expected[name])
-    said = [f"init_from {path}: loaded {len(loaded)} arrays", *(each.format(path) for each in words)]
+    said = [f"init_from {path}: loaded {len(loaded)} arrays", *(sentence.format(path) for sentence in words)]
     assert start.summary == "; ".join(said)
     assert start.origin == {"source": "a museum", "init_from": path, "init_from_step": "7"}
 
@@ -115,7 +115,7 @@ def test_everything_but_new_heads_is_loaded_and_it_is_said(tmp_path, network, th
         pytest.param(("n01440764", *"bcde"), ("tench", *"bcde"), True, id="two names of one class"),
     ],
 )
-def test_the_last_layers_are_kept_for_the_same_classes_alone(tmp_path, network, there, here, kept):
+def test_the_last_layers_are_kept_only_for_the_same_classes(tmp_path, network, there, here, kept):
     variables = drawn(network())
     start = read(save(tmp_path, variables, class_names=tuple(there)), network(), tuple(here))
     assert ("head" in start.params) == kept
@@ -152,7 +152,7 @@ def test_the_last_layers_are_kept_for_the_same_classes_alone(tmp_path, network, 
         ),
     ],
 )
-def test_another_network_is_refused_by_its_first_array(tmp_path, network, there, here, words):
+def test_another_network_is_refused_and_its_first_difference_named(tmp_path, network, there, here, words):
     path = save(tmp_path, drawn(network(**there)))
     with pytest.raises(UserError, match=words) as caught:
         read(path, network(**here))
@@ -171,13 +171,13 @@ def test_a_last_layer_of_another_width_or_half_a_head_is_another_network(tmp_pat
         read(path, shapes)
 
 
-def test_the_average_is_preferred_and_a_damaged_file_refused(tmp_path, network):
+def test_the_average_is_preferred_and_a_corrupt_file_refused(tmp_path, network):
     variables = drawn(network())
     averaged = jax.tree.map(lambda x: x * 2, variables["params"])
     path = save(tmp_path, variables, averaged=averaged)
     jax.tree.map(np.testing.assert_array_equal, read(path, network()).params, averaged)
     victim = max(
-        (tmp_path / "checkpoints/7/weights").rglob("*"), key=lambda each: each.is_file() * each.stat().st_size
+        (tmp_path / "checkpoints/7/weights").rglob("*"), key=lambda path: path.is_file() * path.stat().st_size
     )
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError, match="is corrupt"):
@@ -253,7 +253,7 @@ def test_a_run_with_a_checkpoint_inherits_from_that(tmp_path, network, monkeypat
         inherited(str(tmp_path / "gone"), str(tmp_path / "new"))
 
 
-# From end to end: which of two photographs is a crop of?
+# From end to end: of which of two photographs is a crop?
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ def photos(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory) -> pathlib.Path:
-    """A network with batch normalisation and one auxiliary head that has learned nothing yet."""
+    """The checkpoint of an untrained network with batch normalization and one auxiliary head."""
     config = resolve(
         {
             "model": {"variant": "bn", "num_classes": 10, "aux_heads": 1},
@@ -281,7 +281,7 @@ def origin(tmp_path_factory) -> pathlib.Path:
     )
     rng = np.random.default_rng(0)
 
-    def initial(path, shape):  # by hand: compiling the network's own takes longer than all the rest
+    def initial(path, shape):  # compiling the network's own initialization takes longer than the whole test
         if path[-1].key == "kernel":
             deviation = (2 / np.prod(shape.shape[:-1])) ** 0.5
             return rng.normal(0, deviation, shape.shape).astype(np.float32)
@@ -338,7 +338,7 @@ def test_fine_tuning_tells_two_photographs_apart(origin, fine_tuned):
 
 
 @pytest.mark.slow
-def test_what_is_frozen_is_the_same_to_the_bit(origin, fine_tuned):
+def test_frozen_parameters_stay_the_same_bit_for_bit(origin, fine_tuned):
     before, after = weights_of(origin), weights_of(fine_tuned[0])
     assert set(after) == set(before)
     for name, value in after.items():
@@ -350,7 +350,7 @@ def test_what_is_frozen_is_the_same_to_the_bit(origin, fine_tuned):
 
 
 @pytest.mark.slow
-def test_it_resumes_exactly_without_what_it_began_with(launch, origin, photos, fine_tuned, tmp_path):
+def test_a_run_resumes_exactly_after_its_origin_is_gone(launch, origin, photos, fine_tuned, tmp_path):
     workdir, process = fine_tuned
     moved, halfway = tmp_path / "origin", tmp_path / "run"
     shutil.copytree(workdir, halfway)

@@ -1,4 +1,4 @@
-"""Runs of a small network in this process: what a resume notices, and what it restores."""
+"""Runs of a small network in this process: what a resumed run checks and restores."""
 
 import json
 import pathlib
@@ -81,7 +81,7 @@ def complete(tmp_path_factory, small_table):
 
 @pytest.fixture
 def stopped(complete, tmp_path):
-    """A copy of it that stopped after step 3, with its data."""
+    """A copy of the run and its data, as if it had been stopped after step 3."""
     data, workdir = complete
     shutil.copytree(data, tmp_path / "data")
     shutil.copytree(workdir, tmp_path / "run")
@@ -107,7 +107,7 @@ def test_splits_with_other_classes_are_refused(tmp_path):
     assert 'class 1 is "bee" in the one and "cat" in the other' in message
 
 
-def test_a_renamed_class_is_noticed_at_a_resume(stopped):
+def test_a_resumed_run_notices_a_renamed_class(stopped):
     data, workdir = stopped
     for split in ("train", "val"):
         (data / split / "bee").rename(data / split / "zebra")
@@ -116,22 +116,24 @@ def test_a_renamed_class_is_noticed_at_a_resume(stopped):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_shrunk_data_set_is_noticed_at_a_resume(stopped, split):
+def test_a_resumed_run_notices_a_smaller_data_set(stopped, split):
     data, workdir = stopped
     (data / split / "bee/0.png").unlink()
     count = {"train": (24, 23), "val": (12, 11)}[split]
     refused(config_of(data), workdir, f'split "{split}": it had {count[0]} examples and has {count[1]}')
 
 
-def test_a_former_checkpoint_past_the_end_is_refused(stopped):
-    """Format 2 did not record the data set, but the step and the duration contradict each other."""
+def test_a_checkpoint_past_the_end_is_refused(stopped):
+    """Format 2 does not record the data set, but the step and the duration contradict each other."""
     data, workdir = stopped
     file = workdir / "checkpoints/3/description/metadata"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 2, "data": {}}))
     for path in (data / "train").glob("*/[2-7].png"):
         path.unlink()
     refused(
-        config_of(data), workdir, 'at step 3, and config.duration "2 epochs" ends at 2 with this data set'
+        config_of(data),
+        workdir,
+        'at step 3, but config.duration "2 epochs" ends at step 2 with this data set',
     )
 
 
@@ -141,7 +143,7 @@ def test_a_renamed_checkpoint_is_refused(stopped):
     refused(config_of(data), workdir, "checkpoints/5 holds step 3, not 5")
 
 
-def test_a_complete_run_is_verified_before_it_is_said_to_be(complete, tmp_path):
+def test_a_complete_run_is_verified_before_its_result_is_returned(complete, tmp_path):
     data, workdir = complete
     shutil.copytree(workdir, tmp_path / "run")
     assert train(config_of(data), str(tmp_path / "run"))["step"] == 6
@@ -150,7 +152,7 @@ def test_a_complete_run_is_verified_before_it_is_said_to_be(complete, tmp_path):
     refused(config_of(data), tmp_path / "run", "is corrupt")
 
 
-def test_metrics_come_back_from_the_checkpoint(complete, stopped):
+def test_metrics_are_restored_from_the_checkpoint(complete, stopped):
     data, workdir = stopped
     (workdir / "metrics.jsonl").unlink()
     (workdir / "checkpoints/9999").mkdir()
@@ -168,7 +170,7 @@ def test_metrics_come_back_from_the_checkpoint(complete, stopped):
     assert (workdir / "checkpoints/incomplete-9999").is_dir()
 
 
-def test_metrics_in_the_way(stopped):
+def test_a_directory_in_place_of_the_metrics_is_named(stopped):
     data, workdir = stopped
     (workdir / "metrics.jsonl").unlink()
     (workdir / "metrics.jsonl").mkdir()
@@ -176,12 +178,12 @@ def test_metrics_in_the_way(stopped):
 
 
 def test_a_workdir_that_cannot_be_written(complete):
-    # Permissions do not stop root, who may be running this; a file system that takes no files does.
+    # Permissions do not stop root, who may run this test; a file system that takes no files does.
     with pytest.raises(UserError, match="Cannot write to the workdir /proc/self:"):
         train(config_of(complete[0]), "/proc/self")
 
 
-def test_averaged_weights_are_evaluated_and_saved_with_statistics_of_their_own(tmp_path):
+def test_averaged_weights_are_evaluated_and_saved_with_their_own_statistics(tmp_path):
     data = write_data(tmp_path / "data")
     config = config_of(data, model={"normalization": "batch"}, averaging={"kind": "polyak"})
     result = train(config, str(tmp_path / "run"))
@@ -195,7 +197,7 @@ def test_averaged_weights_are_evaluated_and_saved_with_statistics_of_their_own(t
         on_host = checkpoints.read_weights(checkpoint)
     jax.tree.map(np.testing.assert_array_equal, on_host, jax.device_get(loaded.variables))
 
-    # A run that a former version began, which kept no such statistics, ends alike.
+    # A run resumed from format 2, which has no such statistics, ends with the same weights.
     shutil.rmtree(tmp_path / "run/checkpoints/6")
     as_format_2(tmp_path / "run/checkpoints/3")
     train(config, str(tmp_path / "run"))
@@ -204,7 +206,7 @@ def test_averaged_weights_are_evaluated_and_saved_with_statistics_of_their_own(t
 
 
 def as_format_2(checkpoint: pathlib.Path) -> None:
-    """Write a checkpoint anew without what format 2 did not have."""
+    """Rewrite a checkpoint without the item that format 2 lacks."""
     arrays = {name: checkpoints.manager._restore_item(checkpoint, name) for name in ("weights", "optimizer")}
     description = checkpoints.describe(checkpoint)
     del arrays["weights"]["averaged_batch_stats"]

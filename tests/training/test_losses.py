@@ -30,8 +30,8 @@ def test_auxiliary_losses_are_weighted(rng):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_to_shares_is_the_formula(rng, smoothing):
-    """That of smoothed shares; and of mixed labels, the mixture of the labels' own."""
+def test_cross_entropy_to_a_distribution_is_the_formula(rng, smoothing):
+    """The cross-entropy to mixed labels is also the mixture of the cross-entropies to each label."""
     logits, a, b = rng.normal(size=(6, 4)), rng.integers(0, 4, 6), rng.integers(0, 4, 6)
     shares = 0.3 * np.eye(4)[a] + 0.7 * np.eye(4)[b]
     targets = (1 - smoothing) * shares + smoothing / 4

@@ -96,7 +96,7 @@ def test_updates_are_the_formula(rng, nesterov, clip, freeze, rates):
         gradient = {name: rng.normal(size=value.shape) for name, value in start.items()}
         norm = math.sqrt(sum(np.square(g).sum() for g in gradient.values()))
         gradients = {"layer": jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), gradient)}
-        if freeze:  # which must count for nothing, in the clipping either
+        if freeze:  # a large frozen gradient, which clipping must ignore
             gradients["frozen"] = {"kernel": jnp.full(5, 100.0)}
         updates, state = optimizer.update(gradients, state, params)
         params = optax.apply_updates(params, updates)
@@ -116,7 +116,7 @@ def test_updates_are_the_formula(rng, nesterov, clip, freeze, rates):
 PARAMS = {"stem": {"kernel": jnp.ones((2, 2))}, "head": {"kernel": jnp.ones(3), "bias": jnp.ones(1)}}
 
 
-def test_without_groups_the_state_has_the_form_it_always_had():
+def test_the_state_without_groups_has_the_form_of_older_checkpoints():
     state = build_optimizer(resolve({}).optimizer, lambda _: 0.1).init(PARAMS)
     plain = optax.chain(
         optax.identity(), optax.add_decayed_weights(1.0, mask=kernels_only), optax.sgd(lambda _: 1.0, 0.9)

@@ -22,7 +22,7 @@ PARAMS = {
         (("HEAD/*", "head", "ead/*"), []),
     ],
 )
-def test_a_pattern_is_of_the_whole_name(patterns, frozen):
+def test_a_pattern_matches_the_whole_name(patterns, frozen):
     mask = frozen_mask(PARAMS, patterns)
     assert mask["stem"]["conv1"]["conv"]["kernel"] == ("stem" in frozen)
     assert mask["head"] == {"kernel": "kernel" in frozen, "bias": "bias" in frozen}

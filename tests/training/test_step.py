@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from flax_googlenet.checkpoints import evaluation_variables
 from flax_googlenet.config import resolve
 from flax_googlenet.data.augmentation.pipeline import augment
 from flax_googlenet.models import VGG16, GoogLeNet
@@ -21,7 +22,7 @@ STEPS = 2
 def run(
     small_table, rng_seed=0, devices=1, dropout=0.4, normalization="none", start=0, model=None, **sections
 ):
-    """States and metrics of two steps on the same sixteen images."""
+    """Train for two steps; return the states and metrics of each, and the final state."""
     config = resolve({"batch_size": 16, "data": {"image_size": 32}, "model": {"num_classes": 4}, **sections})
     model = model or GoogLeNet(
         num_classes=4,
@@ -78,9 +79,9 @@ def test_is_deterministic_bit_for_bit(one_device, small_table):
 
 @pytest.mark.parametrize("normalization", ["none", "batch"])
 def test_eight_devices_are_one(one_device, small_table, normalization):
-    """Dropout, mirroring and batch statistics are of the global batch.
+    """Dropout, flips and batch statistics are those of the global batch.
 
-    What differs is the order of float32 sums over the batch.
+    Only the order of float32 sums over the batch differs.
     """
     one = one_device if normalization == "none" else run(small_table, normalization="batch")
     eight = run(small_table, devices=8, normalization=normalization)
@@ -112,13 +113,13 @@ AUGMENTED = {"image_size": 32, "photometric": 0.5, "mixup": 0.4, "cutmix": 1.0, 
     [
         pytest.param(AUGMENTED, 1, id="mixed"),
         pytest.param(AUGMENTED, 2, id="mixed, in two parts"),
-        pytest.param({"image_size": 32}, 1, id="one label an image"),
+        pytest.param({"image_size": 32}, 1, id="one label per image"),
     ],
 )
 def test_trains_on_augmented_images_and_mixed_targets(small_table, augmentation, parts):
-    """Every head on the same ones; the losses that are reported are those to these targets, smoothed.
+    """All heads train on the same images, and the reported losses are those to their smoothed targets.
 
-    Accuracy and "cross_entropy" are of the main head, to targets that are not smoothed.
+    Accuracy and "cross_entropy" are those of the main head to targets that are not smoothed.
     """
     trace, _ = run(
         small_table,
@@ -178,14 +179,14 @@ def test_vgg_takes_the_same_step():
         assert not np.array_equal(layer(before.params), layer(state.params)), name
 
 
-def test_averaged_weights_are_kept_beside(small_table):
+def test_the_state_keeps_averaged_weights(small_table):
     trace, state = run(small_table, averaging={"kind": "polyak"})
     second = trace[1][0]  # the state after the first step
     kernel = lambda params: params["head"]["kernel"]  # noqa: E731
     expected = (kernel(second.params) + kernel(state.params)) / 2
     np.testing.assert_allclose(kernel(state.averaged_params), expected, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(
-        kernel(state.evaluation_variables()["params"]), kernel(state.averaged_params)
+        kernel(evaluation_variables(state.weights())["params"]), kernel(state.averaged_params)
     )
 
 
@@ -212,13 +213,13 @@ def test_frozen_parameters_and_statistics_stay_as_they_are(small_table, options)
         pairs = zip(jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(start), strict=True)
         for (path, value), before in pairs:
             name = "/".join(part.key for part in path)
-            # A norm whose bias is trained is no frozen one: its statistics go on.
+            # A normalization whose bias is trained is not frozen: its statistics change.
             frozen = name.startswith(("stem/", "inception_3a/")) or name == "aux_4a/conv/norm/scale"
             assert (value.tobytes() == before.tobytes()) == frozen, name
 
 
-def test_what_is_frozen_takes_no_part_in_the_gradient(one_device, small_table):
-    """Squares of the norms of two complementary halves add up to the whole's."""
+def test_frozen_parameters_do_not_count_in_the_gradient_norm(one_device, small_table):
+    """The squared norms of two complementary halves add up to that of the whole."""
     halves = ("stem/*", "aux_*"), ("inception_*", "head/*")
     traces = [one_device[0], *(run(small_table, optimizer={"freeze": half})[0] for half in halves)]
     whole, a, b = (trace[0][1]["gradient_norm"] for trace in traces)

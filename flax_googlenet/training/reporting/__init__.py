@@ -1,1 +1,1 @@
-"""What a run shows: progress, metrics files, curves and sample images."""
+"""Reports of a run: progress, metrics, curves and sample images."""

@@ -1,4 +1,4 @@
-"""How fast a run trains, the time that is not training left out."""
+"""The speed of training, without the time of compilation, evaluation and checkpoints."""
 
 import dataclasses
 import time
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Lap:
-    """Speed over a stretch of steps.
+    """Speed over a number of steps.
 
     Attributes:
-      images_per_second: trained on, per second of training.
-      data_wait: share of that time in which the loop waited for a batch.
+      images_per_second: training images per second of training.
+      data_wait: share of the time in which the loop waited for a batch.
     """
 
     images_per_second: float
@@ -19,9 +19,9 @@ class Lap:
 
 
 class Clock:
-    """A stopwatch that is stopped during compilation, evaluation and checkpoints.
+    """A stopwatch for training.
 
-    Start and stop it only when the devices have caught up.
+    Start and stop it when the devices have finished all steps, since steps run asynchronously.
     """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
@@ -32,7 +32,7 @@ class Clock:
         self._lap_start = (0.0, 0.0, 0)
 
     def start(self) -> None:
-        """Run on from here."""
+        """Start, or continue after a stop."""
         self._since = self._now()
 
     def stop(self) -> None:
@@ -42,18 +42,23 @@ class Clock:
             self._since = None
 
     def count(self, examples: int, waited: float) -> None:
-        """A step of so many examples was launched, after `waited` seconds without a batch."""
+        """Count a step, unless the clock is stopped.
+
+        Args:
+          examples: number of examples in the step.
+          waited: seconds that the step waited for its batch.
+        """
         if self._since is not None:
             self._examples += examples
             self._waited += waited
 
     def lap(self) -> Lap:
-        """Speed since the last lap."""
+        """Return the speed since the last lap, and begin a new one."""
         before, self._lap_start = self._lap_start, self._totals()
         return _speed(before, self._lap_start)
 
     def overall(self) -> Lap:
-        """Speed since the beginning."""
+        """Return the speed since the beginning."""
         return _speed((0.0, 0.0, 0), self._totals())
 
     def _totals(self) -> tuple[float, float, int]:

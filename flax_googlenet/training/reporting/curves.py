@@ -1,26 +1,28 @@
-"""A picture of a run, from its records."""
+"""The curves of a run, drawn from its records."""
 
-import pathlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from etils import epath
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from ml_collections import FrozenConfigDict
 
 CURVES_FILE = "curves.png"
 
+Records = Sequence[Mapping[str, int | float]]
 
-def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
-    """Loss of each head, accuracy and learning rate by step.
 
-    The training loss is that of the targets that were trained on; where those are smoothed
-    the label says so, and the main head's to targets that are not, which is what
-    validation measures, is drawn too.
+def draw_curves(records: Records, title: str) -> Figure:
+    """Draw the loss of each head, the accuracy and the learning rate by step.
+
+    If the targets of the training are smoothed, the labels of its losses say so, and the main
+    head's loss without smoothing is drawn, too. That one compares with the validation loss.
 
     Args:
-      records: of metrics.jsonl, or the `history` of a classifier.
-      title: of the picture.
+      records: records of metrics.jsonl, or the `history` of a classifier.
+      title: title of the figure.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
@@ -29,16 +31,17 @@ def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
     def plot(axes, name: str, label: str, **style) -> None:
         points = _points(records, name)
         if points:
-            marker = "o" if len(points) == 1 else style.pop("marker", None)  # a line of one point is nothing
+            # A line through a single point is invisible.
+            marker = "o" if len(points) == 1 else style.pop("marker", None)
             axes.plot(
                 *zip(*points, strict=True), **{"marker": marker, "markersize": 3, "label": label, **style}
             )
 
-    smoothed = any("train/cross_entropy" in each for each in records)
-    heads = sorted({key for each in records for key in each if key.startswith("train/loss_")}, reverse=True)
-    for name in heads:
+    is_smoothed = any("train/cross_entropy" in record for record in records)
+    names = {name for record in records for name in record if name.startswith("train/loss_")}
+    for name in sorted(names, reverse=True):
         label = "train, " + name.removeprefix("train/loss_").replace("logits", "main head")
-        plot(losses, name, label + (" (smoothed targets)" if smoothed else ""), linewidth=1)
+        plot(losses, name, label + (" (smoothed targets)" if is_smoothed else ""), linewidth=1)
     plot(losses, "train/cross_entropy", "train, main head", color="tab:blue", linewidth=1, linestyle="--")
     plot(losses, "val/loss", "val, main head", color="black", marker="o")
     losses.set(title="cross-entropy (nats)", ylim=(0, None))
@@ -58,25 +61,26 @@ def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Figure:
 
 
 def title_of(config: FrozenConfigDict, result: Mapping[str, Any]) -> str:
-    """What the picture of a complete run says above it.
+    """Return the title for the curves of a complete run.
 
     Args:
-      config: of the run.
-      result: with "top1" and "step", as `train` returns it.
+      config: the run's resolved config.
+      result: the result of `train`, with "top1" and "step".
     """
     run = f"{config.model.variant} on {config.data.source}"
     return f"{run}: top-1 {result['top1']:.4f} after {result['step']} steps"
 
 
-def accuracy_limits(records: Sequence[Mapping[str, float]]) -> tuple[float, float]:
-    """Range of the accuracy's axis: that of the run's later half, so that 0.91 and 0.98 lie far apart.
+def accuracy_limits(records: Records) -> tuple[float, float]:
+    """Return the limits of the accuracy axis.
 
-    Curves that begin lower come in from below. At least 0.02 is shown, so that noise stays small.
+    They are those of the second half of the run, so that 0.91 and 0.98 are far apart; the first half
+    may lie below the axis. The axis covers at least 0.02, so that noise looks small.
 
     >>> accuracy_limits([{"step": 1, "val/top1": 0.1}, {"step": 2, "val/top1": 0.5, "val/top5": 0.9}])
     (0.46, 0.94)
     """
-    last = max((each["step"] for each in records), default=0)
+    last = max((record["step"] for record in records), default=0)
     names = ("train/top1", "val/top1", "val/top5")
     values = [value for name in names for step, value in _points(records, name) if step > last / 2]
     if not values:
@@ -86,12 +90,13 @@ def accuracy_limits(records: Sequence[Mapping[str, float]]) -> tuple[float, floa
     return round(max(middle - half, 0.0), 4), round(min(middle + half, 1 + half / 10), 4)
 
 
-def _points(records: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:
-    return [(each["step"], each[name]) for each in records if name in each]
+def _points(records: Records, name: str) -> list[tuple[int | float, int | float]]:
+    return [(record["step"], record[name]) for record in records if name in record]
 
 
-def save_curves(workdir: pathlib.Path, records: Sequence[Mapping[str, float]], title: str) -> pathlib.Path:
-    """Draw the curves to `workdir/curves.png`."""
-    path = workdir / CURVES_FILE
-    draw_curves(records, title).savefig(path)
+def save_curves(workdir: str | os.PathLike, records: Records, title: str) -> epath.Path:
+    """Draw the curves to `workdir/curves.png` and return the path."""
+    path = epath.Path(workdir) / CURVES_FILE
+    with path.open("wb") as file:
+        draw_curves(records, title).savefig(file, format="png")
     return path

@@ -1,7 +1,8 @@
-"""A few augmented images, to look at."""
+"""Augmented training images for TensorBoard."""
 
 import jax
 import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.training.forward import augment_batch
@@ -9,30 +10,34 @@ from flax_googlenet.training.forward import augment_batch
 COUNT = 8
 
 
-def augmented_samples(batch: dict[str, jax.Array], config: FrozenConfigDict) -> np.ndarray:
-    """The first images of this host's part of a batch as augmentation leaves them.
+def augmented_samples(
+    batch: dict[str, Array], config: FrozenConfigDict
+) -> UInt8[np.ndarray, "samples height width 3"]:
+    """Augment the first images of this host's part of a batch.
 
-    The draws are those of these few images alone: of the kind that the step makes, not the same.
+    The random numbers have the distribution of the step's, but are not the same.
 
     Args:
       batch: "image", uint8, and "label", on the devices.
       config: a resolved config.
 
     Returns:
-      uint8 [at most 8, height, width, 3], red first: the normalisation is undone.
+      Up to `COUNT` images, red first, without the normalization.
     """
     images, labels = (
         np.asarray(batch[name].addressable_shards[0].data)[:COUNT] for name in ("image", "label")
     )
 
-    def augment(images: jax.Array, labels: jax.Array) -> jax.Array:
+    def augment(
+        images: UInt8[Array, "samples height width 3"], labels: Int[Array, " samples"]
+    ) -> Float[Array, "samples height width 3"]:
         return augment_batch({"image": images, "label": labels}, jax.random.key(config.seed), config)[0]
 
     return pixels(np.asarray(jax.jit(augment)(images, labels)), config.data)
 
 
-def pixels(normalized: np.ndarray, data: FrozenConfigDict) -> np.ndarray:
-    """Undo `augmentation.normalize`, to uint8."""
+def pixels(normalized: Float[np.ndarray, "... 3"], data: FrozenConfigDict) -> UInt8[np.ndarray, "... 3"]:
+    """Undo `augmentation.normalize` and round to uint8."""
     red_first = normalized[..., ::-1] if data.channel_order == "bgr" else normalized
     levels = red_first * np.asarray(data.std, np.float32) + np.asarray(data.mean, np.float32)
     return np.clip(np.round(levels), 0, 255).astype(np.uint8)

@@ -6,7 +6,7 @@ from flax_googlenet.training.reporting.clock import Clock
 def test_time_while_stopped_does_not_count():
     seconds = [0.0]
     clock = Clock(now=lambda: seconds[0])
-    clock.count(32, waited=1.0)  # before the start: the compilation
+    clock.count(32, waited=1.0)  # the compilation, before the start
     clock.start()
     for _ in range(4):
         seconds[0] += 2
@@ -23,6 +23,6 @@ def test_time_while_stopped_does_not_count():
     assert (overall.images_per_second, overall.data_wait) == (pytest.approx(160 / 12), pytest.approx(3 / 12))
 
 
-def test_nothing_counted_is_no_speed():
+def test_the_speed_without_steps_is_zero():
     clock = Clock()
     assert clock.lap().images_per_second == clock.overall().images_per_second == 0

@@ -27,7 +27,6 @@ def height(value: float, limits: tuple[float, float]) -> float:
     ],
 )
 def test_the_later_half_fills_the_axis(top1, low, high):
-    """From 0 to 1.02, 0.07 was 7 % of the height."""
     limits = accuracy_limits(run(top1))
     assert height(high, limits) - height(low, limits) > (0.05 if top1[-1] < 0.5 else 0.2)
     for value in top1[len(top1) // 2 :]:
@@ -36,7 +35,7 @@ def test_the_later_half_fills_the_axis(top1, low, high):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_a_flat_curve_is_not_blown_up(value):
+def test_the_noise_of_a_flat_curve_looks_small(value):
     records = [{"step": step, "val/top1": value, "val/top5": value} for step in (1, 2)]
     low, high = accuracy_limits(records)
     assert low <= value < high
@@ -45,7 +44,7 @@ def test_a_flat_curve_is_not_blown_up(value):
     assert high <= 1.01
 
 
-def test_no_figures_have_the_whole_axis():
+def test_the_axis_without_figures_runs_from_0_to_1():
     assert accuracy_limits([]) == accuracy_limits([{"step": 3, "train/loss": 1.0}]) == (0.0, 1.0)
 
 
@@ -75,6 +74,6 @@ def test_other_losses_are_plain():
 
 
 @pytest.mark.parametrize("records", [[], run()], ids=["nothing", "a run"])
-def test_curves_are_drawn_even_of_nothing(tmp_path, records):
+def test_curves_are_drawn_even_without_records(tmp_path, records):
     path = save_curves(tmp_path, records, "a run")
     assert path.read_bytes().startswith(b"\x89PNG")

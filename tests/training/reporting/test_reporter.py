@@ -45,7 +45,7 @@ def test_plain_lines_when_not_on_a_terminal(tmp_path, caplog, capsys):
         pytest.param(None, id="deleted"),
     ],
 )
-def test_a_resumed_run_has_each_step_once_whatever_became_of_the_file(tmp_path, content):
+def test_a_resumed_run_has_each_step_once_even_if_the_file_is_corrupt(tmp_path, content):
     history = report(tmp_path, 0, 4)
     file = tmp_path / "metrics.jsonl"
     file.unlink() if content is None else file.write_bytes(content)
@@ -63,11 +63,11 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
 def test_event_files_read_back(tmp_path):
     report(tmp_path, 0, 3)
     events = EventAccumulator(str(tmp_path / "events")).Reload()
-    assert [(each.step, each.value) for each in events.Scalars("train/loss")] == [(1, 1), (2, 2), (3, 3)]
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 1), (2, 2), (3, 3)]
     assert events.Scalars("val/top1")[0].value == pytest.approx(0.5)
 
 
-def test_tensorboard_gets_the_experiment(tmp_path):
+def test_tensorboard_shows_config_samples_and_figures(tmp_path):
     config = resolve({"optimizer": {"learning_rate": 0.25, "freeze": ("stem/*",)}, "seed": 3})
     reporter = Reporter(tmp_path, first_step=0, total_steps=1)
     reporter.start(config)
@@ -95,8 +95,8 @@ def test_tensorboard_gets_the_experiment(tmp_path):
     np.testing.assert_array_equal(pixels, np.concatenate(images, axis=1), "side by side")
 
 
-def test_figures_of_a_window():
-    """Means, but the learning rate is that of the step, and broken images are counted."""
+def test_figures_over_several_steps():
+    """Means, except for the last learning rate and the total of corrupt images."""
     steps = [
         {"loss": 3.0, "learning_rate": 0.1, "bad_images": 1},
         {"loss": 2.0, "learning_rate": 0.3, "bad_images": 2},
@@ -111,7 +111,7 @@ def test_silent_where_not_enabled(tmp_path, caplog):
     reporter.advance()
     reporter.train(1, FIGURES, Lap(1.0, 0.0), batch_size=1)
     reporter.evaluation(1, EVALUATION)
-    reporter.say("nothing")
+    reporter.log("nothing")
     reporter.close()
     assert caplog.text == ""
     assert not list(tmp_path.iterdir())

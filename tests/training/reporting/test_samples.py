@@ -21,13 +21,13 @@ def images(rng):
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 @pytest.mark.parametrize("devices", [1, 8])
-def test_the_normalisation_is_undone(images, order, devices):
+def test_the_normalization_is_undone(images, order, devices):
     found = samples(images, devices, mirror=False, channel_order=order)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, images[: min(COUNT, 32 // devices)])
 
 
-def test_images_are_as_augmented(images):
+def test_images_are_augmented(images):
     found = samples(images, mirror=True)
     flipped = [np.array_equal(a, b[:, ::-1]) for a, b in zip(found, images, strict=False)]
     same = [np.array_equal(a, b) for a, b in zip(found, images, strict=False)]
@@ -36,5 +36,5 @@ def test_images_are_as_augmented(images):
     assert any(same)
 
 
-def test_mixing_is_among_it(images):
+def test_images_are_mixed(images):
     assert not np.array_equal(samples(images, mirror=False, mixup=1.0), images[:COUNT])

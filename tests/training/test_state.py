@@ -1,4 +1,4 @@
-"""The state that a run starts with is, to the bit, what `initial_state` gives."""
+"""The state that a run starts from equals `initial_state` bit for bit."""
 
 import jax
 import numpy as np
@@ -7,9 +7,8 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import data_mesh, replicate
-from flax_googlenet.training.initial_state import place_initial_state
 from flax_googlenet.training.optimizer import build_optimizer
-from flax_googlenet.training.state import initial_state
+from flax_googlenet.training.state import initial_state, place_initial_state
 
 
 @pytest.mark.parametrize(
@@ -21,7 +20,7 @@ from flax_googlenet.training.state import initial_state
         pytest.param({"optimizer.momentum": 0.0, "seed": 5}, id="no-momentum"),
     ],
 )
-def test_is_the_initial_state_on_every_device(small_table, changes):
+def test_the_placed_state_is_the_initial_state_on_every_device(small_table, changes):
     nested: dict = {"model": {"num_classes": 7}, "data": {"image_size": 32}}
     for key, value in changes.items():
         section, _, name = key.rpartition(".")
