@@ -1,6 +1,6 @@
-# Set-up is part of every target and is not repeated while nothing changed.
-#   PYTHON=python3.13 make test      another interpreter, in an environment of its own
-#   EXTRAS=cuda make train           an accelerator's build of JAX (cuda or tpu)
+# Every target installs what it needs, again only after a change of the files in INPUTS.
+#   PYTHON=python3.13 make test      use another interpreter, in an environment of its own
+#   EXTRAS=cuda make train           install JAX for an accelerator (cuda or tpu)
 
 PYTHON ?= python3
 EXTRAS ?=
@@ -18,7 +18,7 @@ INPUTS := pyproject.toml constraints.txt Makefile
 train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
 
-test: $(VENV)/.development  ## run every test, the slow ones too
+test: $(VENV)/.development  ## run every test, slow ones included
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.development  ## check style and types
@@ -41,7 +41,7 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade 'pip>=25.1'  # the first that knows dependency groups
+	$(PIP) install --upgrade 'pip>=25.1'  # the first version with dependency groups
 
 $(VENV)/.run$(EXTRAS): $(INPUTS) | $(VENV)/bin/python
 	@echo "Installing into $(VENV) ..."
