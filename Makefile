@@ -1,6 +1,6 @@
-# Set-up is part of every target and is not repeated while nothing changed.
-#   PYTHON=python3.13 make test      another interpreter, in an environment of its own
-#   EXTRAS=cuda make train           an accelerator's build of JAX (cuda or tpu)
+# Every target installs what it needs, again only after a change of the files in INPUTS.
+#   PYTHON=python3.13 make test      use another interpreter, in an environment of its own
+#   EXTRAS=cuda make train           install JAX for an accelerator (cuda or tpu)
 
 PYTHON ?= python3
 EXTRAS ?=
@@ -41,7 +41,7 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade 'pip>=25.1'  # the first that knows dependency groups
+	$(PIP) install --upgrade 'pip>=25.1'  # the first version with dependency groups
 
 $(VENV)/.run$(EXTRAS): $(INPUTS) | $(VENV)/bin/python
 	@echo "Installing into $(VENV) ..."

@@ -1,4 +1,4 @@
-"""Draw docs/mnist_sample.png: the curves of the run that `make train` makes, which is made if need be.
+"""Draw docs/mnist_sample.png: the curves of the run of `make train`, which is trained first if it is missing.
 
 python -m docs.mnist_sample --workdir=runs/mnist_sample
 """
@@ -15,7 +15,7 @@ from flax_googlenet.training.reporting.curves import draw_curves, title_of
 
 
 def draw(workdir: pathlib.Path) -> PIL.Image.Image:
-    """The picture of a complete run: from what its last checkpoint recorded, by the code of today."""
+    """Draw the curves of a complete run from the history in its last checkpoint."""
     classifier = flax_googlenet.load(workdir)
     last = {"step": classifier.step, "top1": classifier.history[-1]["val/top1"]}
     encoded = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The notebooks are clean, and run from top to bottom on a checkpoint of another machine."""
+"""The notebooks have no outputs, and run from top to bottom on a checkpoint written on other devices."""
 
 import os
 import pathlib
@@ -63,7 +63,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.mark.slow
 def test_restore_and_predict(workdir: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    # One device, and nothing of the developer's own: variables, pictures or IPython's settings.
+    # One device, and none of the developer's own variables, images or IPython settings.
     unset = {"XLA_FLAGS", "IMAGES", "MPLBACKEND"}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"CHECKPOINT": str(workdir), "JAX_PLATFORMS": "cpu", "IPYTHONDIR": str(tmp_path)}

@@ -29,8 +29,8 @@ def page_name(page: pathlib.Path) -> str:
 
 def blocks(page: pathlib.Path, language: str) -> list[str]:
     text = page.read_text(encoding="utf-8")
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [block for name, block in found if name == language]
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [block for name, block in fenced if name == language]
 
 
 def python_block(page: str, text: str) -> str:
