@@ -33,7 +33,7 @@ format: $(VENV)/.development  ## rewrite the code in the project's style
 constraints: $(VENV)/.development  ## pin the newest versions of everything, for every Python
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
-	  --extra demo --extra gcs --extra tfds --extra prepare --extra nvimgcodec \
+	  --extra demo --extra gcs --extra s3 --extra tfds --extra prepare --extra nvimgcodec \
 	  --group lint --group test --group benchmarks --no-header --no-annotate -o constraints.txt
 
 clean:
