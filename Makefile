@@ -18,7 +18,7 @@ INPUTS := pyproject.toml constraints.txt Makefile
 train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
 
-test: $(VENV)/.development  ## run every test, the slow ones too
+test: $(VENV)/.development  ## run every test, slow ones included
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.development  ## check style and types
