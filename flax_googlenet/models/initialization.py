@@ -140,7 +140,9 @@ def _random_bits(key: Key[Array, ""], first: UInt32[Array, ""]) -> UInt32[Array,
     return words[:, 0] ^ words[:, 1]
 
 
-def _uniform(bits: UInt32[Array, " block"], low: Any, high: Any) -> Float32[Array, " block"]:
+def _uniform(
+    bits: UInt32[Array, " block"], low: np.float32 | Array, high: np.float32 | Array
+) -> Float32[Array, " block"]:
     """Repeat `jax.random.uniform`: the upper 23 bits are the fraction of a number in [1, 2)."""
     one = np.float32(1)
     fraction = jax.lax.shift_right_logical(bits, np.uint32(9)) | one.view(np.uint32)

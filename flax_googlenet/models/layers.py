@@ -1,7 +1,6 @@
 """Layers that the networks share, and the checks of their attributes and images."""
 
 import dataclasses
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,7 +15,7 @@ from flax_googlenet.models.initialization import INITIALIZERS
 from flax_googlenet.table import PaperRow
 
 
-def check_attributes(module: Any, **keys: str) -> None:
+def check_attributes(module: object, **keys: str) -> None:
     """Check attributes of a module as the config checks its keys.
 
     The number of classes, if there is one, must be at least 1; 0 has a meaning in a config only.

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float32, Int, Key, Num, UInt8
 from ml_collections import FrozenConfigDict
 
@@ -82,7 +83,7 @@ def augment(
 
 
 def normalize(
-    images: Num[Array, "*batch height width 3"], data: FrozenConfigDict
+    images: Num[Array | np.ndarray, "*batch height width 3"], data: FrozenConfigDict
 ) -> Float32[Array, "*batch height width 3"]:
     """Return (pixel - mean) / std per channel, as the network expects images.
 
