@@ -45,7 +45,7 @@ class Classifier:
     """
 
     model: Network
-    variables: Mapping[str, Any]
+    variables: Mapping[str, PyTree]
     config: FrozenConfigDict
     class_names: tuple[str, ...]
     step: int
@@ -163,7 +163,7 @@ class Classifier:
         images: Sequence[Image] | np.ndarray,
         batch_size: int,
         progress: Callable[[int], None] | None = None,
-    ) -> Any:
+    ) -> PyTree:
         """Return `function(variables, batch)` for all images, which are prepared batch by batch."""
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise TypeError("Expected a sequence of images; put a single image into a list.")
@@ -188,7 +188,7 @@ class Classifier:
         return jax.tree.map(lambda *values: np.concatenate(values), *results)
 
     @functools.cached_property
-    def _probabilities(self) -> Any:
+    def _probabilities(self) -> Callable[..., dict[str, Array]]:
         def forward(variables, images, all_heads: bool):
             outputs = self.logits(variables, images, all_heads=all_heads)
             return {head: jax.nn.softmax(logits) for head, logits in outputs.items()}
@@ -196,7 +196,7 @@ class Classifier:
         return jax.jit(forward, static_argnames="all_heads")
 
     @functools.cached_property
-    def _row(self) -> Any:
+    def _row(self) -> Callable[..., Array]:
         def forward(variables, images, row: str):
             return inference.compute_row(self.model, variables, images, self.config.data, row)
 

@@ -1,7 +1,6 @@
 """The state of a training run, in one frozen dataclass, and its initial value."""
 
 import dataclasses
-from typing import Any
 
 import flax.struct
 import jax
@@ -39,7 +38,7 @@ class TrainState:
     averaged_params: PyTree
     averaged_batch_stats: PyTree
 
-    def weights(self) -> dict[str, Any]:
+    def weights(self) -> dict[str, PyTree]:
         """Return the item `weights` of a checkpoint."""
         return {
             "params": self.params,
@@ -48,7 +47,7 @@ class TrainState:
             "averaged_batch_stats": self.averaged_batch_stats,
         }
 
-    def optimizer(self) -> dict[str, Any]:
+    def optimizer(self) -> dict[str, PyTree]:
         """Return the item `optimizer` of a checkpoint."""
         return {"opt_state": self.opt_state, "step": self.step}
 

@@ -92,11 +92,18 @@ def test_eight_devices_are_one(one_device, small_table, normalization):
     )
 
 
+WITHOUT_RANDOMNESS = {"dropout": 0.0, "data": {"image_size": 32, "mirror": False}}
+
+
+@pytest.fixture(scope="module")
+def whole_batch(small_table):
+    return run(small_table, **WITHOUT_RANDOMNESS)
+
+
 @pytest.mark.parametrize("parts", [2, 4])
-def test_accumulation_is_the_whole_batch(small_table, parts):
-    options = {"dropout": 0.0, "data": {"image_size": 32, "mirror": False}}
-    whole, whole_state = run(small_table, **options)
-    split, split_state = run(small_table, optimizer={"accumulate": parts}, **options)
+def test_accumulation_is_the_whole_batch(whole_batch, small_table, parts):
+    whole, whole_state = whole_batch
+    split, split_state = run(small_table, optimizer={"accumulate": parts}, **WITHOUT_RANDOMNESS)
     np.testing.assert_allclose(whole[1][1]["loss"], split[1][1]["loss"], rtol=1e-5)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
