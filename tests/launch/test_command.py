@@ -62,8 +62,9 @@ def as_in_a_new_process() -> Iterator[None]:
             flags.FLAGS[flag.name] = flag
             flags.FLAGS.register_flag_by_module(module, flag)
         flags.FLAGS.unparse_flags()
-        for logger, state in zip(loggers, states, strict=True):
-            logger.level, logger.handlers, logger.propagate = state
+        for logger, (level, handlers, propagate) in zip(loggers, states, strict=True):
+            logger.setLevel(level)
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 def test_the_order_of_tests_does_not_matter(command, capsys):
