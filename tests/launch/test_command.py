@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import logging
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -43,13 +44,15 @@ def command(monkeypatch) -> Command:
 
 @contextlib.contextmanager
 def as_in_a_new_process() -> Iterator[None]:
-    """Hide the flags of commands that other tests have imported, and remove those that this one defines."""
+    """Hide the flags of commands that other tests have imported, and undo changes to flags and logging."""
     modules = [f"launch.{name}" for name in COMMANDS]
     flags_by_module = flags.FLAGS.flags_by_module_dict()
     hidden = [(module, flag) for module in modules for flag in flags_by_module.get(module, ())]
     for _, flag in hidden:
         delattr(flags.FLAGS, flag.name)
     known = set(flags.FLAGS)
+    loggers = [logging.getLogger(name) for name in ("flax_googlenet", "launch")]
+    states = [(logger.level, logger.handlers, logger.propagate) for logger in loggers]
     try:
         yield
     finally:
@@ -59,6 +62,9 @@ def as_in_a_new_process() -> Iterator[None]:
             flags.FLAGS[flag.name] = flag
             flags.FLAGS.register_flag_by_module(module, flag)
         flags.FLAGS.unparse_flags()
+        for logger, (level, handlers, propagate) in zip(loggers, states, strict=True):
+            logger.setLevel(level)
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 def test_the_order_of_tests_does_not_matter(command, capsys):

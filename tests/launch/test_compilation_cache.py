@@ -47,10 +47,10 @@ def test_a_directory_from_the_environment_replaces_the_default(turn_on, tmp_path
     assert "jax_compilation_cache_dir" in turn_on(tmp_path / "chosen")
 
 
-def test_a_directory_that_cannot_be_made_is_a_warning(turn_on, tmp_path, capsys):
+def test_a_directory_that_cannot_be_made_is_a_warning(turn_on, tmp_path, caplog):
     (tmp_path / "file").touch()
     assert turn_on(tmp_path / "file/cache") == {}
-    assert "compiled programs are not kept" in capsys.readouterr().err
+    assert "compiled programs are not kept" in caplog.text
 
 
 @pytest.mark.parametrize(
