@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from etils import epath
 from jax.sharding import Mesh
-from ml_collections import FrozenConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from flax_googlenet.checkpoints import (
     Checkpoints,
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 Result = dict[str, Any]
 
 
-def train(config: Mapping[str, Any], workdir: str | os.PathLike) -> Result:
+def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) -> Result:
     """Train for the config's duration, resuming from the last checkpoint if there is one.
 
     A run that was killed resumes exactly where its last checkpoint left it. For a complete run, the
