@@ -93,7 +93,7 @@ def normalize(
     """
     mean, std = jnp.asarray(data.mean, jnp.float32), jnp.asarray(data.std, jnp.float32)
     shape = (1,) * (images.ndim - 1) + (3,)
-    normalized = (images.astype(jnp.float32) - mean.reshape(shape)) / std.reshape(shape)
+    normalized = (jnp.asarray(images, jnp.float32) - mean.reshape(shape)) / std.reshape(shape)
     return normalized[..., ::-1] if data.channel_order == "bgr" else normalized
 
 
