@@ -68,23 +68,23 @@ class GoogLeNet(nn.Module):
       table: the rows to build, before the options above change them.
     """
 
-    num_classes: int = KEYS["model.num_classes"].default
-    normalization: str = KEYS["model.normalization"].default
-    lrn_divides_alpha: bool = KEYS["model.lrn_divides_alpha"].default
-    batch_norm_epsilon: float = KEYS["model.batch_norm_epsilon"].default
-    stem_reduce: bool = KEYS["model.stem_reduce"].default
-    reduce3x3: bool = KEYS["model.reduce3x3"].default
-    reduce5x5: bool = KEYS["model.reduce5x5"].default
-    project_pool: bool = KEYS["model.project_pool"].default
-    third_kernel: int = KEYS["model.third_kernel"].default
-    conv_padding: str = KEYS["model.conv_padding"].default
-    pool_rounding: str = KEYS["model.pool_rounding"].default
-    pool4_window: int = KEYS["model.pool4_window"].default
-    head: str = KEYS["model.head"].default
-    aux_heads: int = KEYS["model.aux_heads"].default
-    aux_pooling: str = KEYS["model.aux_pooling"].default
-    dropout: float = KEYS["model.dropout"].default
-    aux_dropout: float = KEYS["model.aux_dropout"].default
+    num_classes: int = default_of("model.num_classes")
+    normalization: str = default_of("model.normalization")
+    lrn_divides_alpha: bool = default_of("model.lrn_divides_alpha")
+    batch_norm_epsilon: float = default_of("model.batch_norm_epsilon")
+    stem_reduce: bool = default_of("model.stem_reduce")
+    reduce3x3: bool = default_of("model.reduce3x3")
+    reduce5x5: bool = default_of("model.reduce5x5")
+    project_pool: bool = default_of("model.project_pool")
+    third_kernel: int = default_of("model.third_kernel")
+    conv_padding: str = default_of("model.conv_padding")
+    pool_rounding: str = default_of("model.pool_rounding")
+    pool4_window: int = default_of("model.pool4_window")
+    head: str = default_of("model.head")
+    aux_heads: int = default_of("model.aux_heads")
+    aux_pooling: str = default_of("model.aux_pooling")
+    dropout: float = default_of("model.dropout")
+    aux_dropout: float = default_of("model.aux_dropout")
     dtype: DTypeLike = LayerOptions.dtype
     kernel_init: Initializer = LayerOptions.kernel_init
     bias_init: Initializer = LayerOptions.bias_init
