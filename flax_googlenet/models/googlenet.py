@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from flax_googlenet import ops
-from flax_googlenet.config.schema import KEYS
+from flax_googlenet.config.schema import default_of
 from flax_googlenet.models.inception import AuxiliaryClassifier, Inception
 from flax_googlenet.models.layers import (
     Convolution,

@@ -5,7 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Float32
 
 from flax_googlenet import ops
-from flax_googlenet.config.schema import KEYS
+from flax_googlenet.config.schema import default_of
 from flax_googlenet.models.layers import (
     Convolution,
     LayerOptions,
@@ -39,7 +39,7 @@ class Inception(nn.Module):
     reduce5x5: int
     conv5x5: int
     pool_proj: int
-    third_kernel: int = KEYS["model.third_kernel"].default
+    third_kernel: int = default_of("model.third_kernel")
     options: LayerOptions = LayerOptions()
 
     def __post_init__(self) -> None:
@@ -86,8 +86,8 @@ class AuxiliaryClassifier(nn.Module):
     """
 
     num_classes: int
-    dropout: float = KEYS["model.aux_dropout"].default
-    pooling: str = KEYS["model.aux_pooling"].default
+    dropout: float = default_of("model.aux_dropout")
+    pooling: str = default_of("model.aux_pooling")
     options: LayerOptions = LayerOptions()
 
     def __post_init__(self) -> None:

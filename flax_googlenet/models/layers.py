@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Float32
 
 from flax_googlenet import ops
 from flax_googlenet.config.kinds import Whole, check
-from flax_googlenet.config.schema import KEYS
+from flax_googlenet.config.schema import KEYS, default_of
 from flax_googlenet.models.initialization import INITIALIZERS
 from flax_googlenet.table import PaperRow
 
@@ -78,12 +78,12 @@ class LayerOptions:
       batch_norm_epsilon, batch_norm_momentum: as in `flax.linen.BatchNorm`.
     """
 
-    dtype: DTypeLike = jnp.dtype(KEYS["model.dtype"].default)
-    kernel_init: Initializer = INITIALIZERS[KEYS["model.initializer"].default].initializer
-    bias_init: Initializer = nn.initializers.constant(KEYS["model.initial_bias"].default)
-    padding: str = KEYS["model.conv_padding"].default
+    dtype: DTypeLike = jnp.dtype(default_of("model.dtype"))
+    kernel_init: Initializer = INITIALIZERS[default_of("model.initializer")].initializer
+    bias_init: Initializer = nn.initializers.constant(default_of("model.initial_bias"))
+    padding: str = default_of("model.conv_padding")
     batch_norm: bool = False
-    batch_norm_epsilon: float = KEYS["model.batch_norm_epsilon"].default
+    batch_norm_epsilon: float = default_of("model.batch_norm_epsilon")
     batch_norm_momentum: float = 0.9
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from flax_googlenet.config.kinds import Choice, check
-from flax_googlenet.config.schema import KEYS
+from flax_googlenet.config.schema import default_of
 from flax_googlenet.models.layers import (
     Convolution,
     LayerOptions,
@@ -40,9 +40,9 @@ class VGG16(nn.Module):
       table: the rows to build.
     """
 
-    num_classes: int = KEYS["model.num_classes"].default
+    num_classes: int = default_of("model.num_classes")
     normalization: str = VARIANTS["vgg16"]["model"]["normalization"]
-    batch_norm_epsilon: float = KEYS["model.batch_norm_epsilon"].default
+    batch_norm_epsilon: float = default_of("model.batch_norm_epsilon")
     dropout: float = VARIANTS["vgg16"]["model"]["dropout"]
     dtype: DTypeLike = LayerOptions.dtype
     kernel_init: Initializer = LayerOptions.kernel_init
