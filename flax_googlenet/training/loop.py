@@ -5,8 +5,8 @@ import dataclasses
 import json
 import logging
 import os
-import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +38,7 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
+from flax_googlenet.paths import resolve_path
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.averaging import make_statistics
 from flax_googlenet.training.durations import Timetable, make_timetable
@@ -77,11 +78,11 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
       UserError: if the config, the data or the workdir cannot be used, or if the loss becomes
         infinite or NaN.
     """
-    root = epath.Path(workdir).expanduser().absolute()
-    resolved = resolve_config(config, str(root))
+    root = resolve_path(workdir)
+    resolved = resolve_config(config, root)
     mesh = data_mesh()
     check_batch_size(resolved.batch_size, mesh, resolved.optimizer.accumulate)
-    latest = find_latest(str(root))
+    latest = find_latest(root)
     if latest is None:
         return _Run(resolved, root, mesh).execute()
     recorded = describe(latest)
@@ -359,12 +360,11 @@ def _open_checkpoints(config: FrozenConfigDict, root: epath.Path) -> Checkpoints
     """Create the workdir, check that it can be written to, and open its checkpoints."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):  # permissions do not tell whether the file system is writable
-            pass
+        probe = root / f".writable-{uuid.uuid4().hex}"
+        probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
+        probe.unlink()
     except OSError as error:
         raise UserError(
             f"Cannot write to the workdir {root}: {error.strerror}; choose another workdir."
         ) from error
-    return Checkpoints(
-        str(root), keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best
-    )
+    return Checkpoints(root, keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best)
