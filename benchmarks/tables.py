@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.conditions import REPOSITORY, describe
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
-from launch import command
+from launch.common import command
 
 RESULTS = REPOSITORY / "benchmarks/results"
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))

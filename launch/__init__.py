@@ -2,7 +2,7 @@
 
 import sys
 
-from launch import interrupts
+from launch.common import interrupts
 
 if sys.argv[0] == "-m":  # Python is about to import a command, which takes seconds
     interrupts.install()

@@ -19,7 +19,7 @@ from flax_googlenet.data.checking.data_check import Copy, DataCheck, check_data
 from flax_googlenet.data.checking.report import REPORT_FILE, save_report
 from flax_googlenet.errors import UserError
 from flax_googlenet.progress import Progress
-from launch import command
+from launch.common import command
 
 _OUT = flags.DEFINE_string("out", None, "Directory for report.json and class_histogram.png.")
 

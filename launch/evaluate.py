@@ -16,7 +16,7 @@ from absl import flags
 
 import flax_googlenet
 from flax_googlenet.data.images import crops
-from launch import command
+from launch.common import command
 
 _CHECKPOINT = flags.DEFINE_list(
     "checkpoint",

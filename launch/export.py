@@ -13,7 +13,7 @@ from absl import flags
 
 import flax_googlenet
 from flax_googlenet.interop import FORMATS, export
-from launch import command, usage
+from launch.common import command, usage
 
 __doc__ += "\n" + usage.definitions(
     {row.name: f"{row.description} ({', '.join(row.suffixes)})" for row in FORMATS.values()}

@@ -19,7 +19,7 @@ from absl import flags
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import SOURCES, import_weights
-from launch import command, usage
+from launch.common import command, usage
 
 __doc__ += "\n" + usage.definitions(
     {row.name: f"{row.description} ({', '.join(row.suffixes)})" for row in SOURCES.values()}

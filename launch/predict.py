@@ -16,7 +16,7 @@ import flax_googlenet
 from flax_googlenet.classifier import top_classes
 from flax_googlenet.compilation import without_alarms
 from flax_googlenet.progress import Progress
-from launch import command
+from launch.common import command
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",

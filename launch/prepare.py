@@ -18,7 +18,7 @@ from absl import flags
 
 from flax_googlenet.data.preparation import Beam, prepare_dataset
 from flax_googlenet.errors import UserError
-from launch import command
+from launch.common import command
 
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Name in TFDS: imagenet2012, NAME/CONFIG or NAME:VERSION.", required=True

@@ -19,7 +19,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import build_model
 from flax_googlenet.models.summary import Summary, compare, summarize
-from launch import command
+from launch.common import command
 
 _OUT = flags.DEFINE_string("out", None, "Markdown file to write the table to, instead of the terminal.")
 _COMPARE = flags.DEFINE_string("compare", None, "Variant to compare the network with, such as vgg16.")

@@ -17,7 +17,7 @@ from absl import flags
 
 from flax_googlenet.checkpoints import describe, find_latest
 from flax_googlenet.training import train
-from launch import command
+from launch.common import command
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/mnist_sample", "Directory of the run; if it holds a checkpoint, the run resumes."

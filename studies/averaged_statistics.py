@@ -27,7 +27,7 @@ from flax_googlenet.training.averaging import average, make_statistics
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.state import initial_state
 from flax_googlenet.training.step import make_train_step
-from launch import command
+from launch.common import command
 
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 

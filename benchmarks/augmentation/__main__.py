@@ -25,7 +25,7 @@ from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training.optimizer import build_optimizer
 from flax_googlenet.training.state import initial_state
 from flax_googlenet.training.step import make_train_step
-from launch import command
+from launch.common import command
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images in a batch.", lower_bound=2)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of an image in pixels.", lower_bound=32)

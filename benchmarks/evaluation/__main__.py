@@ -28,7 +28,7 @@ from flax_googlenet.evaluation.evaluate import CROPS_AT_ONCE
 from flax_googlenet.models import build_model
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
 from flax_googlenet.variants import VARIANTS
-from launch import command
+from launch.common import command
 
 _CROPS = flags.DEFINE_enum("crops", "144", [str(number) for number in NUMBERS], "Crops of each image.")
 _IMAGES = flags.DEFINE_integer("images", 8, "Images to evaluate.", lower_bound=1)

@@ -19,7 +19,7 @@ from absl import flags
 from benchmarks.imagenet_tars.tars import FOUR_CLASSES, random_crop, validation_classes, write_tars
 from benchmarks.photographs import photographs
 from flax_googlenet.errors import UserError
-from launch import command
+from launch.common import command
 
 _OUT = flags.DEFINE_string("out", None, "Directory for the two tars.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "Directory of images to crop.")

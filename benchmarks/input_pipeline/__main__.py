@@ -25,7 +25,7 @@ from benchmarks.input_pipeline.loaders import LOADERS
 from benchmarks.input_pipeline.processes import Measured, measure
 from benchmarks.photographs import jpeg
 from flax_googlenet.errors import UserError, did_you_mean
-from launch import command
+from launch.common import command
 
 _IMAGES = flags.DEFINE_string("images", None, "Directory of JPEG files to measure with.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of runs of each loader.", lower_bound=1)

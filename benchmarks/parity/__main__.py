@@ -23,7 +23,7 @@ from benchmarks.parity.onnx import compare_with_onnx
 from benchmarks.parity.round_trips import round_trip_onnx, round_trip_stablehlo, round_trip_torchvision
 from benchmarks.parity.torchvision import compare_predictions, compare_with_torchvision
 from benchmarks.tables import parity_row
-from launch import command
+from launch.common import command
 
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 

@@ -25,7 +25,7 @@ from absl import flags
 
 from benchmarks.conditions import conditions, write_result
 from flax_googlenet.errors import UserError
-from launch import command
+from launch.common import command
 
 _CHECKOUT = flags.DEFINE_string("checkout", ".", "Clone of the project whose code is measured.")
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Number of measurements.", lower_bound=1)

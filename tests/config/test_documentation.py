@@ -10,7 +10,7 @@ import pytest
 
 from docs import config
 from flax_googlenet.config.schema import KEYS
-from launch import usage
+from launch.common import usage
 from tests.support.commands import REPOSITORY, process_environment
 
 
@@ -51,7 +51,7 @@ import json
 from docs.config import page
 from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
-from launch import usage
+from launch.common import usage
 
 def error_of(config):
     try:

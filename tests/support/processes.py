@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from launch.interrupts import INTERRUPTED
+from launch.common.interrupts import INTERRUPTED
 from tests.support.commands import REPOSITORY, process_environment
 
 # Tests that run in the background ignore SIGINT, and so would their child processes. Resetting it between

@@ -10,7 +10,7 @@ import types
 import jax
 import pytest
 
-from launch import compilation_cache
+from launch.common import compilation_cache
 from tests.support.commands import REPOSITORY, process_environment
 
 

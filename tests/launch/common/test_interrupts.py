@@ -13,7 +13,7 @@ import textwrap
 
 import pytest
 
-from launch.interrupts import INTERRUPTED
+from launch.common.interrupts import INTERRUPTED
 from tests.support.commands import REPOSITORY, TINY
 from tests.support.processes import PATIENCE, interrupt, start, wait_for
 
@@ -41,7 +41,7 @@ def start_body(tmp_path: pathlib.Path, body: str) -> subprocess.Popen[str]:
     os.mkfifo(tmp_path / "fifo")
     lines = (
         "import sys, threading, time",
-        "from launch import interrupts",
+        "from launch.common import interrupts",
         "interrupts.install()",
         "interrupts.explain(lambda: 'it was in vain')",
         f"fifo = {str(tmp_path / 'fifo')!r}",
@@ -77,7 +77,7 @@ def test_an_ignored_sigint_stays_ignored():
         print("not interrupted")
         """
     process = subprocess.run(
-        [sys.executable, "-c", "from launch import interrupts\n" + textwrap.dedent(body)],
+        [sys.executable, "-c", "from launch.common import interrupts\n" + textwrap.dedent(body)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

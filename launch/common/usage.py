@@ -10,7 +10,7 @@ from absl import flags
 
 from flax_googlenet.config.kinds import literal
 from flax_googlenet.config.schema import KEYS, Key
-from launch import compilation_cache
+from launch.common import compilation_cache
 
 NO_VALUE = "must have a value other than None"  # absl's words for a required flag without a value
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from absl import app, flags
 
-import launch.command  # noqa: F401  it defines the flag that all commands share
+import launch.common.command  # noqa: F401  it defines the flag that all commands share
 from tests.support.commands import REPOSITORY
 
 COMMANDS = sorted(

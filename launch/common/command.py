@@ -17,7 +17,7 @@ from flax_googlenet.config.names import nearest_key, unknown_key
 from flax_googlenet.config.schema import KEYS
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.inheritance import resolve_config
-from launch import compilation_cache, config_file, interrupts, logs, usage
+from launch.common import compilation_cache, config_file, interrupts, logs, usage
 
 USER_ERROR, BAD_FLAGS = 1, 2  # exit statuses
 

@@ -1,0 +1,1 @@
+"""What the commands share: flags and help, the config file, logs, Ctrl-C and the compilation cache."""
