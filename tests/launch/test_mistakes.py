@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
     ],
 )
 def test_a_mistake_is_one_sentence(launch, tmp_path, arguments, status, words):
-    """tests/launch/test_command.py has many more, which need no process."""
+    """tests/launch/common/test_command.py has many more, which need no process."""
     workdir = tmp_path / "run"
     assert words in error_of(launch("train", *arguments, f"--workdir={workdir}"), status)
     assert not list(workdir.glob("checkpoints/*"))
