@@ -163,7 +163,7 @@ def test_accepted_sizes_leave_a_map_and_refused_ones_would_not(monkeypatch, trun
             continue
         with pytest.raises(ValueError, match=f"at least {least}x{least} pixels; got"):
             sides(model, size)
-        with pytest.raises(UserError, match=f"image_size is {size}; it must be at least {least} where"):
+        with pytest.raises(UserError, match=f"image_size is {size}; it must be at least {least} if"):
             resolve(config)
         with monkeypatch.context() as unchecked:
             unchecked.setattr(googlenet, "check_image_shape", lambda *_: None)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import UserError, missing_package
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +28,15 @@ def pipeline_options(beam: Beam) -> Any | None:
     """
     if not beam.runner:
         if beam.options:
-            raise UserError("beam_options have no effect without a beam_runner; set it, to DirectRunner say.")
+            raise UserError(
+                "beam_options have no effect without a beam_runner; set one, such as DirectRunner."
+            )
         return None
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
         from apache_beam.runners.runner import create_runner
     except ImportError as error:
-        raise UserError('beam_runner needs apache-beam; pip install -e ".[prepare]" installs it.') from error
+        raise missing_package("A Beam runner", "apache_beam", "prepare") from error
     try:
         create_runner(beam.runner)
     except (ValueError, ImportError, AttributeError) as error:

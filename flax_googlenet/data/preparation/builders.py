@@ -15,7 +15,7 @@ from flax_googlenet.data.preparation.beam import Beam, pipeline_options, were_us
 from flax_googlenet.data.preparation.locks import lock_directory
 from flax_googlenet.data.sources import imagenet
 from flax_googlenet.data.sources.tfds import image_and_label
-from flax_googlenet.errors import UserError, did_you_mean
+from flax_googlenet.errors import UserError, did_you_mean, missing_package
 from flax_googlenet.progress import SECONDS_BETWEEN_LINES
 
 logger = logging.getLogger(__name__)
@@ -78,9 +78,7 @@ def import_tensorflow() -> None:
         import importlib_resources  # noqa: F401  TFDS imports it and does not declare it
         import tensorflow  # noqa: F401
     except ImportError as error:
-        raise UserError(
-            f'Preparing a data set needs the package {error.name}; pip install -e ".[prepare]" installs it.'
-        ) from error
+        raise missing_package("Preparing a data set", str(error.name), "prepare") from error
 
 
 def _load_builder(dataset: str, data_dir: str) -> Any:

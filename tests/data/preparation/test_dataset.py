@@ -266,7 +266,7 @@ def test_missing_and_corrupt_tars_are_refused(imagenet_tars, tmp_path, how, word
         ("imagnet2012", {}, 'TFDS has no data set "imagnet2012"; did you mean "imagenet2012"'),
         ("imagenet2012:1.0.0", {}, "TFDS cannot build imagenet2012:1.0.0"),
         ("imagenet2012/small", {}, "TFDS cannot build imagenet2012/small"),
-        ("", {}, "no name of a data set"),
+        ("", {}, "is not a name of a data set"),
         ("words", {}, r'words/1.0.0 is not a data set of images .* "text" \(Text\)'),
         (
             "resisc45",
