@@ -1,6 +1,7 @@
 """The README and the pages of docs/: links resolve, commands and calls fit, and examples run."""
 
 import ast
+import functools
 import inspect
 import os
 import pathlib
@@ -177,7 +178,9 @@ def test_calls_fit_the_library(block):
 
 
 @pytest.mark.slow
-def test_your_own_training_loop():
+def test_your_own_training_loop(small_table, monkeypatch):
+    small_network = functools.partial(flax_googlenet.GoogLeNet, table=small_table)  # compiles in seconds
+    monkeypatch.setattr(flax_googlenet, "GoogLeNet", small_network)
     code = compile(python_block("docs/networks.md", "optax"), "docs/networks.md", "exec")
     names: dict = {}
     # A script's promotions are Flax's usual ones.
