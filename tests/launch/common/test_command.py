@@ -45,9 +45,12 @@ def command(monkeypatch) -> Command:
 @contextlib.contextmanager
 def as_in_a_new_process() -> Iterator[None]:
     """Hide the flags of commands that other tests have imported, and undo changes to flags and logging."""
-    modules = [f"launch.{name}" for name in COMMANDS]
-    flags_by_module = flags.FLAGS.flags_by_module_dict()
-    hidden = [(module, flag) for module in modules for flag in flags_by_module.get(module, ())]
+    hidden = [
+        (module, flag)
+        for module, module_flags in flags.FLAGS.flags_by_module_dict().items()
+        if module.startswith(("launch.", "benchmarks.", "studies.")) and "launch.common" not in module
+        for flag in module_flags
+    ]
     for _, flag in hidden:
         delattr(flags.FLAGS, flag.name)
     known = set(flags.FLAGS)
@@ -69,6 +72,7 @@ def as_in_a_new_process() -> Iterator[None]:
 
 def test_the_order_of_tests_does_not_matter(command, capsys):
     module = importlib.import_module("launch.train")
+    importlib.import_module("benchmarks.augmentation.__main__")
     assert command("train", "--config.model=bn") == 1
     assert sentence_of(capsys)
     assert command("train", "--help") == 0
