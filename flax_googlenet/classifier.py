@@ -1,4 +1,4 @@
-"""A trained network with its preprocessing and its class names, loaded from a checkpoint."""
+"""Classifiers: trained networks with their preprocessing and class names, loaded from checkpoints."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ from flax_googlenet.models import Network, build_model
 from flax_googlenet.table import RowKind
 from flax_googlenet.workers import read_file_in_time
 
-# Arrays are checked when they are used: most users run no type checker.
+# Arrays are checked at run time too, since most users do not run a type checker.
 Image = np.ndarray | str | os.PathLike
 BatchFunction = Callable[[Mapping[str, PyTree], UInt8[np.ndarray, "batch height width 3"]], PyTree]
 
@@ -38,7 +38,7 @@ class Classifier:
       variables: its "params" and "batch_stats", averaged if the run averaged its weights.
       config: the resolved config of the run.
       class_names: names of the classes, in the order of the probabilities.
-      step: number of updates that made the weights.
+      step: number of updates that the weights have had.
       history: records of the training up to that step, as in metrics.jsonl.
       checkpoint: directory of the checkpoint, or the file that `load_pretrained` read.
       origin: where imported weights come from; see `checkpoints.Description`.
@@ -84,12 +84,13 @@ class Classifier:
         batch_size: int = 32,
         progress: Callable[[int], None] | None = None,
     ) -> Float[np.ndarray, "images classes"]:
-        """Return the probabilities of the classes.
+        """Return the class probabilities of images.
+
+        Images are resized and cropped as in the evaluation of the run.
 
         Args:
-          images: paths of image files, or uint8 arrays [height, width, 3] of any size, red
-            first; or one uint8 array [images, height, width, 3]. They are resized and
-            cropped as in the run's evaluation.
+          images: paths of image files, RGB arrays uint8 [height, width, 3] of any size, or one
+            array uint8 [images, height, width, 3].
           batch_size: number of images in a forward pass.
           progress: called after every batch with its number of images.
 
@@ -103,7 +104,7 @@ class Classifier:
     def predict_heads(
         self, images: Sequence[Image] | np.ndarray, batch_size: int = 32
     ) -> dict[str, Float[np.ndarray, "images classes"]]:
-        """Return the probabilities of every head.
+        """Return the class probabilities of every head.
 
         Args:
           images, batch_size: as in `predict`.
@@ -135,7 +136,7 @@ class Classifier:
           output is a feature map.
 
         Raises:
-          UserError: if the network has no such row, a file cannot be read or is not an image.
+          UserError: if the network has no such row, or a file cannot be read or is not an image.
         """
         rows = {row.name: row.kind for row in self.model.rows}
         if layer is None:
@@ -164,7 +165,7 @@ class Classifier:
         batch_size: int,
         progress: Callable[[int], None] | None = None,
     ) -> PyTree:
-        """Return `function(variables, batch)` for all images, which are prepared batch by batch."""
+        """Return `function(variables, batch)` for all images, prepared batch by batch."""
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise TypeError("Expected a sequence of images; put a single image into a list.")
         results = []
@@ -174,7 +175,7 @@ class Classifier:
                 for image in images[start : start + batch_size]
             ]
             count = len(pixels)
-            missing = batch_size - count  # a padded last batch has the shape that is compiled already
+            missing = batch_size - count  # padding the last batch avoids compiling for another shape
             batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
             padded = jax.device_get(function(self.variables, batch))
             results.append(jax.tree.map(lambda value, count=count: value[:count], padded))
@@ -204,7 +205,7 @@ class Classifier:
 
 
 def _pixels(image: Image) -> UInt8[np.ndarray, "height width 3"]:
-    """Return an image as it is, or read it from its file."""
+    """Return an array unchanged, or read an image from its file."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
             raise TypeError(f"Expected an image, uint8 [height, width, 3]; got {image.dtype} {image.shape}.")
@@ -217,14 +218,14 @@ def _pixels(image: Image) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def load(path: str | os.PathLike) -> Classifier:
-    """Load a checkpoint. Neither a config file nor the data set nor the training's devices are needed.
+    """Load a checkpoint, without a config file or a data set, on any number of devices.
 
     Args:
       path: a run's workdir, for its last checkpoint; a checkpoint; or an address of either,
         such as gs://bucket/run.
 
     Raises:
-      UserError: if there is no checkpoint or it is corrupt.
+      UserError: if there is no checkpoint, or it is corrupt.
     """
     with checkpoints.opened(path, checkpoints.EVALUATION_ITEMS) as checkpoint:
         description = checkpoints.describe(checkpoint)

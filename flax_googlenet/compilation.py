@@ -1,4 +1,4 @@
-"""Compilation without XLA's alarms."""
+"""Compilation without XLA's warnings about slow compilation."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ _FATAL = 3  # absl's log level above errors
 
 @contextlib.contextmanager
 def without_alarms() -> Iterator[None]:
-    """Keep XLA from writing "Very slow compile?" to stderr, across a progress bar.
+    """Keep XLA from writing "Very slow compile?" to stderr, where it would break a progress bar.
 
-    XLA logs it as an error, so no errors are logged inside this context. They are still raised,
-    and fatal errors are still logged.
+    XLA logs this message as an error, so errors are not logged inside this context. They are still
+    raised, and fatal errors are still logged.
     """
     jaxlib.utils.absl_set_min_log_level(_FATAL)
     try:

@@ -17,7 +17,7 @@ class CorruptImageError(UserError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown name, with the nearest known name or all of them.
+    """Return the end of a sentence about an unknown name, which suggests the nearest known name or lists all.
 
     >>> did_you_mean("optimiser", ["optimizer", "model"])
     'did you mean "optimizer"?'

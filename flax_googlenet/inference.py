@@ -1,4 +1,4 @@
-"""The forward pass of inference: from uint8 images to the outputs of a network, for use under `jax.jit`."""
+"""The forward pass of inference: from uint8 images to the outputs of a network. Call it under `jax.jit`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,9 +27,9 @@ def compute_logits(
     Args:
       model: the network.
       variables: its "params" and "batch_stats".
-      images: red first, of the network's input size.
-      data: the section `data` of the network's config, which says how to normalize images.
-      all_heads: whether to compute the auxiliary heads, too; the main head is "logits".
+      images: RGB images of the network's input size.
+      data: the section `data` of the network's config, for normalization.
+      all_heads: whether to compute the auxiliary heads in addition to the main head, "logits".
     """
     outputs: Any = model.apply(variables, augmentation.normalize(images, data), all_heads=all_heads)
     return dict(outputs)

@@ -1,4 +1,4 @@
-"""Configs that inherit from the checkpoint that their run starts from."""
+"""Inheritance of config keys from the checkpoint that a run starts from."""
 
 import os
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def resolve_config(config: Mapping[str, Any], workdir: str | os.PathLike = "") -
 
     Args:
       config: the keys that an experiment sets, nested as in `DEFAULTS`; a dictionary or a ConfigDict.
-      workdir: the directory of the run, which inherits from its own checkpoint once it has one.
+      workdir: the directory of the run. Once it has a checkpoint, the config inherits from that one.
 
     Raises:
       UserError: if a key is unknown, a value is not allowed, or there is no checkpoint at `init_from`.
@@ -41,8 +41,8 @@ def inherited(init_from: str, workdir: str | os.PathLike = "") -> dict[str, Any]
 
     Args:
       init_from: the path of the checkpoint, as `checkpoints.opened` takes it.
-      workdir: the directory of the run. Once the run has a checkpoint it inherits from that one, so that it
-        can be resumed after the one at `init_from` is deleted.
+      workdir: the directory of the run. Once it has a checkpoint, the config inherits from that one, so
+        that the run can be resumed after the checkpoint at `init_from` is deleted.
 
     Raises:
       UserError: if there is no checkpoint.

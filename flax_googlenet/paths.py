@@ -1,6 +1,6 @@
-"""One type for paths on this machine and in buckets: `etils.epath.Path`, the one that Orbax takes.
+"""Paths on this machine and in buckets, as `etils.epath.Path`, which Orbax takes too.
 
-It has the methods of `pathlib.Path` and reaches gs:// and s3:// through fsspec.
+`epath.Path` has the methods of `pathlib.Path` and reaches gs:// and s3:// through fsspec.
 """
 
 import os
@@ -12,11 +12,11 @@ from flax_googlenet.errors import UserError
 
 SCHEMES = ("gs://", "s3://", "az://", "hf://")  # known to epath
 
-# Where TensorFlow is installed, epath would import it to open an address, which takes seconds and claims
-# GPU memory. It reads the variable when it opens the first one.
+# If TensorFlow is installed, epath imports it to open an address, which takes seconds and claims GPU memory.
+# It reads this variable when it opens the first address.
 os.environ.setdefault("EPATH_USE_TF", "false")
 
-# A cached listing hides the checkpoints that another process has saved since.
+# A cached listing would hide checkpoints that another process has saved in the meantime.
 for _name in ("gs", "gcs", "s3", "az", "hf"):
     fsspec.config.conf.setdefault(_name, {}).setdefault("use_listings_cache", False)
 
@@ -25,7 +25,7 @@ def resolve_path(path: str | os.PathLike) -> epath.Path:
     """Return a user's path as an absolute one.
 
     Args:
-      path: a local path, in which `~` stands for the home directory; or an address, which is left alone.
+      path: a local path, in which `~` is expanded, or an address, which is returned unchanged.
 
     Raises:
       UserError: if no file system is known for the address.

@@ -1,4 +1,7 @@
-"""Captions and files of pictures. Class names come from directories and may hold any character."""
+"""Captions and files of pictures.
+
+Class names come from the names of directories, so they may contain any character.
+"""
 
 import os
 import warnings

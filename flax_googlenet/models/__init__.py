@@ -1,4 +1,4 @@
-"""The networks, their layers and initial variables, and the table of what they cost."""
+"""The networks, their layers and initial variables, and tables of their parameters and operations."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -20,7 +20,7 @@ def build_model(model: FrozenConfigDict) -> Network:
     """Build the network that the section `model` of a resolved config describes.
 
     Raises:
-      UserError: if the number of classes is to be that of a data set, which is not read here.
+      UserError: if `model.num_classes` is 0, because the data set is not read here.
     """
     if not model.num_classes:
         raise UserError(
@@ -29,7 +29,7 @@ def build_model(model: FrozenConfigDict) -> Network:
         )
     is_vgg16 = model.variant == "vgg16"
     options = {key: value for key, value in model.items() if not is_vgg16 or key in VGG16_KEYS}
-    del options["variant"]  # the other keys have its values
+    del options["variant"]  # it only sets the defaults of the other keys
     options["dtype"] = jnp.dtype(options["dtype"])
     options["kernel_init"] = INITIALIZERS[options.pop("initializer")].initializer
     options["bias_init"] = nn.initializers.constant(options.pop("initial_bias"))

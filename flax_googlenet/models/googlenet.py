@@ -1,6 +1,6 @@
-"""GoogLeNet, built from the rows of Table 1 of "Going deeper with convolutions".
+"""GoogLeNet, built from the rows of Table 1 of "Going deeper with convolutions", Szegedy et al., 2014.
 
-Szegedy et al., 2014. The names of rows are the names of outputs and of parameters.
+The names of the rows are also the names of outputs and parameters.
 """
 
 import functools
@@ -32,9 +32,9 @@ from flax_googlenet.table import (
     least_image_size,
 )
 
-# The row whose output an auxiliary head reads -> the head. A network with one head has the upper
-# one: leaving out the lower costs nothing ("Rethinking the Inception Architecture", 2015,
-# section 4), and the paper itself says that one is enough.
+# Row whose output an auxiliary head reads -> name of the head. A network with one head has the upper
+# one, because leaving out the lower head does not cost accuracy ("Rethinking the Inception
+# Architecture", 2015, section 4), and the paper itself says that one head is enough.
 AUXILIARY_HEADS = {"inception_4a": "aux_4a", "inception_4d": "aux_4d"}
 
 
@@ -49,12 +49,12 @@ class GoogLeNet(nn.Module):
       lrn_divides_alpha: see `ops.local_response_norm`.
       batch_norm_epsilon: added to the variance.
       stem_reduce: whether a 1x1 convolution with 64 filters precedes the stem's 3x3, the
-        table's "3x3 reduce". The network has 4,160 parameters fewer without it.
+        table's "3x3 reduce". It has 4,160 parameters.
       reduce3x3, reduce5x5, project_pool: whether the Inception modules have these dimension
         reductions (Figure 2b). Without all three they are the naive modules of Figure 2a.
       third_kernel: side of the filters in the modules' third branch.
       conv_padding: see `LayerOptions.padding`.
-      pool_rounding: "ceil" or "floor", how to round the output size of the strided poolings.
+      pool_rounding: "ceil" or "floor", the rounding of the output size of the strided poolings.
       pool4_window: side of the windows of the last strided pooling.
       head: "average" for the paper's global average pooling; or "fully_connected" for a
         layer of 1,024 units on the flattened map in its place.
@@ -101,7 +101,7 @@ class GoogLeNet(nn.Module):
 
     @property
     def auxiliary_heads(self) -> dict[str, str]:
-        """The rows that auxiliary heads read -> the names of the heads."""
+        """Names of the auxiliary heads, by the names of the rows that they read."""
         return dict(list(AUXILIARY_HEADS.items())[len(AUXILIARY_HEADS) - self.aux_heads :])
 
     @property
@@ -116,19 +116,19 @@ class GoogLeNet(nn.Module):
         """Classify images.
 
         The output of each row is sown into the collection "intermediates" as ROW_output.
-        Make that collection mutable to read them.
+        Make that collection mutable to read the outputs.
 
         Args:
           x: normalized images of at least 32x32 pixels; of at least 61x61 if `pool_rounding`
             is "floor", or 45x45 if `pool4_window` is 2 as well.
-          train: whether to drop out, use batch statistics, and run the auxiliary heads.
+          train: whether to apply dropout, use batch statistics, and run the auxiliary heads.
           all_heads: whether to run the auxiliary heads outside of training too.
 
         Returns:
           The logits by head: "logits", and "aux_4a" and "aux_4d" if the auxiliary heads run.
 
         Raises:
-          ValueError: if the images are too small for the poolings.
+          ValueError: if the images are too small.
         """
         rows = self.rows
         check_image_shape("GoogLeNet", x.shape, least_image_size(rows, self.pool_rounding))

@@ -19,17 +19,17 @@ class Inception(nn.Module):
     """Four branches over the same input, concatenated in the order of Figure 2.
 
     With dimension reductions (Figure 2b), a 1x1 convolution comes before the 3x3 and the
-    5x5 convolution and after the max pooling. Each of the three can be left out. Without any
-    of them this is the naive module (Figure 2a): the branches read the input itself, and the
+    5x5 convolution and after the max pooling. Each of the three can be left out. Without all
+    three this is the naive module (Figure 2a): the branches read the input directly, and the
     pooled input keeps its channels, so the output has `conv1x1 + conv3x3 + conv5x5 + channels`
-    channels and grows from module to module.
+    channels, more from module to module.
 
     Attributes:
       conv1x1, reduce3x3, conv3x3, reduce5x5, conv5x5, pool_proj: number of filters,
         the columns "#1x1" to "pool proj" of the paper's Table 1. A reduction or
         projection with 0 filters is left out.
-      third_kernel: side of the third branch's filters. It is 3 in torchvision and TF-slim;
-        the parameters are called `conv5x5` even so.
+      third_kernel: side of the third branch's filters, which is 3 in torchvision and TF-slim.
+        The parameters are called `conv5x5` in any case.
       options: see `LayerOptions`.
     """
 

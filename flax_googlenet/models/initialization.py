@@ -1,9 +1,9 @@
 """The initial variables of a network, drawn without compiling an initializer per layer.
 
-XLA takes half a minute of CPU time to compile `model.init`, since each kernel has a program of
-random numbers. But element i of an array depends on the array's key and on i only, and the
-initializers of two layers differ in a factor only. So one small program draws a block of elements
-of any kernel, and runs until the kernel is full.
+XLA takes half a minute of CPU time to compile `model.init`, because it compiles a random number
+program for each kernel. However, element i of an array depends only on the array's key and on i,
+and the initializers of two layers differ only by a factor. One small program therefore draws a
+block of elements of any kernel, and is called until the kernel is full.
 """
 
 import dataclasses
@@ -26,12 +26,12 @@ Tree = TypeVar("Tree")
 
 @dataclasses.dataclass(frozen=True)
 class KernelInitializer:
-    """An initializer of kernels, and the same as random bits times a factor.
+    """An initializer of kernels, both as Flax takes it and as a function of random bits.
 
     Attributes:
-      initializer: the initializer as Flax takes it.
-      draw: turns random bits into draws of the distribution with a factor of 1.
-      scale: returns the factor, given the number of inputs and of outputs of a unit.
+      initializer: the initializer for Flax.
+      draw: turns random bits into draws of the unscaled distribution.
+      scale: returns the factor of the draws, given the number of inputs and of outputs of a unit.
     """
 
     initializer: Initializer
@@ -43,7 +43,7 @@ def initial_variables(model: nn.Module, initializer: str, seed: int, image_size:
     """Draw the variables of a network, bit for bit those of `model.init(jax.random.key(seed), images)`.
 
     Args:
-      model: the network as `build_model` makes it. All of its variables but the kernels start as
+      model: a network from `build_model`. All of its variables except the kernels start as
         constants.
       initializer: the initializer of its kernels, a name in `INITIALIZERS`.
       seed: the seed of the root key.
@@ -132,8 +132,8 @@ class _Keys(nn.Module):
 def _random_bits(key: Key[Array, ""], first: UInt32[Array, ""]) -> UInt32[Array, " block"]:
     """Return elements `first` to `first + BLOCK` of `jax.random.bits(key, shape)`, flattened.
 
-    They do not depend on the shape: JAX combines the two words that threefry gives for the counter
-    i into element i, and `fold_in` returns both.
+    The elements do not depend on the shape: JAX combines the two words that threefry returns for
+    counter i into element i, and `fold_in` returns both words.
     """
     counters = first + jnp.arange(BLOCK, dtype=jnp.uint32)
     words = jax.vmap(lambda counter: jax.random.key_data(jax.random.fold_in(key, counter)))(counters)
@@ -168,7 +168,7 @@ def _xavier_scale(fan_in: int, fan_out: int) -> np.float32:
 
 
 def _he_scale(fan_in: int, _: int) -> np.float32:
-    # The constant is the deviation of a normal distribution that is cut off at 2 deviations.
+    # The constant is the standard deviation of a normal distribution truncated to [-2, 2].
     return np.sqrt(np.float32(2 / fan_in)) / np.float32(0.87962566103423978)
 
 

@@ -18,11 +18,11 @@ from flax_googlenet.table import PaperRow
 def check_attributes(module: object, **keys: str) -> None:
     """Check attributes of a module as the config checks its keys.
 
-    The number of classes, if there is one, must be at least 1; 0 has a meaning in a config only.
+    The number of classes, if the module has one, must be at least 1; 0 is only allowed in configs.
 
     Args:
       module: a network, a part of one, or `LayerOptions`.
-      keys: the config key of each attribute, whose bounds or choices it shares.
+      keys: for each attribute, the config key whose bounds or choices apply.
 
     Raises:
       ValueError: if a value is refused; the message names the attribute and what it can be.
@@ -41,9 +41,9 @@ def check_network(network: nn.Module) -> None:
       ValueError: if a value is refused; the message names the attribute and what it can be.
     """
     keys = {field.name: f"model.{field.name}" for field in dataclasses.fields(network)}
-    other = ("num_classes", "dtype")  # 0 classes, and dtypes by name alone, are for configs
+    special = ("num_classes", "dtype")  # configs allow 0 classes, and only the names of dtypes
     check_attributes(
-        network, **{name: key for name, key in keys.items() if key in KEYS and name not in other}
+        network, **{name: key for name, key in keys.items() if key in KEYS and name not in special}
     )
 
 
@@ -53,7 +53,7 @@ def check_image_shape(network: str, shape: tuple[int, ...], least: int) -> None:
     Args:
       network: name of the network in the message.
       shape: shape of the array.
-      least: side of the smallest images that the network can take, in pixels.
+      least: side of the smallest images that the network accepts, in pixels.
 
     Raises:
       ValueError: if the shape is not [batch, height, width, 3] with sides of at least `least`.
@@ -67,14 +67,14 @@ def check_image_shape(network: str, shape: tuple[int, ...], least: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class LayerOptions:
-    """Options that all layers of a network have in common.
+    """Options that all layers of a network share.
 
     Attributes:
       dtype: dtype of the activations. Parameters and the last layers are always float32.
       kernel_init, bias_init: initializers of the kernels and biases.
-      padding: "symmetric", half the kernel on every side, as Caffe and PyTorch pad; or
-        "same", TensorFlow's padding, which differs if the stride is above 1.
-      batch_norm: normalize after each convolution, which then has no bias.
+      padding: "symmetric" for half the kernel on every side, as in Caffe and PyTorch; or "same"
+        for TensorFlow's padding, which differs if the stride is above 1.
+      batch_norm: whether to normalize after each convolution, which then has no bias.
       batch_norm_epsilon, batch_norm_momentum: as in `flax.linen.BatchNorm`.
     """
 
@@ -105,12 +105,12 @@ class Convolution(nn.Module):
         """Convolve, normalize and rectify."""
         options = self.options
         half = self.kernel_size // 2
-        same = options.padding == "same" and self.stride > 1  # at stride 1 the two paddings are equal
+        is_same = options.padding == "same" and self.stride > 1  # at stride 1 the two paddings are equal
         x = nn.Conv(
             self.features,
             (self.kernel_size, self.kernel_size),
             strides=self.stride,
-            padding="SAME" if same else ((half, half), (half, half)),
+            padding="SAME" if is_same else ((half, half), (half, half)),
             use_bias=not options.batch_norm,
             dtype=options.dtype,
             kernel_init=options.kernel_init,
@@ -136,7 +136,7 @@ def max_pool(
     Args:
       row: the row of the table.
       x: the feature maps.
-      rounding: "ceil" or "floor", how to round the side of the output.
+      rounding: "ceil" or "floor", the rounding of the side of the output.
     """
     height, width = x.shape[1:3]
     padding = ops.ceil_mode_padding((height, width), row.patch, row.stride)
@@ -148,8 +148,8 @@ def fully_connected(
 ) -> Float[Array, "batch {units}"]:
     """Flatten a map and apply a linear layer and ReLU.
 
-    A map is flattened in the order height, width, channels. Caffe and PyTorch have another
-    order, so their weights are permuted on import.
+    A map is flattened in the order height, width, channels. Caffe and PyTorch put the channels
+    first, so their weights are permuted on import.
     """
     layer = nn.Dense(
         units, dtype=options.dtype, kernel_init=options.kernel_init, bias_init=options.bias_init, name=name
@@ -162,8 +162,8 @@ def linear(
 ) -> Float32[Array, "batch {num_classes}"]:
     """Apply the linear layer that returns the logits.
 
-    It computes in float32 whatever `options.dtype` is: logits near 8 are 1/16 apart in
-    bfloat16, so that classes would tie. Its bias starts at 0, so that no class is preferred.
+    It always computes in float32, because logits near 8 are 1/16 apart in bfloat16, and classes
+    would tie. Its bias starts at 0, so that no class is preferred.
     """
     layer = nn.Dense(num_classes, dtype=jnp.float32, kernel_init=options.kernel_init, name=name)
     return layer(x.astype(jnp.float32))

@@ -1,4 +1,4 @@
-"""The table of a network, measured on the module and compared with what the paper prints."""
+"""The table of a network, measured on the module and compared with the paper's figures."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ _DISAGREEMENT = (
     "its M is 10^6."
 )
 _FILTERS = ("conv1x1", "reduce3x3", "conv3x3", "reduce5x5", "conv5x5", "pool_proj")
-_FILTER_COLUMNS = ("#1x1", "#3x3", "#5x5", "pool")  # 96→128: a reduction to 96, then 128 filters
+_FILTER_COLUMNS = ("#1x1", "#3x3", "#5x5", "pool")  # a cell 96→128 is a reduction to 96, then 128 filters
 _LEGEND = "M is 10^6 multiply-adds; 96→128 is a 1x1 reduction to 96 filters before 128."
 
 
@@ -54,10 +54,10 @@ class Row:
       params: number of parameters, including biases and normalization.
       weights: number of weights of convolutions and linear layers, which the paper counts.
       multiply_adds: multiply-adds per image.
-      activations: number of values that convolutions, poolings and linear layers put out per
-        image. Concatenations and ReLUs add none.
-      kind: what the row builds; None for an auxiliary head.
-      paper: the row of the paper, if it can be compared.
+      activations: number of output values of convolutions, poolings and linear layers per image.
+        Concatenations and ReLUs are not counted.
+      kind: kind of the row's layers; None for an auxiliary head.
+      paper: the paper's row; None if the image size is not the paper's.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Row:
     def params_disagree(self) -> bool:
         """Whether the paper's number of parameters differs from that of its own filters.
 
-        The paper's K is 1024, and it leaves out biases: 3a has 163,328 weights, 159K.
+        The paper's K is 1024, and it leaves out biases: the 163,328 weights of 3a are 159K.
         """
         return self._paper_has("params") and abs(self.weights / 1024 - self._paper("params", "K")) >= 1
 
@@ -87,7 +87,7 @@ class Row:
 
     @property
     def output_disagrees(self) -> bool:
-        """Whether the output differs from the paper's in size."""
+        """Whether the size of the output differs from the paper's."""
         return self.paper is not None and self.output != self.paper.output[-len(self.output) :]
 
     @property
@@ -206,20 +206,20 @@ def summarize(model: Network, image_size: int) -> Summary:
     return Summary(tuple(rows), tuple(auxiliary), image_size)
 
 
-def compare(one: tuple[str, Summary], other: tuple[str, Summary]) -> str:
+def compare(first: tuple[str, Summary], second: tuple[str, Summary]) -> str:
     """Return the parameters, multiply-adds and activations of two networks as a Markdown table.
 
     Args:
-      one, other: name and summary of each network.
+      first, second: name and summary of each network.
     """
     integer, mebibytes = "{:,}".format, lambda value: f"{value / 2**20:.1f} MiB"
-    rows = [["", one[0], other[0], "ratio"]]
+    rows = [["", first[0], second[0], "ratio"]]
     for figure, name, cell in (
         ("params", "parameters", integer),
         ("multiply_adds", "multiply-adds per image", integer),
         ("activation_bytes", "activations per image, float32", mebibytes),
     ):
-        left, right = getattr(one[1], figure), getattr(other[1], figure)
+        left, right = getattr(first[1], figure), getattr(second[1], figure)
         ratio = f"1/{right / left:.1f}" if left <= right else f"{left / right:.1f}"
         rows.append([name, cell(left), cell(right), ratio])
     return "\n".join(_table(rows))
@@ -243,7 +243,7 @@ def _measure(
     if kind is RowKind.CONVOLUTION:
         reduction = features.get(f"{name}_reduce", 0)
         features = {"reduce3x3": reduction, "conv3x3": features[name]} if reduction else {}
-    # The layers of a branch follow each other: reduce3x3 and conv3x3 make a depth of 2.
+    # The layers of a branch are applied in sequence, so reduce3x3 and conv3x3 have a depth of 2.
     is_module = kind is RowKind.INCEPTION
     branches = [re.sub(r"conv|reduce", "", layer.path[1]) if is_module else "" for layer in layers]
     return Row(
@@ -270,9 +270,9 @@ def _leaves(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
 def _cells(row: Row, has_filters: bool, has_paper: bool) -> list[str]:
     filters: list[str] = []
     if has_filters:
-        one, *branches, pool = (str(number) if number else "" for number in row.filters)
+        conv1x1, *branches, pool = (str(number) if number else "" for number in row.filters)
         pairs = zip(branches[::2], branches[1::2], strict=True)
-        filters = [one, *(f"{reduce}→{number}" if reduce else number for reduce, number in pairs), pool]
+        filters = [conv1x1, *(f"{reduce}→{number}" if reduce else number for reduce, number in pairs), pool]
     paper: tuple[str, ...] = ()
     if has_paper:
         params, ops = (row.paper.params, row.paper.ops) if row.paper else ("", "")

@@ -1,7 +1,7 @@
 """VGG-16, configuration D of "Very deep convolutional networks", Simonyan & Zisserman, 2014.
 
-The GoogLeNet paper is often compared with it: it has 138 million parameters, most of them in
-one fully connected layer. Layers have Caffe's names.
+GoogLeNet is often compared with it. It has 138 million parameters, most of them in one fully
+connected layer. Layers have Caffe's names.
 """
 
 from flax import linen as nn
@@ -71,16 +71,15 @@ class VGG16(nn.Module):
         """Classify images.
 
         Args:
-          x: normalized images of at least 32x32 pixels. The weights fit only the size at
-            initialization.
-          train: whether to drop out and use batch statistics.
-          all_heads: ignored, for there are no auxiliary heads; `GoogLeNet` takes it.
+          x: normalized images of at least 32x32 pixels, of the same size as at initialization.
+          train: whether to apply dropout and use batch statistics.
+          all_heads: ignored; it exists for compatibility with `GoogLeNet`.
 
         Returns:
-          The logits, as {"logits": logits}.
+          The logits, under the key "logits".
 
         Raises:
-          ValueError: if the images are too small for five halvings.
+          ValueError: if the images are too small.
         """
         del all_heads
         check_image_shape("VGG-16", x.shape, least_image_size(self.rows, POOL_ROUNDING))

@@ -1,7 +1,7 @@
 """Operations of the networks on NHWC arrays: pooling, normalization and convolution.
 
-An operation that XLA runs slowly has a plain reference form beside it; tests hold the two to
-the same values and gradients.
+Each faster form of one of XLA's operations has a reference form beside it. The tests check that both
+give the same values and gradients.
 """
 
 from flax_googlenet.ops.convolution import conv_general_dilated

@@ -17,7 +17,7 @@ def conv_general_dilated_reference(
     padding: Padding,
     **options: Any,
 ) -> Float[Array, "batch height_out width_out features"]:
-    """Convolve as XLA does it."""
+    """Convolve with XLA's convolution."""
     return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
 
 
@@ -30,12 +30,12 @@ def conv_general_dilated(
 ) -> Float[Array, "batch height_out width_out features"]:
     """Convolve as `lax.conv_general_dilated` does, for `flax.linen.Conv`.
 
-    Two cases are matrix products here, and so are their gradients:
+    Two cases and their gradients are computed as matrix products, which are faster on CPUs:
 
-    * A 1x1 kernel at stride 1 contracts the channels and nothing else. XLA's gradient of the
-      kernel takes two to three times as long on CPUs.
-    * A kernel larger than the image, such as 5x5 on a 3x3 map, falls off XLA's fast path on
-      CPUs and takes about eight times as long.
+    * A 1x1 kernel at stride 1 only contracts the channels. XLA's gradient of such a kernel takes
+      two to three times as long.
+    * A kernel larger than the image, such as 5x5 on a 3x3 map, is not on XLA's fast path, which
+      makes XLA about eight times as slow.
 
     Args:
       lhs: the images.

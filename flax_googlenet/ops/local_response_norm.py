@@ -5,7 +5,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-# GoogLeNet's constants: Krizhevsky et al.'s, but for k, which they set to 2 and Caffe to 1.
+# GoogLeNet's constants: those of Krizhevsky et al., except for k, which is 2 there and 1 in Caffe.
 SIZE, ALPHA, BETA, K = 5, 1e-4, 0.75, 1.0
 
 
@@ -18,7 +18,7 @@ def local_response_norm(
     k: float = K,
     divide_alpha_by_size: bool = False,
 ) -> Float[Array, "*map channels"]:
-    """Divide each activation by a power of the energy of its neighbouring channels.
+    """Divide each activation by a power of the energy of its neighboring channels.
 
     y_c = x_c / (k + alpha * sum_{|d| <= size // 2} x_{c+d}^2) ^ beta
 
@@ -26,8 +26,8 @@ def local_response_norm(
       x: feature maps or vectors.
       size: number of channels in the sum, odd. Channels beyond the ends count as 0.
       alpha, beta, k: as in the formula.
-      divide_alpha_by_size: whether to use alpha / size, and so a mean of squares, as Caffe
-        and PyTorch do. The paper has a sum.
+      divide_alpha_by_size: whether to use alpha / size, which turns the sum into a mean, as Caffe and
+        PyTorch do. The paper uses the sum.
 
     Returns:
       An array of the dtype of `x`. The sum is computed in float32.
@@ -40,7 +40,7 @@ def local_response_norm(
     wide = x.astype(jnp.float32)
     energy = lax.reduce_window(
         jnp.square(wide),
-        np.float32(0),  # with a traced 0, JAX would not see that this is a sum and has a gradient
+        np.float32(0),  # JAX recognizes a sum, which has a gradient, only if its 0 is not traced
         lax.add,
         (1,) * (x.ndim - 1) + (size,),
         (1,) * x.ndim,

@@ -38,7 +38,7 @@ def ceil_mode_padding(size: tuple[int, int], window: int, stride: int) -> Paddin
 def max_pool_reference(
     x: Num[Array, "batch height width channels"], window: int, stride: int, padding: Padding
 ) -> Num[Array, "batch height_out width_out channels"]:
-    """Apply max pooling as XLA does it, with `select_and_scatter` for the gradient."""
+    """Apply XLA's max pooling, whose gradient is `select_and_scatter`."""
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
     return lax.reduce_window(
         x,
@@ -67,7 +67,7 @@ def max_pool(
       padding: ((top, bottom), (left, right)), filled with minus infinity.
 
     Returns:
-      Maps with a height of (height + top + bottom - window) // stride + 1, and a width alike.
+      Maps of height (height + top + bottom - window) // stride + 1, and likewise for the width.
 
     >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
     >>> max_pool(x, 2, 2, ((0, 0), (0, 0))).ravel().tolist()
@@ -157,10 +157,10 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 def grid_windows(size: int, outputs: int = 4, *, adaptive: bool = False) -> list[tuple[int, int]]:
     """Return the start and end of the averaging windows of an auxiliary head, along one axis.
 
-    The paper averages 5x5 windows at stride 3 of a 14x14 map, which gives 4x4. Other maps
-    have as many windows, so that the head's weights do not depend on the size of the input:
-    `outputs` windows, each 5/14 of the map wide (rounded up), spread evenly from edge to edge.
-    Adaptive windows are PyTorch's, from floor(i * size / outputs) to
+    The paper averages 5x5 windows at stride 3 of a 14x14 map, which gives 4x4. Maps of other
+    sizes have the same number of windows, so that the head's weights do not depend on the size
+    of the input. Each of the `outputs` windows covers 5/14 of the map (rounded up), and they are
+    spread evenly from edge to edge. Adaptive windows are PyTorch's, from floor(i * size / outputs) to
     ceil((i + 1) * size / outputs).
 
     >>> grid_windows(14)
@@ -182,8 +182,8 @@ def average_pool_grid(
 ) -> Float[Array, "batch {outputs} {outputs} channels"]:
     """Average a feature map over the windows of `grid_windows`.
 
-    At 14x14 this is the paper's "average pooling layer with 5x5 filter size and stride 3",
-    unless `adaptive`.
+    At 14x14, and unless `adaptive`, this is the paper's "average pooling layer with 5x5 filter
+    size and stride 3".
     """
 
     def weights(size: int) -> Float[Array, "outputs size"]:
