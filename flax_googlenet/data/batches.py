@@ -1,7 +1,7 @@
 """Batches as a pure function of (seed, step).
 
-There is no position to save: the batch at a step is computed from the seed and the step, whatever
-the number of hosts, devices, threads or restarts.
+There is no iterator state to save: a batch depends only on the seed and the step, not on hosts,
+devices, threads or restarts.
 """
 
 import dataclasses
@@ -23,13 +23,15 @@ logger = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 
-# So many corrupt images in a row mean that something other than the images is wrong.
+# If this many substitutes in a row are corrupt, the cause is not a few corrupt images.
 ATTEMPTS = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainBatches:
-    """Endless shuffled batches of "image", uint8 [batch, size, size, 3], and "label", int32 [batch].
+    """An endless sequence of shuffled batches.
+
+    A batch holds "image", uint8 [batch, size, size, 3], and "label", int32 [batch].
 
     Epochs follow each other without a gap: a batch may hold the end of one epoch and the
     beginning of the next, so that no epoch drops its remainder. If `data.on_error` is "skip",
@@ -38,7 +40,7 @@ class TrainBatches:
     Attributes:
       source: the training split.
       data: the data section of a resolved config.
-      seed: decides the order of the examples and their crops.
+      seed: determines the order of the examples and their crops.
       batch_size: the number of rows of the global batch.
     """
 
@@ -80,10 +82,11 @@ class TrainBatches:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationBatches:
-    """Every example once, in order, as `crops.host_squares` returns it. The last batch is padded.
+    """Batches that hold every example once, in order. The last batch is padded.
 
-    "mask", bool [batch], is false for the padding. If `data.on_error` is "skip", it is also false
-    for corrupt images, which "bad", bool [batch], marks.
+    A batch holds the arrays of `crops.host_squares`, "label", int32 [batch], and "mask", bool
+    [batch], which is false for the padding. If `data.on_error` is "skip", "bad", bool [batch],
+    marks corrupt images, and "mask" is false for them too.
 
     Attributes:
       source: the split to evaluate.
@@ -99,7 +102,7 @@ class EvaluationBatches:
 
     @property
     def steps(self) -> int:
-        """Number of batches that hold the whole source."""
+        """Number of batches."""
         return -(-len(self.source) // self.batch_size)
 
     def empty(self, count: int) -> Batch:
@@ -147,5 +150,5 @@ def _with_bad(batch: Batch, data: FrozenConfigDict, count: int) -> Batch:
 
 @functools.cache
 def _warn_once(message: str) -> None:
-    """Log a warning, only the first time, however many epochs repeat it."""
+    """Log a warning only the first time, since every epoch repeats it."""
     logger.warning(message)

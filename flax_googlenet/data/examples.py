@@ -25,7 +25,7 @@ class Source(Protocol):
 
     Attributes:
       class_names: the names of the classes, in the order of the labels.
-      digest: identifies the examples and their order; it does not change if the data set moves.
+      digest: identifies the examples and their order, wherever the data set is stored.
     """
 
     class_names: tuple[str, ...]

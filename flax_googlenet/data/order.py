@@ -1,6 +1,6 @@
-"""The order of training: which example at a step, and which crop of it.
+"""The random order of training examples, and the random numbers of their crops.
 
-Everything is a pure function of (seed, epoch, index), so there is no state to save or restore.
+All of them are pure functions of (seed, epoch, index), so there is no state to save or restore.
 """
 
 import functools
@@ -15,10 +15,10 @@ _SHUFFLE, _CROP, _SUBSTITUTE = 0, 1, 2
 
 
 def raw_random(seed: int, stream: int, epoch: int, index: int, count: int) -> UInt64[np.ndarray, " {count}"]:
-    """Return random words from the Philox counter generator, as a function of the arguments alone.
+    """Return random words of the Philox counter generator, which depend only on the arguments.
 
-    NumPy promises never to change these raw words. It makes no such promise for
-    `Generator.permutation` and other distributions.
+    NumPy guarantees that these raw words never change. `Generator.permutation` and other
+    distributions have no such guarantee.
     """
     key, counter = np.array([seed, stream], np.uint64), np.array([0, 0, index, epoch], np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(count)
@@ -26,7 +26,7 @@ def raw_random(seed: int, stream: int, epoch: int, index: int, count: int) -> UI
 
 @functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, length: int) -> Int64[np.ndarray, " {length}"]:
-    """Return the order of all examples in an epoch, a new one for each epoch.
+    """Return the order of all examples in an epoch.
 
     >>> sorted(permutation(0, 3, 5).tolist())
     [0, 1, 2, 3, 4]
@@ -37,11 +37,11 @@ def permutation(seed: int, epoch: int, length: int) -> Int64[np.ndarray, " {leng
 
 
 def crop_uniforms(seed: int, epoch: int, index: int) -> Float64[np.ndarray, "41"]:
-    """Return the numbers in [0, 1) that decide the training crop of an example in an epoch."""
+    """Return the numbers in [0, 1) that determine the training crop of an example in an epoch."""
     raw = raw_random(seed, _CROP, epoch, index, UNIFORMS)
     return (raw >> np.uint64(11)) * 2.0**-53
 
 
 def substitute(seed: int, epoch: int, index: int, attempt: int, length: int) -> int:
-    """Return the index of the example that replaces a corrupt one, a different one at each attempt."""
+    """Return the index of the example that replaces a corrupt one, drawn anew for each attempt."""
     return int(raw_random(seed, _SUBSTITUTE, epoch, index, attempt)[-1] % np.uint64(length))

@@ -1,4 +1,4 @@
-"""The way of batches to the devices: decoded by worker threads, a bounded number of batches ahead."""
+"""Prefetching: batches are decoded by worker threads and put on the devices a few steps ahead."""
 
 import collections
 import itertools
@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 from flax_googlenet.data.batches import Batch, EvaluationBatches, TrainBatches
 from flax_googlenet.workers import Workers
 
-ON_DEVICE = 2  # batches that are put on the devices before they are asked for
+ON_DEVICE = 2  # batches that are put on the devices before they are requested
 
 DeviceBatch = dict[str, jax.Array]
 
@@ -19,7 +19,7 @@ DeviceBatch = dict[str, jax.Array]
 def to_devices(
     batches: TrainBatches | EvaluationBatches, steps: Iterable[int], sharding: NamedSharding
 ) -> Generator[DeviceBatch, None, None]:
-    """Decode batches in worker threads, a few ahead, and put them on the devices.
+    """Decode batches in worker threads, a bounded number ahead, and put them on the devices.
 
     Args:
       batches: the batches to decode.
@@ -31,7 +31,7 @@ def to_devices(
       The global batch at each step, as sharded arrays.
 
     Raises:
-      UserError: if an image is corrupt, or reading one does not end.
+      UserError: if an image is corrupt, or a read takes longer than the deadline.
     """
     first, end = local_rows(sharding, batches.batch_size)
     with Workers(batches.data.workers, "decode") as pool:
@@ -70,7 +70,7 @@ def local_rows(sharding: NamedSharding, batch_size: int) -> tuple[int, int]:
 
 
 def _edges(rows: int, workers: int) -> list[int]:
-    """Return the edges of the shares of `rows` that worker threads fill, at most one per thread."""
+    """Return the edges of the shares of `rows` that worker threads fill, one per thread at most."""
     return np.linspace(0, rows, min(workers, rows) + 1).astype(int).tolist()
 
 

@@ -1,4 +1,4 @@
-"""The augmentation of training images, on the device."""
+"""Augmentation of training images on the device."""
 
 from flax_googlenet.data.augmentation.pipeline import augment, normalize, random_flip
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Key
 
-# The share of the image that a box covers, and its height over its width, as in torchvision and
-# timm. The share is uniform, the aspect uniform in its logarithm.
+# Ranges of a box's share of the image's area and of its height over its width, as in torchvision and
+# timm. The share is drawn uniformly, and the aspect log-uniformly.
 AREA = (0.02, 1 / 3)
 ASPECT = (0.3, 1 / 0.3)
 
@@ -18,16 +18,16 @@ def random_erasing(
     probability: float,
     fill: Float32[Array, "3"] | None,
 ) -> Float32[Array, "batch height width 3"]:
-    """Erase a random box of each image with a probability.
+    """Erase a random box of each image with some probability.
 
     A box that is higher or wider than the image is clipped.
 
     Args:
       key: the key of the draws.
       images: pixels in 0-255.
-      probability: the probability that a box of an image is erased.
-      fill: the color of the box; None for noise, uniform over the 256 levels of each channel of
-        each pixel, which works best in the paper.
+      probability: the probability of erasing a box, per image.
+      fill: the color of the box; None for uniform noise per pixel and channel, which works best in
+        the paper.
     """
     count, height, width, _ = images.shape
     chosen_key, area_key, aspect_key, top_key, left_key, noise_key = jax.random.split(key, 6)
@@ -40,7 +40,7 @@ def random_erasing(
     chosen = jax.random.bernoulli(chosen_key, probability, (count, 1, 1))
     erased = (chosen & rows[:, :, None] & columns[:, None, :])[..., None]
     if fill is None:
-        # Three bytes of one draw per pixel: a draw per channel takes 20 times as long.
+        # One draw per pixel gives three bytes; a draw per channel takes 20 times as long.
         draws = jax.random.bits(noise_key, (*images.shape[:3], 1), jnp.uint32)
         shifts = jnp.arange(0, 24, 8, dtype=jnp.uint32).reshape(1, 1, 1, 3)
         filling = ((draws >> shifts) & jnp.uint32(255)).astype(jnp.float32)
@@ -55,7 +55,7 @@ def _box_mask(
     """Return which of the rows or columns of each image are inside its box.
 
     Args:
-      position: where the box starts, from 0 for the first possible place to 1 for the last.
+      position: start of the box, from 0 for the first possible position to 1 for the last.
       side: height or width of the box in pixels.
       length: height or width of the image in pixels.
     """

@@ -1,8 +1,9 @@
-"""Mixup and CutMix, which mix the images of two examples and their classes in the same shares.
+"""Mixup and CutMix, which mix two images and their classes in the same proportion.
 
-The partner of a row of the batch is the row before it, and that of the first row the last one.
-Batches are shuffled, so any other example is as likely. If a batch is split over devices, each
-device needs one row of its neighbor. Reversing the batch, as other code does, would move every row.
+Each row of a batch is mixed with the row before it, and the first row with the last. Batches are
+shuffled, so every example is equally likely as a partner. If a batch is split over devices, each
+device needs only one row of its neighbor. Reversing the batch, as other code does, would move every
+row.
 """
 
 import jax
@@ -20,25 +21,26 @@ def mix(
     mixup: float,
     cutmix: float,
 ) -> tuple[Float32[Array, "batch height width channels"], Float32[Array, "batch classes"]]:
-    """Mix each example of a batch with its partner.
+    """Mix each example of a batch with the one before it.
 
-    One share and one box are drawn per batch, as in the code of both papers. If both are on, one
-    of the two is drawn as well.
+    One share and one box are drawn per batch, as in the code of both papers. If both mixup and
+    CutMix are on, one of them is drawn per batch.
 
     Args:
       key: the key of the draws.
       images: the images.
-      targets: the shares of the classes; each row sums to 1.
-      mixup: alpha, where the share is drawn from Beta(alpha, alpha) (Zhang et al. 2017); 0
-        turns mixup off.
-      cutmix: the same for CutMix (Yun et al. 2019), whose share is the area outside a box.
+      targets: the probabilities of the classes.
+      mixup: alpha of the distribution Beta(alpha, alpha) of the share (Zhang et al. 2017); 0
+        disables mixup.
+      cutmix: alpha of CutMix (Yun et al. 2019), whose share is the area outside a box; 0
+        disables it.
 
     Returns:
       The mixed images and targets.
     """
     switch_key, mixup_key, cutmix_key = jax.random.split(key, 3)
     height, width = images.shape[1:3]
-    # The image's own share, at each pixel (0 or 1 in CutMix) and overall.
+    # The share of the image itself, at each pixel (0 or 1 in CutMix) and overall.
     if cutmix:
         pixel_share, share = cutmix_share(cutmix_key, height, width, cutmix)
     if mixup:
@@ -58,13 +60,13 @@ def mix(
 def cutmix_share(
     key: Key[Array, ""], height: int, width: int, alpha: float
 ) -> tuple[Float32[Array, "{height} {width}"], Float[Array, ""]]:
-    """Draw a box, and return the image's own share at each pixel and overall.
+    """Draw a box, and return the share of the image outside of it, at each pixel and overall.
 
-    The box has the aspect of the image and 1 - lambda of its area, where lambda is drawn from
-    Beta(alpha, alpha). Its center is uniform over the image, whose edges clip it.
+    The box has the aspect ratio of the image and 1 - lambda of its area, where lambda is drawn
+    from Beta(alpha, alpha). Its center is uniform over the image, and it is clipped at the edges.
 
     Returns:
-      0 inside the box and 1 outside, for each pixel; and the mean of that.
+      A mask, 0 inside the box and 1 outside, and its mean.
     """
     lambda_key, row_key, column_key = jax.random.split(key, 3)
     side = jnp.sqrt(1 - jax.random.beta(lambda_key, alpha, alpha))
@@ -75,7 +77,7 @@ def cutmix_share(
 
 
 def _box_mask(center: Int[Array, ""], side: Float[Array, ""], length: int) -> Bool[Array, " {length}"]:
-    """Return which rows or columns are inside a box, whose side is a share of the image's."""
+    """Return which rows or columns are inside a box, whose side is given as a share of `length`."""
     half = jnp.floor(side * length).astype(jnp.int32) // 2
     pixels = jnp.arange(length)
     return (pixels >= center - half) & (pixels < center + half)

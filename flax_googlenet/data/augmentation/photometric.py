@@ -1,4 +1,4 @@
-"""Random changes of color, which the paper took from Howard 2013 (section 6)."""
+"""Random changes of color, from Howard 2013, as in the paper (section 6)."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ BRIGHTNESS, CONTRAST, SATURATION = 0, 1, 2
 _LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R 601, as in Pillow
 
 # The principal components of the colors of ImageNet's pixels (Krizhevsky et al. 2012): their
-# standard deviations, in 0-255, and in a column each, their red, green and blue.
+# standard deviations on the scale 0-255, and one column per component with its red, green and blue.
 _DEVIATIONS = (55.46, 4.794, 1.148)
 _COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
@@ -49,8 +49,7 @@ def distort(
 ) -> Float32[Array, "batch height width 3"]:
     """Change brightness, contrast and saturation as in Pillow's ImageEnhance, which Howard used.
 
-    Images are clipped after each change, as in Pillow. Without that the changes would commute,
-    and their order would not matter.
+    Images are clipped after each change, as in Pillow, so the order of the changes matters.
 
     Args:
       images: RGB images in 0-255.
@@ -67,7 +66,7 @@ def random_lighting(
 ) -> Float32[Array, "batch height width 3"]:
     """Add a random color to each image, along the principal components of ImageNet's colors.
 
-    The color is a sum of the components, each times its own deviation and times a normal draw
+    The color is the sum of the components, each scaled by its standard deviation and by a normal draw
     (Krizhevsky et al. 2012, section 4.1).
 
     Args:
@@ -88,7 +87,7 @@ def random_lighting(
 def degenerate(
     images: Float32[Array, "batch height width 3"], kind: Int[Array, " batch"]
 ) -> Float32[Array, "batch height width 1"]:
-    """Return what a factor of 0 turns each image into: black, its mean gray, or itself in gray.
+    """Return the image that a factor of 0 gives: black, the mean gray, or the image in gray.
 
     Args:
       images: RGB images in 0-255.
@@ -96,8 +95,8 @@ def degenerate(
     """
     red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
     gray = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
-    # Pillow's mean is one of whole levels. A sum of integers is the same in any order, and so on
-    # any number of devices.
+    # Pillow takes the mean of whole levels. Sums of integers do not depend on their order, and so not on
+    # the number of devices.
     levels = jnp.round(gray).astype(jnp.int32)
     mean = levels.sum((1, 2, 3), keepdims=True) / (images.shape[1] * images.shape[2])
     kind = kind.reshape(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""The augmentations of a config in their order, inside the jitted step, and normalization."""
+"""The augmentation pipeline of a config and normalization, for use inside the jitted step."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from flax_googlenet.data.augmentation.mixing import mix
 from flax_googlenet.data.augmentation.photometric import random_distortion, random_lighting
 from flax_googlenet.data.augmentation.randaugment import randaugment
 
-# What is folded into the key for each augmentation. 0 and 1 would give the two keys of its split.
+# Numbers folded into the key, one per augmentation. 0 and 1 would give the two keys of its split.
 _RANDAUGMENT, _DISTORTION, _LIGHTING, _MIXING, _ERASING = 2, 3, 4, 5, 6
 
 
@@ -30,15 +30,14 @@ def augment(
 
     The order is:
 
-    1. flips and RandAugment, while pixels are whole levels in 0-255,
+    1. flips and RandAugment, which need whole levels in 0-255,
     2. changes of color,
-    3. mixing, so that each example brings its own colors,
+    3. mixing, of examples whose colors were changed independently,
     4. erasing, so that no other example shows inside a box,
-    5. normalization. It is linear, so that it could as well come before mixing, and noise
-       covers all levels whatever the mean and deviation are.
+    5. normalization, after erasing, whose noise covers the levels 0-255.
 
-    The draws depend on the key and on a row's place in the global batch, but not on the number
-    of devices.
+    The draws depend on the key and on the row of the global batch, but not on the number of
+    devices.
 
     Args:
       key: the key of the step, or of a part of its batch.
@@ -49,7 +48,7 @@ def augment(
       num_classes: number of classes of the data set.
 
     Returns:
-      The images; and the labels, or the shares of the classes if examples are mixed.
+      The images, and the labels, or the probabilities of the classes if examples are mixed.
     """
     if data.mirror:
         images = random_flip(flip_key, images)

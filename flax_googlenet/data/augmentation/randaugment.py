@@ -1,14 +1,14 @@
 """RandAugment (Cubuk et al. 2019) on the device, with operations drawn per image.
 
-The operations are those of Pillow, which the paper's code uses, with the ranges of the paper's
-code and of torchvision. On an accelerator every image goes through every operation, and one
-result is selected. So operations share their work: five share one resampling, four one blending.
+The operations are those of Pillow, as in the paper's code, with the ranges of that code and of
+torchvision. On an accelerator every image goes through every operation, and one result is selected.
+Five operations therefore share one resampling, and four share one blending.
 """
 
-# No maintained library has RandAugment for JAX without TensorFlow as in the paper. That of
-# Keras 3.15 draws operations per batch, rotates in one direction by up to 360 degrees times its
-# factor, posterizes more the weaker it is, and takes half a minute to compile. dm-pix and augmax
-# have single operations.
+# No maintained library has the paper's RandAugment for JAX without TensorFlow. Keras 3.15 draws
+# operations per batch, rotates in one direction by up to 360 degrees times its factor, posterizes
+# more at lower magnitudes, and takes half a minute to compile. dm-pix and augmax have only single
+# operations.
 
 import functools
 import math
@@ -46,14 +46,14 @@ def randaugment(
     magnitude: float,
     fill: Float32[Array, "3"],
 ) -> Float32[Array, "batch height width 3"]:
-    """Apply operations to each image, one after another, each drawn from all operations.
+    """Apply a sequence of operations, drawn at random, to each image.
 
     Args:
       key: the key of the draws.
       images: RGB images in 0-255.
       operations: number of operations per image.
-      magnitude: strength of the operations, from 0 to `MAX_MAGNITUDE`. The direction of those
-        that have two is drawn.
+      magnitude: strength of the operations, from 0 to `MAX_MAGNITUDE`. The direction of an
+        operation, if it has one, is drawn.
       fill: color of pixels that come from outside the image.
 
     Returns:
@@ -86,7 +86,7 @@ def apply(
     """
     is_sharpness = (kind == OPERATIONS.index("sharpness")).reshape(-1, 1, 1, 1)
     base = jnp.where(is_sharpness, _smooth(images), photometric.degenerate(images, kind))
-    levels = jnp.round(images)  # as with 8 bits
+    levels = jnp.round(images)  # as in 8-bit images
     step = 2 ** round(4 * strength)
     results = [
         *[photometric.blend(base, images, 1 + 0.9 * strength * sign)] * 4,

@@ -1,4 +1,4 @@
-"""Boxes: the parts of an image that crops are taken from."""
+"""Boxes, the rectangular parts of images that become crops."""
 
 import math
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-# Random numbers that a random box takes: ten proposals of four.
+# Number of random numbers for a random box: four for each of ten proposals.
 BOX_UNIFORMS = 40
 
 
@@ -25,7 +25,7 @@ def crop(image: UInt8[np.ndarray, "height width 3"], box: Box) -> UInt8[np.ndarr
 
 
 def center_box(image_height: int, image_width: int, height: int, width: int) -> Box:
-    """Return the central box of a given size, its edges rounded as torchvision's center crop rounds them.
+    """Return the central box of a given size, with edges rounded as in torchvision's center crop.
 
     >>> center_box(5, 9, 2, 4)
     Box(top=2, left=2, height=2, width=4)
@@ -34,10 +34,11 @@ def center_box(image_height: int, image_width: int, height: int, width: int) -> 
 
 
 def random_resized_box(height: int, width: int, uniforms: Float[np.ndarray, "40"]) -> Box:
-    """Return the paper's training crop: 8-100 % of the area, aspect ratio 3/4 to 4/3 (section 6).
+    """Return the box of the paper's training crop (section 6).
 
-    The first of ten proposals that fits is taken. If none fits, it is the largest central box of
-    a permitted aspect ratio.
+    It covers 8% to 100% of the area, with an aspect ratio of 3/4 to 4/3. The first of ten proposals
+    that fits is taken. If none fits, the result is the largest central box of a permitted aspect
+    ratio.
 
     Args:
       height, width: the size of the image.

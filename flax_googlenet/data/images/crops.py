@@ -1,11 +1,11 @@
-"""The crops that an image is evaluated on: one, ten, or the paper's 144 (section 7).
+"""The evaluation crops of an image: one, ten, or the paper's 144 (section 7).
 
-The host decodes an image once, scales it and cuts squares out of it. The device takes the crops
-from the squares. For 144 crops there are four scales of three squares, and six crops of each
+The host decodes an image once, scales it and crops squares. The device takes the crops from the
+squares. For 144 crops there are four scales of three squares, and six crops of each
 square with their horizontal flips; for ten crops, one square with five crops and their flips.
 
-An image that is stretched to a square is its own left, center and right square, so that 48 of
-the 144 crops are distinct. Only those are computed; their mean is the mean of all.
+The left, center and right squares of an image that is stretched to a square are the same, so only
+48 of the 144 crops are distinct. Only those are computed, since their mean is the mean of all.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ PAPER_SCALES = (256, 288, 320, 352)
 def scales(data: FrozenConfigDict, crops: int) -> tuple[int, ...]:
     """Return the sides of the squares in pixels.
 
-    For networks of another input size than 224, the paper's scales change in proportion.
+    The paper's scales are for an input size of 224, and other sizes scale them in proportion.
     """
     if crops != 144:
         return (max(data.resize, data.image_size),)
@@ -35,12 +35,12 @@ def scales(data: FrozenConfigDict, crops: int) -> tuple[int, ...]:
 
 
 def places(data: FrozenConfigDict, crops: int) -> tuple[float, ...]:
-    """Return where the squares lie along the longer side, from 0 at its beginning to 1 at its end."""
+    """Return the positions of the squares along the longer side, from 0 for its start to 1 for its end."""
     return (0.0, 0.5, 1.0) if crops == 144 and not data.stretch else (0.5,)
 
 
 def distinct(data: FrozenConfigDict, crops: int) -> int:
-    """Return the number of crops that `crop_squares` computes: the distinct ones."""
+    """Return the number of distinct crops, which `crop_squares` computes."""
     return crops * len(places(data, crops)) // 3 if crops == 144 else crops
 
 
@@ -55,7 +55,7 @@ def shapes(data: FrozenConfigDict, crops: int) -> dict[str, tuple[int, ...]]:
 def host_squares(
     image: UInt8[np.ndarray, "height width 3"], data: FrozenConfigDict, crops: int
 ) -> dict[str, UInt8[np.ndarray, "..."]]:
-    """Return the parts of an image that the device needs to make its crops.
+    """Return the parts of an image from which the device takes the crops.
 
     Args:
       image: a decoded image.
@@ -65,7 +65,7 @@ def host_squares(
     Returns:
       "image", the center crop of shape [size, size, 3], for one crop. Otherwise "squares_SIDE" of
       shape [squares, SIDE, SIDE, 3] for each scale: the center square, or the left, center and
-      right squares (top, center and bottom of an upright image).
+      right squares (top, center and bottom if the image is higher than wide).
     """
     if crops == 1:
         return {"image": resizing.resize_and_crop(image, data)}
@@ -86,11 +86,11 @@ def crop_squares(
 ) -> UInt8[Array, "crops batch {size} {size} 3"]:
     """Return the distinct crops of a batch, on the device.
 
-    They are the four corners and the center of each square, for 144 crops also the square itself
-    resized, and the horizontal flips of all these.
+    They are the four corners and the center of each square, the resized square itself for 144
+    crops, and the horizontal flips of all these.
 
     Args:
-      batch: arrays of `host_squares` with a leading batch axis; others are ignored.
+      batch: arrays of `host_squares` with a leading batch axis. Other arrays are ignored.
       size: the side of a crop in pixels.
       crops: 1, 10 or 144.
     """

@@ -1,4 +1,4 @@
-"""Decoding image files of any common format to uint8 pixels, whatever the state of the file."""
+"""Decoding of image files of any common format to uint8 pixels, with clear errors for corrupt files."""
 
 import io
 
@@ -19,15 +19,15 @@ MAX_PIXELS = 89_478_485
 
 
 class ImageFile:
-    """An image file of known size, of which any part can be decoded.
+    """An image file whose size is known and whose parts can be decoded.
 
-    Upright JPEG files are decoded on request. All others are decoded whole at once, since only
-    the decoder knows how it rotates them.
+    Upright JPEG files are decoded on request. All other files are decoded in full when they are
+    opened, because their size after rotation is only known then.
 
     Attributes:
       height, width: the size in pixels, after any rotation by EXIF data.
-      may_have_warnings: whether the decoder that was used recovers from errors in a file. It is
-        known once the image has been decoded.
+      may_have_warnings: whether the decoder that was used recovers from errors in a file; set once
+        the image has been decoded.
     """
 
     def __init__(self, encoded: bytes, name: str) -> None:
@@ -38,7 +38,7 @@ class ImageFile:
           name: identifies the image in error messages.
 
         Raises:
-          CorruptImageError: if the bytes are not an image, or one with too many pixels.
+          CorruptImageError: if the bytes are not an image, or the image has too many pixels.
         """
         self._encoded, self._name = encoded, name
         self._header = jpeg.read_header(encoded)
@@ -72,9 +72,9 @@ class ImageFile:
 
         Args:
           box: the part, inside the image.
-          at_least: the number of pixels that both sides of the result keep, if the box has them.
-            If the box of a JPEG file is 2, 4 or 8 times as large, it is decoded at 1/2, 1/4 or
-            1/8 of its size, each pixel being the mean of those it stands for; 0 decodes it in full.
+          at_least: the least side of the result in pixels, if the box is that large. A JPEG file whose
+            box is 2, 4 or 8 times as large is decoded at 1/2, 1/4 or 1/8 of its size, where each
+            pixel is the mean of those that it replaces. 0 decodes the box in full.
 
         Raises:
           CorruptImageError: if the file cannot be decoded.
@@ -91,7 +91,7 @@ class ImageFile:
         return crop(self._decode_with_opencv(), box)
 
     def _decode_with_opencv(self) -> Pixels:
-        """Decode the whole image, once, with a decoder that recovers from errors where it can."""
+        """Decode the whole image once, with a decoder that recovers from errors if possible."""
         if self._whole is None:
             try:
                 image = cv2.imdecode(np.frombuffer(self._encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -104,7 +104,7 @@ class ImageFile:
 
 
 def decode(encoded: bytes, name: str) -> Pixels:
-    """Decode an image file of any common format, rotated as its EXIF data asks for.
+    """Decode an image file of any common format, rotated according to its EXIF data.
 
     Gray becomes three channels, CMYK becomes RGB, 16 bits become 8, and transparency is dropped.
 
@@ -116,8 +116,8 @@ def decode(encoded: bytes, name: str) -> Pixels:
       The pixels, red first.
 
     Raises:
-      CorruptImageError: if the bytes are not a whole image, or one with too many pixels, which
-        is refused before memory is allocated for it.
+      CorruptImageError: if the bytes are not a complete image, or the image has too many pixels.
+        Large images are refused before memory is allocated for them.
     """
     return ImageFile(encoded, name).decode()
 
@@ -125,13 +125,13 @@ def decode(encoded: bytes, name: str) -> Pixels:
 def inspect(encoded: bytes, name: str) -> tuple[Pixels, str]:
     """Decode an image file as `decode` does, and return the decoder's first warning.
 
-    Only libjpeg warns and goes on; the decoders of other formats refuse corrupt files.
+    Only libjpeg recovers with a warning; the decoders of other formats refuse corrupt files.
 
     Args:
       encoded, name: as for `decode`.
 
     Returns:
-      The pixels, and libjpeg's first warning, "" if there is none.
+      The pixels, and libjpeg's first warning, or "" without warnings.
 
     Raises:
       CorruptImageError: as for `decode`.

@@ -1,8 +1,8 @@
-"""Decoding JPEG files, and no more of them than is needed: all of it, a smaller version, or a part.
+"""Decoding of JPEG files in full, at a fraction of their size, or inside a box.
 
-All three give the pixels that libjpeg-turbo gives for the whole file. To decode a part, the
-entropy coding has to be read down to its last row, which is most of the work. The package
-nvimgcodec, where it is installed, saves the rest.
+All three give the pixels that libjpeg-turbo gives for the whole file. Decoding a box requires
+reading the entropy coding down to its last row, which is most of the work. If the package
+nvimgcodec is installed, the rest of the work is done only for the box.
 """
 
 import functools
@@ -24,7 +24,7 @@ from flax_googlenet.data.images.boxes import Box, crop
 SCALES = (8, 4, 2)  # factors at which libjpeg-turbo decodes a smaller version faster
 
 _EXIF, _ORIENTATION, _UPRIGHT = b"Exif\0\0", 0x0112, 1
-_UNKNOWN = 0  # not an orientation of EXIF's
+_UNKNOWN = 0  # not one of EXIF's orientations
 _SHORT, _LONG = 3, 4  # types of EXIF's integers
 _START_OF_IMAGE, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
@@ -82,7 +82,7 @@ def read_header(encoded: bytes) -> Header | None:
 
 
 def read_size(encoded: bytes) -> tuple[int, int] | None:
-    """Return the height and width of a JPEG file of any kind from its header; None if it is not one."""
+    """Return the height and width of any JPEG file from its header; None for other files."""
     if not encoded.startswith(_START_OF_IMAGE):
         return None
     size_and_colors = _read_size_and_colors(encoded)
@@ -117,7 +117,7 @@ def _segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _orientation(exif: bytes) -> int:
-    """Return the orientation in EXIF data: upright if they have none, unknown if they are corrupt."""
+    """Return the orientation in EXIF data: upright if it is missing, unknown if the data are corrupt."""
     if not exif.startswith((b"II*\0", b"MM\0*")):
         return _UNKNOWN
     order: Literal["little", "big"] = "little" if exif.startswith(b"II") else "big"
@@ -147,7 +147,7 @@ def decode_scaled(encoded: bytes, header: Header, factor: int = 1) -> Pixels | N
     Returns:
       The pixels, red first; None if the file is corrupt.
     """
-    # simplejpeg chooses the smallest size that libjpeg offers and that is not below this one.
+    # simplejpeg chooses the smallest of libjpeg's sizes that is at least this large.
     height, width = -(-header.height // factor), -(-header.width // factor)
     try:
         image: Pixels = simplejpeg.decode_jpeg(encoded, min_height=height, min_width=width)
@@ -157,7 +157,7 @@ def decode_scaled(encoded: bytes, header: Header, factor: int = 1) -> Pixels | N
 
 
 def first_warning(encoded: bytes) -> str:
-    """Return the first warning of libjpeg-turbo about a JPEG file that it can decode; "" if there is none.
+    """Return libjpeg-turbo's first warning about a JPEG file that it decodes, or "" without warnings.
 
     >>> first_warning(simplejpeg.encode_jpeg(np.zeros((8, 12, 3), np.uint8)))
     ''
@@ -179,7 +179,11 @@ def first_warning(encoded: bytes) -> str:
 
 
 def decode_box(encoded: bytes, header: Header, box: Box) -> Pixels | None:
-    """Decode the part of an image inside a box, with the pixels of `decode_scaled`; None if it is corrupt."""
+    """Decode the part of an image inside a box, with the pixels of `decode_scaled`.
+
+    Returns:
+      The pixels, red first; None if the file is corrupt.
+    """
     # nvimgcodec smooths single columns, and the lower edge of progressive images, differently.
     decoder = _region_decoder() if header.sequential and box.width > 1 else None
     if decoder is not None:
@@ -192,7 +196,7 @@ _thread = threading.local()
 
 
 def _region_decoder() -> _RegionDecoder | None:
-    """Return this thread's decoder of parts of files; None without nvimgcodec."""
+    """Return this thread's decoder of boxes; None if nvimgcodec is not installed."""
     if not hasattr(_thread, "decoder"):
         _thread.decoder = _make_region_decoder()
     decoder: _RegionDecoder | None = _thread.decoder
@@ -229,7 +233,7 @@ def import_nvimgcodec() -> Any:
 
 @functools.cache
 def _import_nvimgcodec() -> Any:
-    """Import nvimgcodec with its libjpeg-turbo only; it would warn of every GPU codec that is missing."""
+    """Import nvimgcodec with only libjpeg-turbo. It would warn about every missing GPU codec otherwise."""
     try:
         spec = importlib.util.find_spec("nvidia.nvimgcodec")
     except ModuleNotFoundError:
@@ -241,13 +245,13 @@ def _import_nvimgcodec() -> Any:
         for library in shipped.glob("libjpeg_turbo_ext.so*"):
             (pathlib.Path(chosen) / library.name).symlink_to(library)
         settings = {"NVIMGCODEC_EXTENSIONS_PATH": chosen, "PYNVIMGCODEC_VERBOSITY": "0"}
-        before = {name: os.environ.get(name) for name in settings}
+        previous = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
         try:
             from nvidia import nvimgcodec as package
 
             package.Decoder(device_id=package.NVIMGCODEC_DEVICE_CPU_ONLY)  # reads the settings
         finally:
-            for name, value in before.items():
+            for name, value in previous.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
     return package

@@ -1,4 +1,4 @@
-"""Resizing images on the host, in uint8."""
+"""Resizing of uint8 images on the host."""
 
 import cv2
 import numpy as np
@@ -32,10 +32,10 @@ def resize(
     Args:
       image: the image to resize.
       height, width: the size of the result.
-      interpolation: "area", area averaging when shrinking and linear when growing;
-        "linear", OpenCV's, as in Caffe: 2x2 pixels whatever the scale;
-        "antialias", Pillow's bilinear filter, as in torchvision: wider when shrinking;
-        "nearest" and "cubic", OpenCV's.
+      interpolation: "area", area averaging for shrinking and linear interpolation for enlarging;
+        "linear", OpenCV's, as in Caffe, which reads 2x2 pixels at any scale;
+        "antialias", Pillow's bilinear filter, as in torchvision, which is wider for shrinking;
+        "nearest" or "cubic", OpenCV's.
       out: the array to write to, instead of a new one.
     """
     if image.shape[:2] == (height, width):
@@ -64,12 +64,12 @@ def scale(
     """Scale the shorter side of an image to a length, and the longer side in proportion.
 
     The longer side is rounded down, as in torchvision. If it is more than 64 times as long as the
-    shorter one, its ends are cut off first.
+    shorter side, the image is cropped to that ratio first.
 
     Args:
       image: the image to scale.
       shorter_side: its new length in pixels.
-      stretch: scale both sides to `shorter_side`.
+      stretch: whether to scale both sides to `shorter_side`.
       interpolation: see `resize`.
     """
     rows, columns = image.shape[:2]
@@ -98,7 +98,7 @@ def center_crop(
 def resize_and_crop(
     image: UInt8[np.ndarray, "rows columns 3"], data: FrozenConfigDict
 ) -> UInt8[np.ndarray, "{data.image_size} {data.image_size} 3"]:
-    """Return the center crop that a single-crop evaluation sees.
+    """Return the center crop for single-crop evaluation.
 
     Args:
       image: a decoded image.

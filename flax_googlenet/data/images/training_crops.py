@@ -1,4 +1,4 @@
-"""Training crops: from the bytes of an image file to the pixels of a row of a batch."""
+"""Training crops, decoded from image files into the rows of a batch."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from flax_googlenet.data.images.resizing import resize, resize_and_crop
 # The paper mixes these with equal probability (section 6); "random" in a config draws one of them.
 RANDOM_INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
 
-# Random numbers that a training crop takes: those of its box, and one for the interpolation.
+# Number of random numbers for a training crop: those of its box, and one for the interpolation.
 UNIFORMS = BOX_UNIFORMS + 1
 
 
@@ -29,7 +29,7 @@ def decode_training_crop(
       encoded: the bytes of an image file.
       name: identifies the image in error messages.
       data: the data section of a resolved config.
-      uniforms: numbers in [0, 1) that decide the crop.
+      uniforms: numbers in [0, 1) that determine the crop.
       out: the array to write the crop to.
 
     Raises:
@@ -49,7 +49,7 @@ def decode_training_crop(
 
 
 def _average(image: UInt8[np.ndarray, "rows columns 3"], size: int) -> UInt8[np.ndarray, "height width 3"]:
-    """Average squares of pixels while both sides stay at least `size` long.
+    """Shrink an image by averaging squares of pixels, so that both sides stay at least `size` long.
 
     Linear interpolation alone would skip pixels. For most JPEG files the decoder has averaged already.
     """
