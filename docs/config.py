@@ -23,10 +23,10 @@ command line overrides both:
 python -m launch.train --config.model.dropout=0.5 --config.duration="2 epochs" --config.data.resize=288
 ```
 
-`python -m launch.train --help=config` prints the same reference. A variant's own default follows the general
-one. Sections, figures and tables are those of
+`python -m launch.train --help=config` prints the same reference. Defaults that differ for a variant follow
+the general one. Sections, figures and tables are those of
 [Going deeper with convolutions](https://arxiv.org/abs/1409.4842). Keys marked with \* affect no result, and
-a resumed run may have other values of them.
+a resumed run may change them.
 """
 
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 
-# If this many substitutes in a row are corrupt, the cause is not a few corrupt images.
+# If this many images in a row are corrupt, the cause is probably not the images.
 ATTEMPTS = 10
 
 

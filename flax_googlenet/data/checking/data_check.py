@@ -1,4 +1,4 @@
-"""The check of a data set: corrupt images, decoder warnings, labels, copies within and across splits."""
+"""Checks of data sets for corrupt images, decoder warnings, wrong labels, and copies of images."""
 
 import collections
 import dataclasses
@@ -29,7 +29,7 @@ class Problem:
 
     @classmethod
     def of_error(cls, split: str, name: str, error: Exception) -> Self:
-        """Describe the exception of a source or a decoder."""
+        """Return the problem that an exception of a source or a decoder stands for."""
         if isinstance(error, UserError):
             return cls(split, name, str(error))
         if isinstance(error, OSError) and error.strerror:
@@ -48,12 +48,12 @@ class Copy:
 
 @dataclasses.dataclass
 class SplitCheck:
-    """The check of a split, which takes 32 bytes per example.
+    """The result of the check of a split, in 32 bytes per example.
 
     Attributes:
-      digests: of the encoded images, uint64 [examples, 2].
+      digests: digests of the encoded images, uint64 [examples, 2].
       sides: height and width in pixels, int32 [examples, 2]; 0 for images that do not decode.
-      labels: int64 [examples]; -1 for examples that cannot be read.
+      labels: indices of the classes, int64 [examples]; -1 for examples that cannot be read.
       formats: number of images per format.
       bad_images: examples that cannot be read or decoded, in order.
       damaged_images: images with decoder warnings, in order.
@@ -73,7 +73,7 @@ class SplitCheck:
 
     @property
     def decoded(self) -> np.ndarray:
-        """Return which examples decode, as bool [examples]."""
+        """Whether each example decodes, bool [examples]."""
         return self.sides[:, 0] > 0
 
     def side_summary(self) -> dict[str, dict[str, float]]:
@@ -93,7 +93,7 @@ class SplitCheck:
 
 @dataclasses.dataclass(frozen=True)
 class DataCheck:
-    """The check of a data set.
+    """The result of the check of a data set.
 
     Attributes:
       class_names: names of the classes, by split.
@@ -107,22 +107,22 @@ class DataCheck:
 
     @property
     def bad_images(self) -> list[Problem]:
-        """Return the corrupt images of all splits."""
+        """The corrupt images of all splits."""
         return [problem for check in self.splits.values() for problem in check.bad_images]
 
     @property
     def damaged_images(self) -> list[Problem]:
-        """Return the images with decoder warnings of all splits."""
+        """The images with decoder warnings of all splits."""
         return [problem for check in self.splits.values() for problem in check.damaged_images]
 
     @property
     def labels_out_of_range(self) -> list[Problem]:
-        """Return the examples of all splits whose label belongs to no class."""
+        """The examples of all splits whose label belongs to no class."""
         return [problem for check in self.splits.values() for problem in check.labels_out_of_range]
 
     @property
     def duplicates(self) -> list[tuple[Copy, Copy]]:
-        """Return the examples that repeat an earlier one of their split, each with the earlier one."""
+        """Examples that repeat an earlier example of their split, each with the first one."""
         return [
             (copy, first)
             for group in self.copies
@@ -132,11 +132,11 @@ class DataCheck:
 
     @property
     def leaks(self) -> list[tuple[Copy, Copy]]:
-        """Return the examples that an earlier split contains too, each with its first occurrence."""
+        """Examples that an earlier split also contains, each with its first occurrence."""
         return [(copy, group[0]) for group in self.copies for copy in group if copy.split != group[0].split]
 
     def class_counts(self, split: str) -> np.ndarray:
-        """Return the number of images per class that decode, as int [classes]."""
+        """Return the number of decodable images per class, int [classes]."""
         check, number_of_classes = self.splits[split], len(self.class_names[split])
         labels = check.labels[check.decoded]
         return np.bincount(labels[(labels >= 0) & (labels < number_of_classes)], minlength=number_of_classes)
@@ -214,9 +214,9 @@ def _record(check: SplitCheck, split: str, index: int, example: Decoded, number_
 
 
 def _find_copies(sources: Mapping[str, Source], splits: Mapping[str, SplitCheck]) -> list[list[Copy]]:
-    """Return groups of examples with the same digest, read again for their names.
+    """Return groups of examples with the same digest.
 
-    The names of all examples would take most of the memory of a check.
+    Their names are read again, since keeping the names of all examples would take most of the memory.
     """
     decoded = {split: np.flatnonzero(check.decoded) for split, check in splits.items()}
     owners = np.repeat(list(splits), [len(indices) for indices in decoded.values()])

@@ -1,4 +1,4 @@
-"""The one decoder of everything: each example of a data set read, decoded and described, in order."""
+"""Decoding of whole data sets: every example is read, decoded and described, in order."""
 
 import dataclasses
 import hashlib
@@ -27,10 +27,10 @@ class Decoded:
     """The description of an example that was read and decoded.
 
     Attributes:
-      name: identifies the example; `example INDEX` if it cannot be read.
-      label: index of its class; None if it cannot be read.
+      name: identifies the example; "example INDEX" if it cannot be read.
+      label: index of its class; None if the example cannot be read.
       error: the exception of the source or of the decoder; None if the image decodes.
-      warning: the decoder's first warning about an image that decodes; "" if there is no warning.
+      warning: the decoder's first warning about an image that decodes; "" without warnings.
       format: the image's format, such as "JPEG"; "" unless it decodes.
       height, width: in pixels; 0 unless it decodes.
       digest: 16 bytes that identify the encoded image; b"" unless it decodes and digests are computed.
@@ -55,7 +55,7 @@ def decode_all(
       read: returns the example at an index; called from several threads.
       count: number of examples.
       workers: number of worker threads; 0 for one per core.
-      digests: also computes a digest of each encoded image.
+      digests: whether to compute a digest of each encoded image.
 
     Raises:
       UserError: if reading an example takes longer than the deadline.
@@ -70,7 +70,7 @@ def decode_all(
 
 
 def image_format(encoded: bytes) -> str:
-    """Return the name of the format that the first bytes of a file belong to.
+    """Return the name of an image file's format, from its first bytes.
 
     >>> image_format(b"BM6"), image_format(b"RIFF....WEBPVP8 "), image_format(b"P6 1 1 255 abc")
     ('BMP', 'WebP', 'other')
@@ -87,7 +87,7 @@ def _describe(read: Callable[[int], Example], index: int, with_digest: bool) -> 
             example = read(index)
         name, label = example.name, example.label
         image, warning = decoding.inspect(example.encoded, name)
-    except Exception as error:  # one example's failure, of any kind, must not end the check of the others
+    except Exception as error:  # no failure of one example may end the check of the others
         return Decoded(name, label, error=error)
     height, width = image.shape[:2]
     digest = hashlib.blake2b(example.encoded, digest_size=16).digest() if with_digest else b""

@@ -1,4 +1,4 @@
-"""The report of a check, as files: report.json and a histogram of the classes."""
+"""The files of a report on a data set: report.json and a histogram of the classes."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from flax_googlenet.pictures import caption, save_picture
 
 REPORT_FILE, HISTOGRAM_FILE = "report.json", "class_histogram.png"
 
-_NAMED_CLASSES = 60  # more names than that do not fit into a picture
+_NAMED_CLASSES = 60  # the most class names that fit into a picture
 
 
 def save_report(directory: pathlib.Path, check: DataCheck, figures: Mapping[str, Any]) -> None:
@@ -57,20 +57,20 @@ def _describe(check: DataCheck, split: str) -> dict[str, Any]:
 def draw_class_histogram(
     counts: Mapping[str, np.ndarray], class_names: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """Draw the number of images per class: bars with names for few classes, else a curve by rank.
+    """Draw the number of images per class, as bars with names for few classes or else as a curve by rank.
 
     Args:
       counts: number of images per class, int [classes], by split.
       class_names: names in the order of the labels, by split.
     """
     number_of_classes = max(len(names) for names in class_names.values())
-    few = number_of_classes <= _NAMED_CLASSES
-    size = (11, 1.4 + 0.2 * number_of_classes) if few else (11, 7)
+    has_names = number_of_classes <= _NAMED_CLASSES
+    size = (11, 1.4 + 0.2 * number_of_classes) if has_names else (11, 7)
     figure = Figure(figsize=size, layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
-    panels = figure.subplots(*((1, len(counts)) if few else (len(counts), 1)), squeeze=False).flat
+    panels = figure.subplots(*((1, len(counts)) if has_names else (len(counts), 1)), squeeze=False).flat
     for axes, (split, images) in zip(panels, counts.items(), strict=True):
-        (_draw_bars if few else _draw_ranks)(axes, images, class_names[split])
+        (_draw_bars if has_names else _draw_ranks)(axes, images, class_names[split])
         axes.set_title(
             f"{split}: {images.sum():,} images in {len(images):,} classes, median {np.median(images):,g}",
             fontsize=11,

@@ -1,4 +1,4 @@
-"""Preparation of data sets with TensorFlow Datasets, the only room that needs TensorFlow."""
+"""Preparation of data sets with TensorFlow Datasets, the only part of the library that needs TensorFlow."""
 
 from flax_googlenet.data.preparation.beam import Beam
 from flax_googlenet.data.preparation.dataset import prepare_dataset

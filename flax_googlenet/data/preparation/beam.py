@@ -1,4 +1,4 @@
-"""Apache Beam, which runs the builders of TFDS that are pipelines."""
+"""Apache Beam, which runs those builders of TFDS that are pipelines."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ class Beam:
     """The runner of Apache Beam for builders that are pipelines.
 
     Attributes:
-      runner: its name, such as "DirectRunner"; "" for none.
-      options: options of the pipeline without their dashes, such as "project=P".
+      runner: name of the runner, such as "DirectRunner"; "" for none.
+      options: options of the pipeline without leading dashes, such as "project=P".
     """
 
     runner: str = ""
@@ -24,7 +24,7 @@ def pipeline_options(beam: Beam) -> Any | None:
     """Return Apache Beam's options for a runner, or None without a runner.
 
     Raises:
-      UserError: if Apache Beam is not installed, or does not know the runner.
+      UserError: if Apache Beam is not installed, or the runner is unknown.
     """
     if not beam.runner:
         if beam.options:
@@ -46,7 +46,7 @@ def pipeline_options(beam: Beam) -> Any | None:
 
 
 def were_used(options: Any) -> bool:
-    """Return whether TFDS made a pipeline with these options: it turns off their type check when it does."""
+    """Return whether TFDS made a pipeline with these options, which disables their type check."""
     from apache_beam.options.pipeline_options import TypeOptions
 
     return not options.view_as(TypeOptions).pipeline_type_check

@@ -1,4 +1,4 @@
-"""Runs of TFDS's builders, which download or read the source of a data set and write ArrayRecord files."""
+"""Running TFDS's builders, which download or read the source of a data set and write ArrayRecord files."""
 
 import contextlib
 import logging
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 def run_builder(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> None:
     """Build a data set with TFDS.
 
-    TFDS writes to a directory `incomplete.*`, which it renames when everything is written.
+    TFDS writes to a directory `incomplete.*` and renames it at the end.
 
     Args:
       dataset: NAME, NAME/CONFIG or either with :VERSION.
       data_dir: directory of all data sets; "" for TFDS's default.
       manual_dir: directory of the files that TFDS cannot download; "" for DATA_DIR/downloads/manual.
-      beam: for builders that use Apache Beam.
+      beam: the runner of Apache Beam for builders that are pipelines.
 
     Raises:
       UserError: if a package or a file is missing, or TFDS cannot build the data set.
@@ -67,15 +67,15 @@ def run_builder(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> Non
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its messages about itself.
+    """Import TensorFlow without its start-up messages.
 
     Raises:
       UserError: if TensorFlow, or a package that TFDS needs with it, is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN's message ignores the log level
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the log level does not apply to oneDNN's message
     try:
-        import importlib_resources  # noqa: F401  TFDS imports it and does not declare it
+        import importlib_resources  # noqa: F401  TFDS needs it without declaring it
         import tensorflow  # noqa: F401
     except ImportError as error:
         raise missing_package("Preparing a data set", str(error.name), "prepare") from error
@@ -110,7 +110,7 @@ def _check_manual_files(builder: Any, manual_dir: str) -> None:
 
 
 def _builder_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of builders whose source is missing, incomplete or in another form."""
+    """Return the exceptions that builders raise if their source is missing, incomplete or malformed."""
     import tensorflow as tf
     from tensorflow_datasets.core.download import download_manager, extractor, util
     from tensorflow_datasets.core.shuffle import DuplicatedKeysError
@@ -130,7 +130,7 @@ def _builder_errors() -> tuple[type[Exception], ...]:
 
 @contextlib.contextmanager
 def _reported_progress(builder: Any) -> Generator[None, None, None]:
-    """Log how much is written from time to time, except on terminals, where TFDS shows its bars."""
+    """Log the number of bytes written from time to time. On terminals TFDS shows progress bars instead."""
     import tensorflow_datasets as tfds
 
     if sys.stderr.isatty():

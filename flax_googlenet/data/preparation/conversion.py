@@ -1,4 +1,4 @@
-"""Conversion of a prepared data set from TFRecord and the like to ArrayRecord."""
+"""Conversion of a prepared data set from another format, such as TFRecord, to ArrayRecord."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def convert_to_array_record(builder: Any) -> None:
-    """Write ArrayRecord files next to the files of a data set.
+    """Write ArrayRecord files next to the existing files of a data set.
 
     Args:
       builder: a data set on disk, in a format that TFDS reads with TensorFlow.

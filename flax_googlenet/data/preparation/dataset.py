@@ -1,7 +1,7 @@
-"""The preparation of a data set from its source to verified ArrayRecord files.
+"""Preparation of a data set, from its source to verified ArrayRecord files.
 
-A directory with its final name is complete at any time, and an interrupted preparation resumes or
-starts again with the same call.
+A data set gets its final name only once it is complete. To resume or repeat an interrupted
+preparation, call `prepare_dataset` again.
 """
 
 import contextlib
@@ -30,19 +30,19 @@ def prepare_dataset(
     shorter_side: int = 0,
     beam: Beam | None = None,
 ) -> dict[str, Any]:
-    """Build or convert a data set unless it is complete, and decode every record of it once.
+    """Build or convert a data set unless it is complete, and decode each of its records once.
 
     Args:
       dataset: NAME, NAME/CONFIG or either with :VERSION.
       data_dir: directory of all data sets; "" for TFDS's default.
       manual_dir: directory of the files that TFDS cannot download; "" for DATA_DIR/downloads/manual.
-      shorter_side: of the images of a smaller copy, in pixels; 0 for no copy.
-      beam: for builders that use Apache Beam.
+      shorter_side: shorter side of the images of a smaller copy, in pixels; 0 for no copy.
+      beam: the runner of Apache Beam for builders that are pipelines.
 
     Returns:
-      "dataset", the name to open it by, "version", "data_dir", "splits" with the number of records
-      per split, and the numbers of "bad_images", which are corrupt, and of "damaged_images", which have
-      decoder warnings.
+      "dataset", the name to open the data set with; "version"; "data_dir"; "splits", the number of
+      records per split; and the numbers of corrupt images, "bad_images", and of images with decoder
+      warnings, "damaged_images".
 
     Raises:
       UserError: if a package or a file is missing, or TFDS cannot build the data set.
@@ -72,7 +72,7 @@ def prepare_dataset(
 
 
 def _ensure_array_record(dataset: str, data_dir: str, manual_dir: str, beam: Beam) -> Any:
-    """Return the builder of a data set on disk as ArrayRecord, after building or converting it if needed."""
+    """Return the builder of a data set as ArrayRecord, after building or converting it if necessary."""
     builder = find_builder(dataset, data_dir)
     if builder is None:
         run_builder(dataset, data_dir, manual_dir, beam)
@@ -87,7 +87,7 @@ def _ensure_array_record(dataset: str, data_dir: str, manual_dir: str, beam: Bea
 
 
 def _ensure_copy(builder: Any, data_dir: str, shorter_side: int) -> Any:
-    """Return the builder of a copy with smaller images, after writing the copy if needed.
+    """Return the builder of a copy with smaller images, after writing the copy if necessary.
 
     The copy is another config of the data set.
     """

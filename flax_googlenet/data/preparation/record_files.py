@@ -1,7 +1,7 @@
-"""The files of records of a prepared data set: their paths, sizes and contents, and how they are rewritten.
+"""The record files of a prepared data set: paths, sizes, reading and rewriting.
 
-A file is complete once it has its name, and a data set once its description says so. Rewriting an
-interrupted data set again writes only the missing files.
+A file gets its final name only once it is complete, and the description of a data set is written
+last. Resuming an interrupted rewrite therefore writes only the missing files.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from flax_googlenet.workers import Workers, reading
 
 
 def array_record_files(split: Any) -> list[Any]:
-    """Return the paths of a split's ArrayRecord files, also of a data set in another format."""
+    """Return the paths that a split's ArrayRecord files have, even if the data set is in another format."""
     template = split.filename_template.replace(filetype_suffix="array_record")
     paths: list[Any] = template.sharded_filepaths(split.num_shards)
     return paths
@@ -30,7 +30,7 @@ def file_sizes(builder: Any) -> dict[str, int]:
 
 
 def read_records(path: Any, open_file: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
-    """Yield the records of a file, each read under the deadline of the worker thread.
+    """Yield the records of a file, each read within the deadline of the worker thread.
 
     Args:
       path: identifies the file in error messages.
@@ -52,7 +52,7 @@ def rewrite_files(
     directory: Any,
     read: Callable[[Any], Iterator[bytes]],
 ) -> None:
-    """Write the ArrayRecord files that a directory lacks, with one worker thread per core.
+    """Write the missing ArrayRecord files of a directory, with one worker thread per core.
 
     Args:
       builder: a data set on disk.

@@ -28,15 +28,15 @@ JPEG_QUALITY = 95
 def write_shrunken_copy(builder: Any, directory: Any, config: str, shorter_side: int) -> None:
     """Write a copy of a data set whose images are at most `shorter_side` pixels on their shorter side.
 
-    Larger images are scaled down by area and encoded as JPEG with quality 95. All others keep their
-    bytes, and so do corrupt images and images with decoder warnings, so that a check of the copy
-    still reports them. Records keep their order and their other features.
+    Larger images are scaled down by area averaging and encoded as JPEG with quality 95. All others
+    keep their bytes. So do corrupt images and images with decoder warnings, which a check of the
+    copy therefore still reports. Records keep their order and their other features.
 
     Args:
       builder: a data set on disk, as ArrayRecord.
       directory: directory of the copy, DATA_DIR/NAME/CONFIG/VERSION.
-      config: name of the copy's CONFIG.
-      shorter_side: in pixels.
+      config: name of the copy's config.
+      shorter_side: the greatest shorter side of the copy's images, in pixels.
 
     Raises:
       UserError: if a file of the data set is missing.
@@ -60,7 +60,7 @@ def write_shrunken_copy(builder: Any, directory: Any, config: str, shorter_side:
     origin = incomplete / "origin.json"
     sizes = json.dumps(file_sizes(builder))
     if incomplete.exists() and not (origin.exists() and origin.read_text() == sizes):
-        incomplete.rmtree()  # the data set was prepared again since
+        incomplete.rmtree()  # the data set has been prepared again in the meantime
     incomplete.mkdir(parents=True, exist_ok=True)
     origin.write_text(sizes)
     logger.info(
@@ -70,7 +70,7 @@ def write_shrunken_copy(builder: Any, directory: Any, config: str, shorter_side:
     rewrite_files(builder, inputs, incomplete, read)
 
     features = dict(builder.info.features.items())
-    # An image feature without a format or shape, as the copy mixes JPEG with the original formats.
+    # No encoding format or shape is declared, because the copy mixes JPEG with the original formats.
     features[image] = tfds.features.Image(doc=features[image].doc)
     tfds.features.FeaturesDict(features).save_config(os.fspath(incomplete))
     proto = dataset_info.read_proto_from_builder_dir(builder.data_path)

@@ -1,4 +1,4 @@
-"""The verification of a prepared data set: every record decoded once, and the result remembered."""
+"""Verification of a prepared data set, which decodes every record once and records the result."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from flax_googlenet.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# In the data set's directory: sentences about its images, and the sizes of the files they apply to.
+# A file in the data set's directory with the corrupt images, and the sizes of the verified files.
 RECORD_FILE = "flax_googlenet_verified.json"
 
 _KINDS = {"bad": "corrupt image", "damaged": "image with decoder warnings"}
@@ -21,13 +21,13 @@ _KINDS = {"bad": "corrupt image", "damaged": "image with decoder warnings"}
 def verify(builder: Any) -> dict[str, int]:
     """Decode every record of a data set and log the corrupt images and those with decoder warnings.
 
-    The result is remembered next to the data, and nothing is decoded again while the files stay the same.
+    The result is saved next to the data, and is used as long as the sizes of the files are the same.
 
     Args:
       builder: a data set on disk, as ArrayRecord.
 
     Returns:
-      The numbers of "bad_images", which are corrupt, and of "damaged_images", which have decoder warnings.
+      The numbers of corrupt images, "bad_images", and of images with decoder warnings, "damaged_images".
     """
     record = builder.data_path / RECORD_FILE
     files = file_sizes(builder)
@@ -47,7 +47,7 @@ def verify(builder: Any) -> dict[str, int]:
 
 
 def _read_record(record: Any, files: dict[str, int]) -> dict[str, list[str]] | None:
-    """Return the remembered sentences by kind, or None unless they apply to these files."""
+    """Return the saved sentences by kind, or None if there are none for files of these sizes."""
     try:
         saved = json.loads(record.read_text())
         return {kind: list(saved[kind]) for kind in _KINDS} if saved["files"] == files else None
@@ -67,7 +67,7 @@ def _decode_all(builder: Any) -> dict[str, list[str]]:
                 if isinstance(example.error, UserError):
                     sentences["bad"].append(str(example.error))
                 elif example.error is not None:
-                    raise example.error  # says nothing about the image, so it must not be remembered
+                    raise example.error  # not an error of the image, so it must not be saved
                 elif example.warning:
                     sentences["damaged"].append(f"{example.name}: {example.warning}")
     return sentences

@@ -1,1 +1,1 @@
-"""Data sets, opened for random access to encoded images and labels."""
+"""Sources: data sets opened for random access to encoded images and labels."""

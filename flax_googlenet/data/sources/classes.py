@@ -1,8 +1,8 @@
-"""Comparing the classes of data sets and networks by their names.
+"""Comparison of the classes of data sets and networks by their names.
 
-ImageNet's classes go by several names: the WordNet id ("n01440764"), the id with the words of
-its synset ("n01440764 tench, Tinca tinca"), and the first of these words ("tench"). All of them
-stand for the same class.
+ImageNet's classes have several names: the WordNet id ("n01440764"), the id with the words of
+its synset ("n01440764 tench, Tinca tinca"), and the first of these words ("tench"). All of these
+names stand for the same class.
 """
 
 import functools
@@ -18,7 +18,7 @@ _WORDNET_ID = re.compile(r"n\d{8}(?!\d)")
 
 
 def same_class(name: str, other: str) -> bool:
-    """Return whether two names stand for one class.
+    """Return whether two names stand for the same class.
 
     >>> same_class("tench", "n01440764"), same_class("n01440764 tench, Tinca tinca", "tench")
     (True, True)
@@ -88,4 +88,4 @@ def _ids_by_word() -> dict[str, str]:
 
 
 def _normalize(word: str) -> str:
-    return word.strip().replace("_", " ")  # the case stays: "Cardigan" is a dog, "cardigan" a garment
+    return word.strip().replace("_", " ")  # case matters: "Cardigan" is a dog, and "cardigan" is a garment

@@ -1,8 +1,8 @@
 """The index of an image folder: the files of each class directory, listed once and cached.
 
 The cache is in the user's cache directory, never beside the images. A directory's times change
-when a file in it is added, removed or renamed, so one `stat` per class tells which classes to list
-again. Without a cache, or with a corrupt one, every class is listed.
+when a file in it is added, removed or renamed, so one `stat` per class shows which classes must be
+listed again. If the cache is missing or corrupt, every class is listed.
 """
 
 import bisect
@@ -23,12 +23,12 @@ from flax_googlenet.errors import UserError
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SUFFIXES = tuple(IMAGE_SUFFIXES)
 
-# The stamp of a cache. It changes with the layout, with the suffixes and with the kinds of files
-# that are listed (index 1 listed FIFOs and directories), so that older caches are not read.
+# The stamp of a cache. It changes with the layout, the suffixes and the kinds of files that are
+# listed, so that older caches are not read. Version 1 listed FIFOs and directories.
 _FORMAT = f"flax_googlenet folder index 2 {sorted(IMAGE_SUFFIXES)}"
 
-# A directory that changed shortly before it was listed may change again and keep its time: clocks
-# tick in steps of up to 2 s (FAT), and a file server's clock may differ from ours.
+# A directory that changed shortly before it was listed may change again without a new time, because
+# file systems round times to up to 2 s (FAT) and a file server's clock may differ.
 _SETTLED_NS = 60 * 10**9
 _UNSETTLED = (-1, -1)  # differs from the times of every directory
 
@@ -39,12 +39,12 @@ _KEPT_CACHES = 32
 class FolderIndex:
     """Image files, sorted by class and then by name.
 
-    `index[i]` is the label and the file name of image i. A file of ImageNet takes 25 bytes; paths
-    would take 380.
+    `index[i]` is the label and the file name of image i. The index takes 25 bytes per file of
+    ImageNet; paths as strings would take 380.
 
     Attributes:
       classes: the names of the class directories.
-      first: the index of the first image of each class, then the number of all images.
+      first: the index of the first image of each class, and the number of images as the last item.
     """
 
     classes: tuple[str, ...]
@@ -82,7 +82,7 @@ class _Listing:
 
 
 def index_folder(root: pathlib.Path) -> FolderIndex:
-    """List the images in the class directories of `root`, from the cache where nothing has changed.
+    """List the images in the class directories of `root`, using the cache for unchanged directories.
 
     Raises:
       UserError: if a directory cannot be read.
@@ -112,7 +112,7 @@ def _list(directory: pathlib.Path, cached: _Listing | None) -> _Listing:
     """List the images of a class, unless the cached listing is still valid."""
     now = time.time_ns()
     status = directory.stat()
-    # Tools that unpack or synchronize files set mtime back, but not ctime.
+    # Tools that unpack or synchronize files may reset mtime, but not ctime.
     times = (status.st_mtime_ns, status.st_ctime_ns)
     if cached and cached.times == times:
         return cached
@@ -134,7 +134,7 @@ def _may_be_file(entry: os.DirEntry[str]) -> bool:
     Broken links count, so that reading them names them in an error.
     """
     try:
-        # The directory listing holds the kind of everything but links, so that most files need no `stat`.
+        # The listing includes the kind of all entries except links, so most files need no `stat`.
         return entry.is_file() or (entry.is_symlink() and not pathlib.Path(entry.path).exists())
     except OSError:
         return True
@@ -171,7 +171,7 @@ def _array(text: str) -> np.ndarray:
 
 
 def _load(cache: pathlib.Path, root: pathlib.Path) -> dict[str, _Listing]:
-    """Return the cached listing of each class; none if the cache is missing or corrupt."""
+    """Return the cached listings by class, or an empty dictionary if the cache is missing or corrupt."""
     try:
         with cache.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # CRCs are checked
             if not np.array_equal(arrays["stamp"], _stamp(root)):
@@ -187,12 +187,12 @@ def _load(cache: pathlib.Path, root: pathlib.Path) -> dict[str, _Listing]:
     except Exception:  # corrupt archives raise errors of many kinds
         return {}
     with contextlib.suppress(OSError):
-        cache.touch()  # `_save` removes the caches that were not used for longest
+        cache.touch()  # `_save` removes the least recently used caches
     return cached
 
 
 def _save(cache: pathlib.Path, root: pathlib.Path, listings: dict[str, _Listing]) -> None:
-    """Replace the cache atomically, since others may be reading it, or do nothing if it cannot be written."""
+    """Replace the cache atomically, since other processes may read it. Write errors are ignored."""
     with contextlib.suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=cache.parent)
@@ -210,7 +210,7 @@ def _save(cache: pathlib.Path, root: pathlib.Path, listings: dict[str, _Listing]
         except BaseException:
             pathlib.Path(temporary).unlink(missing_ok=True)
             raise
-        # Jobs that unpack their data to a new directory each time would fill the user's home directory.
+        # Without a limit, jobs that unpack their data to new directories would fill the home directory.
         newest_first = sorted(cache.parent.iterdir(), key=lambda file: -file.stat().st_mtime_ns)
         for unused in newest_first[_KEPT_CACHES:]:
             unused.unlink(missing_ok=True)

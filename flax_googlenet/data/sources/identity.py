@@ -1,4 +1,4 @@
-"""The identity of a data set, so that a run does not resume with another one unnoticed."""
+"""The identity of a data set, which keeps a run from resuming with another one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from flax_googlenet.errors import UserError
 
 
 def describe_data(sources: Mapping[str, Source]) -> dict[str, dict[str, Any]]:
-    """Return what identifies each split of a data set: its "num_examples" and "digest"."""
+    """Return the identity of each split of a data set: its "num_examples" and "digest"."""
     return {
         split: {"num_examples": len(source), "digest": source.digest} for split, source in sources.items()
     }
@@ -17,15 +17,15 @@ def describe_data(sources: Mapping[str, Source]) -> dict[str, dict[str, Any]]:
 def check_same_data(
     recorded: Mapping[str, Mapping[str, Any]], present: Mapping[str, Mapping[str, Any]], workdir: object
 ) -> None:
-    """Check that a run resumes with the data set that it started with, wherever that is now.
+    """Check that a run resumes with the data set that it started with, wherever it is stored.
 
     Args:
-      recorded: `describe_data` from a checkpoint; {} from checkpoint formats without it.
-      present: `describe_data` of the data set now.
+      recorded: the result of `describe_data` in the checkpoint; {} for formats that lack it.
+      present: the result of `describe_data` for the current data set.
       workdir: the workdir of the run.
 
     Raises:
-      UserError: if a split has more, fewer or other examples.
+      UserError: if the examples of a split differ.
     """
     for split, before in recorded.items():
         now = present[split]

@@ -18,8 +18,9 @@ from flax_googlenet.workers import read_file
 class ImageFolder:
     """Image files in one directory per class, below `path/train` and `path/val`, or below `path`.
 
-    Below `path`, a share of each class is drawn for "val" and the rest is "train", at least one
-    image each. The draw depends only on the seed and on the names of the class and its images.
+    Without split directories, a share of each class is drawn for "val" and the rest is "train".
+    Both get at least one image. The draw depends only on the seed and on the names of the class and
+    its images.
 
     Classes are numbered by the sorted names of their directories, as in torchvision. For ImageNet's
     synsets this is the usual order.
@@ -32,10 +33,10 @@ class ImageFolder:
           path: the root of the image folder.
           split: "train" or "val".
           val_share: the share of each class that is drawn for "val".
-          split_seed: decides the draw.
+          split_seed: the seed of the draw.
 
         Raises:
-          UserError: if the folder has another layout, or a class without images.
+          UserError: if the folder has another layout, or a class has no images.
         """
         if not path:
             raise UserError(

@@ -1,4 +1,4 @@
-"""ILSVRC 2012: its 1,000 classes, in the order in which networks number them, and its two tars."""
+"""ILSVRC 2012: its 1,000 classes, in the usual order of their labels, and its two tars."""
 
 import functools
 import importlib.resources
@@ -24,7 +24,7 @@ def imagenet_classes() -> dict[str, str]:
 
 
 def missing_from_validation(class_names: Sequence[str], count: int) -> int:
-    """Return how many images an ImageNet validation split lacks; 0 if the classes are not ImageNet's.
+    """Return the number of missing images of an ImageNet validation split; 0 for other class names.
 
     >>> missing_from_validation(list(imagenet_classes()), 49_999), missing_from_validation(["cat"], 3)
     (1, 0)
@@ -33,13 +33,13 @@ def missing_from_validation(class_names: Sequence[str], count: int) -> int:
 
 
 def check_tars(directory: Any) -> None:
-    """Check that TFDS would make a complete ImageNet with correct labels from the tars in a directory.
+    """Check that TFDS can build a complete ImageNet with correct labels from the tars in a directory.
 
-    TFDS silently leaves out a split whose tar is missing. It labels the validation images by their
-    position, so that a missing one shifts the labels of those after it.
+    TFDS silently leaves out a split whose tar is missing. It labels validation images by position,
+    so a missing image shifts the labels of all images after it.
 
     Args:
-      directory: holds the tars; an `epath.Path`.
+      directory: the directory of the tars, an `epath.Path`.
 
     Raises:
       UserError: if a tar is missing or corrupt, or the validation tar lacks an image.

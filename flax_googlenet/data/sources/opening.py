@@ -1,4 +1,4 @@
-"""Opening the data set that a config names."""
+"""Opening of the data set of a config."""
 
 from collections.abc import Callable
 

@@ -41,7 +41,7 @@ class TfdsSource:
         instructions = builder.info.splits[split].file_instructions
         shards = [instruction.filename for instruction in instructions]
         _check_shards(builder, shards)
-        # The sizes of all splits tell a data set apart from one prepared anew from other files.
+        # The sizes of all splits distinguish a data set from one prepared again from other files.
         sizes = [(name, info.num_examples, int(info.num_bytes)) for name, info in builder.info.splits.items()]
         parts = [(part.skip, part.take, part.examples_in_shard) for part in instructions]
         identity = (builder.info.full_name, sorted(sizes), split, parts)
@@ -58,7 +58,7 @@ class TfdsSource:
         return example
 
     def read(self, index: int) -> Example:
-        """Read a record, whose label is -1 if it has none.
+        """Read a record. Its label is -1 if it has none.
 
         Raises:
           CorruptImageError: if the record is corrupt.
@@ -68,7 +68,10 @@ class TfdsSource:
             with reading(name):
                 record = self._records[index]
             encoded, label = record[self._image], int(record[self._label])
-        except (RuntimeError, KeyError) as error:  # files hold a digest of each of their chunks
+        except (
+            RuntimeError,
+            KeyError,
+        ) as error:  # the files contain a digest of each chunk, and reading checks it
             raise CorruptImageError(
                 f"{name} cannot be read: {error}; copy or prepare the data set again."
             ) from error
@@ -79,7 +82,7 @@ class TfdsSource:
 
 
 def open_tfds(dataset: str, path: str, split: str, split_key: str) -> TfdsSource:
-    """Open a split of a data set, from its directory and without a network.
+    """Open a split of a data set from its directory, without network access.
 
     Args:
       dataset: NAME, NAME/CONFIG or either with :VERSION.
@@ -113,7 +116,7 @@ def import_tfds() -> Any:
     """Return the package tensorflow_datasets.
 
     Raises:
-      UserError: if it is not installed, or array_record is not.
+      UserError: if it or array_record is not installed.
     """
     try:
         import array_record  # noqa: F401
@@ -156,7 +159,7 @@ def find_builder(dataset: str, path: str) -> Any | None:
 
 
 def describe_path(path: str) -> str:
-    """Return TFDS's data_dir, which is its default if `path` is empty."""
+    """Return `path`, or TFDS's default data_dir if it is empty."""
     if path:
         return path
     from tensorflow_datasets.core import constants
@@ -177,7 +180,7 @@ def is_random_access(builder: Any) -> bool:
 def image_and_label(builder: Any) -> tuple[str, str]:
     """Return the names of the image and label features of a data set.
 
-    They are TFDS's supervised pair, or else the only features of their types.
+    They are the pair `supervised_keys`, or else the only features of their types.
 
     Raises:
       UserError: if the data set does not hold images with one class each.
