@@ -5,8 +5,7 @@
   python -m launch.evaluate --checkpoint=A,B,C --config.data.path=OTHER_DATA
 
 DIR is the workdir of a run, which stands for its latest checkpoint, or a checkpoint in it. Every image of
-the split counts exactly once. Its probabilities are the mean over crops and over checkpoints, as in the
-paper.
+the split counts exactly once. Probabilities are averaged over crops and checkpoints, as in the paper.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What `import flax_googlenet` offers, and what it leaves out."""
+"""The public API of `import flax_googlenet`, and the imports that it avoids."""
 
 import subprocess
 import sys

@@ -114,7 +114,7 @@ def test_only_a_read_has_a_deadline(gate):
 
 
 def test_each_read_has_the_whole_deadline():
-    """For a read within another, the time of the inner one counts."""
+    """While reads are nested, only the time of the inner one counts."""
     begun, ended = threading.Semaphore(0), threading.Semaphore(0)
 
     def read():

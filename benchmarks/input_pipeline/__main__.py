@@ -121,7 +121,7 @@ def cut_images(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def measure_all(folder: pathlib.Path) -> tuple[dict[str, list[Measured]], dict[str, str]]:
-    """Return the measurements of each loader and decoder by round, and why others are missing."""
+    """Return the measurements of each loader and decoder by round, and the reasons why others are missing."""
     measurements: dict[str, list[Measured]] = {}
     missing = {
         name: f"the module {LOADERS[name].module} is not installed"

@@ -17,7 +17,7 @@ FORMAT = 3
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """The description that a checkpoint holds of itself.
+    """The description stored in a checkpoint.
 
     Attributes:
       step: the number of updates made.

@@ -78,7 +78,7 @@ def find_latest(workdir: str | os.PathLike) -> epath.Path | None:
 def set_aside_incomplete(directory: epath.Path) -> None:
     """Rename incomplete checkpoints, or remove them from a bucket, with a warning.
 
-    Orbax takes every directory with a number for a checkpoint, and saves no step below the highest one.
+    Orbax takes every numbered directory for a checkpoint, and saves no step below the highest one.
 
     Args:
       directory: the `checkpoints` of a run.
@@ -87,7 +87,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
         if _is_complete(incomplete):
             continue
         if is_remote(incomplete):
-            # No directory can be renamed in a bucket. This one is what a killed save has left.
+            # Directories in a bucket cannot be renamed. This one was left by a killed save.
             incomplete.rmtree()
             result = "removed"
         else:
@@ -100,7 +100,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
 
 
 def _numbered(directory: epath.Path) -> list[epath.Path]:
-    """Return the entries of a directory that have a number for a name, in the order of the numbers."""
+    """Return the entries of a directory whose names are numbers, in numerical order."""
     entries = directory.iterdir() if directory.is_dir() else ()
     return sorted((entry for entry in entries if entry.name.isdecimal()), key=lambda entry: int(entry.name))
 
@@ -131,7 +131,7 @@ def _explaining_errors(path: epath.Path) -> Iterator[None]:
             f"Could not read {path}: {error}; gs:// needs the package gcsfs and s3:// needs s3fs."
         ) from error
     except Exception as error:
-        if is_remote(path):  # each of fsspec's file systems has exceptions of its own
+        if is_remote(path):  # fsspec's file systems have their own exceptions
             raise UserError(
                 f"Could not read {path}: {error}; check the address, the network and your credentials."
             ) from error

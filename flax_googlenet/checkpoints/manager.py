@@ -157,7 +157,7 @@ class Checkpoints:
 
     def _write_digests(self) -> None:
         # Orbax calls this before it completes the checkpoint, by renaming it or, in a bucket, with a last
-        # file. No complete checkpoint is therefore without digests.
+        # file. So every complete checkpoint has digests.
         if jax.process_index() != 0:
             return
         step = str(self._saving)

@@ -41,7 +41,7 @@ class Member:
 
 
 class Evaluator:
-    """Evaluates networks on a source. It compiles once, for any weights."""
+    """An evaluator of networks on a source. It compiles once for all weights."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Evaluator:
             progress(min(size, len(self._batches.source) - index * size))
 
     def _sums_of_batch(self, all_variables: Sequence[Variables], batch: dict[str, Array]) -> dict[str, Array]:
-        """Return what a batch adds to the metrics of every head; traced by `jax.jit`."""
+        """Return the sums of the metrics of every head over a batch."""
         images = crops.crop_squares(batch, self._batches.data.image_size, self._number_of_crops)
         logits_of_members = [
             logits_of_crops(member, variables, images, self._number_of_crops, self._all_heads)
@@ -179,7 +179,7 @@ def logits_of_crops(
     Args:
       member: the network.
       variables: its "params" and "batch_stats".
-      images: of `crops.crop_squares`.
+      images: crops from `crops.crop_squares`.
       number_of_crops: 1, 10 or 144; `images` may hold fewer that are distinct.
       all_heads: whether to compute the auxiliary heads, too.
     """

@@ -18,7 +18,7 @@ Mask = Bool[Array, " batch"]
 
 
 def sums(logits: Logits, labels: Labels, mask: Mask) -> dict[str, Num[Array, ""]]:
-    """Return what a batch adds to the metrics.
+    """Return the sums of the metrics over a batch.
 
     An example counts as correct in its top k if fewer than k classes rank above its own.
     Among equal logits the class with the lower index ranks higher. An example with an
@@ -38,9 +38,9 @@ def sums(logits: Logits, labels: Labels, mask: Mask) -> dict[str, Num[Array, ""]
     >>> {name: int(value) for name, value in batch.items() if name != "loss"}
     {'top1': 1, 'top5': 2, 'num_examples': 2}
     """
-    own = jnp.take_along_axis(logits, labels[:, None], axis=1)
+    label_logits = jnp.take_along_axis(logits, labels[:, None], axis=1)
     classes = jnp.arange(logits.shape[1], dtype=labels.dtype)[None]
-    precedes = (logits > own) | ((logits == own) & (classes < labels[:, None]))
+    precedes = (logits > label_logits) | ((logits == label_logits) & (classes < labels[:, None]))
     rank = precedes.sum(axis=1)
     counted = mask & jnp.isfinite(logits).all(axis=1)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -53,7 +53,7 @@ def sums(logits: Logits, labels: Labels, mask: Mask) -> dict[str, Num[Array, ""]
 
 
 def details(logits: Logits, labels: Labels, mask: Mask) -> dict[str, Float[Array, "..."]]:
-    """Return what a batch adds to the calibration error, accuracy per class and confusion matrix.
+    """Return the sums over a batch for calibration error, accuracy per class and confusion matrix.
 
     Args:
       logits, labels, mask: as in `sums`.

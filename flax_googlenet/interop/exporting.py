@@ -65,7 +65,7 @@ def serialize_safetensors(classifier: Classifier, _suffix: str) -> bytes:
 def serialize_torchvision(classifier: Classifier, suffix: str) -> bytes:
     """Return a file with a state dict that torchvision's model loads with strict=True.
 
-    If the network has no auxiliary heads, that model is one made with aux_logits=False.
+    Without auxiliary heads, the file fits a model made with aux_logits=False.
     """
     _check_torchvision_can_hold(classifier)
     tensors = layout.to_tensors(classifier.variables, torchvision_weights.NAMES)
@@ -137,8 +137,8 @@ class FileFormat:
     """A format of files to export to.
 
     Attributes:
-      name: the name that users choose it by.
-      description: its files, for help texts.
+      name: its key in `FORMATS`.
+      description: the content of its files, for help texts.
       suffixes: the usual suffixes of its files.
       serialize: returns the content of the file, for a classifier and the suffix of the file.
     """

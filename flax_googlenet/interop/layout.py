@@ -21,7 +21,7 @@ _AUXILIARY_SIDE = 4  # height and width of the map that an auxiliary head flatte
 
 
 def channels_first(path: Path, array: np.ndarray) -> np.ndarray:
-    """Return an array of ours in the layout of the other frameworks."""
+    """Convert an array from our layout to that of the other frameworks."""
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
     if _reads_flattened_map(path, array):
@@ -31,7 +31,7 @@ def channels_first(path: Path, array: np.ndarray) -> np.ndarray:
 
 
 def channels_last(path: Path, array: np.ndarray) -> np.ndarray:
-    """Return an array of another framework in our layout; the inverse of `channels_first`."""
+    """Convert an array of another framework to our layout; the inverse of `channels_first`."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
     if _reads_flattened_map(path, array):
@@ -70,7 +70,7 @@ def _layer_order(path: Path) -> tuple[int, Path]:
 
 
 def from_tensors(tensors: Tensors, variables: Mapping[str, Any], naming: Naming, file: str) -> dict[str, Any]:
-    """Return a network's variables with the tensors of another framework in their places.
+    """Convert the tensors of another framework to a network's variables.
 
     Args:
       tensors: the tensors of the file.

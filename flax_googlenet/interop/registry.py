@@ -15,9 +15,9 @@ class WeightsSource:
     """A kind of file with weights that can be imported.
 
     Attributes:
-      name: the name that users choose it by.
+      name: its key in `SOURCES`.
       network: the network that its files hold, for messages.
-      description: its files, for help texts.
+      description: the content of its files, for help texts.
       suffixes: the usual suffixes of its files.
       read: reads a file.
       naming: the names of our arrays in its files.

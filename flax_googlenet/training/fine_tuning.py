@@ -1,4 +1,4 @@
-"""Starting from the weights of another run. `flax_googlenet.inheritance` has the part for configs."""
+"""Initialization from the weights of another run. `flax_googlenet.inheritance` handles the config."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence

@@ -12,7 +12,7 @@ TOLERANCE = 0.01  # relative distance from ln(classes)
 
 
 class StuckHeads:
-    """Finds heads that learn nothing: their cross-entropy stays at ln(classes), that of a guess."""
+    """A detector of heads that learn nothing: their loss stays at ln(classes), as for random guesses."""
 
     def __init__(self, num_classes: int, warmup_steps: int) -> None:
         """Watch the heads of a network from the end of the warm-up on."""

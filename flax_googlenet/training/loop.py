@@ -144,7 +144,7 @@ class _Run:
             self.origin = self.start.origin
 
     def execute(self) -> Result:
-        """Train from the first step, or from that of the last checkpoint, to the end."""
+        """Train to the end, from the first step or from the last checkpoint."""
         total = self.timetable.total
         with contextlib.ExitStack() as stack:
             stack.callback(self.checkpoints.close)
@@ -234,9 +234,9 @@ class _Run:
         return {**result, "checkpoint": self.checkpoints.path(timetable.total)}
 
     def _next_batch(self, stream: Iterator[Batch]) -> Batch:
-        asked = time.perf_counter()
+        started = time.perf_counter()
         batch = next(stream)
-        self.clock.count(self.config.batch_size, waited=time.perf_counter() - asked)
+        self.clock.count(self.config.batch_size, waited=time.perf_counter() - started)
         return batch
 
     def _compile_step(self, state: TrainState, batch: Batch) -> None:
@@ -307,7 +307,7 @@ class _Run:
 
 
 def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root: epath.Path) -> None:
-    """Check that a checkpoint is of a run, and of this one."""
+    """Check that a checkpoint belongs to a run of the same experiment."""
     if not recorded.step:
         raise UserError(
             f"{root} holds imported weights, not a run; choose another workdir and start from them with "
@@ -316,15 +316,15 @@ def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root
     recorded_config = resolve(recorded.config)
     key = first_difference(recorded_config, config)
     if key is not None:
-        value, given = (flatten(values)[key] for values in (recorded_config, config))
+        recorded_value, value = (flatten(values)[key] for values in (recorded_config, config))
         raise UserError(
-            f"{root} holds checkpoints of another experiment: config.{key} is {value!r} there and "
-            f"{given!r} here; choose another workdir."
+            f"{root} holds checkpoints of another experiment: config.{key} is {recorded_value!r} there and "
+            f"{value!r} here; choose another workdir."
         )
 
 
 def _check_step(step: int, timetable: Timetable, config: FrozenConfigDict, root: epath.Path) -> None:
-    """Check that a checkpoint is not past the end of the run, as it is if the data set has shrunk."""
+    """Check that a checkpoint is not past the end of the run, which a smaller data set can cause."""
     if step > timetable.total:
         raise UserError(
             f'The run in {root} is at step {step}, but config.duration "{config.duration}" ends at step '
@@ -335,7 +335,7 @@ def _check_step(step: int, timetable: Timetable, config: FrozenConfigDict, root:
 def _identify_data(
     train: Source, validation: Source, recorded: Description | None, root: epath.Path
 ) -> dict[str, Any]:
-    """Return what checkpoints record of the data set, after comparing it with what one recorded."""
+    """Describe the data set for checkpoints. If a run resumes, compare it with the recorded one."""
     check_same_classes(
         train.class_names,
         validation.class_names,

@@ -12,8 +12,8 @@ Scalar = Float[Array, ""]
 def cross_entropy(logits: Logits, targets: Targets, label_smoothing: float = 0.0) -> Scalar:
     """Return the mean softmax cross-entropy in nats.
 
-    With t the target distribution, one-hot for a label, the cross-entropy is that to
-    (1 - label_smoothing) * t + label_smoothing / classes.
+    The targets are smoothed to (1 - label_smoothing) * t + label_smoothing / classes, where t is
+    the target distribution, one-hot for a label.
 
     Args:
       logits: logits of the batch.

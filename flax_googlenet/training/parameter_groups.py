@@ -27,7 +27,7 @@ def is_frozen(name: str, patterns: Iterable[str]) -> bool:
 
 
 def factor(name: str, rates: Iterable[tuple[str, float]]) -> float:
-    """Return the factor of a parameter's learning rate: that of the first pattern to match, or 1.
+    """Return the factor of the first pattern that matches a parameter, or 1.
 
     Args:
       name: name of the parameter.

@@ -17,7 +17,7 @@ from flax_googlenet.sharding import put_copies
 
 @flax.struct.dataclass
 class TrainState:
-    """State of a run. Random numbers need none: their key is `fold_in(root_key, step)`.
+    """State of a run. It holds no random key: each step uses `fold_in(root_key, step)`.
 
     The leaves are arrays, or their shapes and shardings where a state is to be restored.
 

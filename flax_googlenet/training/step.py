@@ -48,16 +48,16 @@ def make_train_step(
       A function that takes the state, which it consumes, and a batch of "image" (uint8) and
       "label", split over `mesh`. It returns the next state and metrics:
 
-      * "loss", and "loss_HEAD" for each head, to the targets of the training, which may be
-        smoothed and mixed
-      * "cross_entropy" of the main head to targets that are not smoothed, if the loss is
-      * "top1", the share of images whose most likely class is that of their target, or the one
-        with the largest share of it
+      * "loss", and "loss_HEAD" for each head, computed with the training targets,
+        which may be smoothed and mixed
+      * "cross_entropy" of the main head with unsmoothed targets, if label smoothing is on
+      * "top1", the share of images whose most likely class is their label, or the class
+        with the largest share of a mixed target
       * "gradient_norm" before clipping, and "learning_rate"
       * "bad_images", the number of corrupt images, if they are skipped
 
       Parameters that `config.optimizer.freeze` matches, and the running statistics of frozen
-      normalizations, do not change by a bit.
+      normalizations, stay identical to the bit.
     """
     root_key = jax.random.key(config.seed)
     parts = config.optimizer.accumulate
@@ -133,7 +133,7 @@ def make_train_step(
 def _main_head_metrics(
     logits: Logits, targets: Targets, label_smoothing: float
 ) -> dict[str, Float[Array, ""]]:
-    """Return the metrics that the loss does not depend on."""
+    """Return the metrics of the main head that are not part of the loss."""
     classes = targets if targets.ndim == 1 else targets.argmax(axis=-1)
     metrics = {"top1": (logits.argmax(axis=-1) == classes).mean(dtype=jnp.float32)}
     if label_smoothing:

@@ -1,4 +1,4 @@
-"""The frame of every command: flags, config, mistakes as one sentence, one JSON object as the result."""
+"""The entry point of every command: parses flags, loads the config, prints errors and the result."""
 
 import difflib
 import gc

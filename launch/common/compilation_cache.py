@@ -36,7 +36,7 @@ def flag() -> Any:
 def turn_on() -> None:
     """Make JAX store the programs that it compiles and reuse stored ones.
 
-    Warn and go without the cache if its directory cannot be made.
+    If its directory cannot be made, warn and continue without the cache.
     """
     if _DIRECTORY.value in ("", "none"):
         jax.config.update("jax_enable_compilation_cache", False)

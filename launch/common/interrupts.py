@@ -50,7 +50,7 @@ def explain(outlook: Callable[[], str]) -> None:
     """Set the function that describes what happens next.
 
     Args:
-      outlook: returns what the same command would do. It runs in a thread of its own and is
+      outlook: returns what the same command would do. It runs in its own thread and is
         abandoned if it takes too long.
     """
     global _outlook

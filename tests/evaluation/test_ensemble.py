@@ -43,7 +43,7 @@ def classifier(folder, small_table):
 
 def test_figures_and_report_are_those_of_the_evaluator(classifier, tmp_path):
     one, other = classifier(), classifier(seed=1)
-    found = evaluate([one, other], crops=10, aux_heads=True, out=tmp_path / "report")
+    figures = evaluate([one, other], crops=10, aux_heads=True, out=tmp_path / "report")
     evaluator = Evaluator(
         [Member(one.model, one.config.data)] * 2,
         open_source(one.config.data, "val"),
@@ -56,9 +56,9 @@ def test_figures_and_report_are_those_of_the_evaluator(classifier, tmp_path):
     expected = evaluator([one.variables, other.variables])
     assert expected["num_examples"] == len(CLASSES) * PER_CLASS
     described = {"models": 2, "crops": 10, "checkpoint": "heads-2,heads-2"}
-    assert found == {**expected, **described}
+    assert figures == {**expected, **described}
     written = json.loads((tmp_path / "report/results.json").read_text())
-    assert (written["top1"], written["crops"]) == (found["top1"], 10)
+    assert (written["top1"], written["crops"]) == (figures["top1"], 10)
     assert [row["name"] for row in written["classes"]] == list(CLASSES)
     assert (tmp_path / "report/confusion.png").exists()
 
@@ -69,11 +69,11 @@ def test_data_and_batch_size_replace_those_of_the_config(classifier, folder):
     moved = dataclasses.replace(moved, config=config)
     with pytest.raises(UserError, match="/gone"):
         evaluate(moved)
-    found = evaluate(moved, data={"path": str(folder)}, batch_size=3)
+    figures = evaluate(moved, data={"path": str(folder)}, batch_size=3)
     expected = evaluate(classifier())
-    assert found["top1"] == expected["top1"]
-    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
-    assert (found["models"], found["crops"]) == (1, 1)
+    assert figures["top1"] == expected["top1"]
+    np.testing.assert_allclose(figures["loss"], expected["loss"], rtol=1e-5)
+    assert (figures["models"], figures["crops"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,10 @@ def evaluate(network, devices: int, batch_size: int, others=(), **options):
 @pytest.mark.parametrize("devices", [1, 2, 8])
 @pytest.mark.parametrize("batch_size", [4, 5, 20, 21, 100])
 def test_every_example_counts_once_on_any_devices(network, expected, devices, batch_size):
-    found = evaluate(network, devices, batch_size)
-    assert found["num_examples"] == COUNT
-    assert (found["top1"], found["top5"]) == (expected["top1"], expected["top5"])
-    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
+    figures = evaluate(network, devices, batch_size)
+    assert figures["num_examples"] == COUNT
+    assert (figures["top1"], figures["top5"]) == (expected["top1"], expected["top5"])
+    np.testing.assert_allclose(figures["loss"], expected["loss"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(100, [21]), (20, [20, 1]), (5, [5, 5, 5, 5, 1])])
@@ -108,11 +108,11 @@ def test_probabilities_are_averaged_over_crops(network, number_of_crops):
     probabilities = np.stack([by_hand(network, number_of_crops, image) for image in images])
     labels = np.array([example.label for example in source])
     for devices in (1, 8):
-        found = evaluate(network, devices, batch_size=8, number_of_crops=number_of_crops)
-        assert found["num_examples"] == COUNT
-        assert found["top1"] == pytest.approx((probabilities.argmax(1) == labels).mean())
+        figures = evaluate(network, devices, batch_size=8, number_of_crops=number_of_crops)
+        assert figures["num_examples"] == COUNT
+        assert figures["top1"] == pytest.approx((probabilities.argmax(1) == labels).mean())
         loss = -np.log(probabilities[np.arange(COUNT), labels]).mean()
-        np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
+        np.testing.assert_allclose(figures["loss"], loss, rtol=1e-5)
 
 
 def test_144_crops_of_stretched_images_are_48_computed_once(network, monkeypatch, caplog):
@@ -152,7 +152,7 @@ def test_an_ensemble_averages_its_members(network):
     bgr = resolve({"data": {"image_size": 32, "resize": 40, "channel_order": "bgr"}}).data
     same = evaluate(network, 2, 8, others=[(model, variables, DATA)])
     np.testing.assert_allclose(same["loss"], evaluate(network, 2, 8)["loss"], rtol=1e-6)
-    found = evaluate(network, 2, 8, others=[(model, other, bgr)])
+    figures = evaluate(network, 2, 8, others=[(model, other, bgr)])
     source = Noise(COUNT)
     images = np.stack([resize_and_crop(decoding.decode(example.encoded, ""), DATA) for example in source])
     labels = np.array([example.label for example in source])
@@ -160,7 +160,7 @@ def test_an_ensemble_averages_its_members(network):
         jax.nn.softmax(forward(model, variables, augmentation.normalize(images, DATA)))
         + jax.nn.softmax(forward(model, other, augmentation.normalize(images, bgr)))
     ) / 2
-    np.testing.assert_allclose(found["loss"], -np.log(mean[np.arange(COUNT), labels]).mean(), rtol=1e-5)
+    np.testing.assert_allclose(figures["loss"], -np.log(mean[np.arange(COUNT), labels]).mean(), rtol=1e-5)
 
 
 def test_members_that_need_other_crops_are_refused(network):
@@ -170,9 +170,9 @@ def test_members_that_need_other_crops_are_refused(network):
 
 
 def test_auxiliary_heads_on_request(network):
-    found = evaluate(network, 1, 8, all_heads=True)
-    assert {"top1_aux_4a", "loss_aux_4a", "top5_aux_4d"} <= set(found)
-    assert found["loss"] == evaluate(network, 1, 8)["loss"]
+    figures = evaluate(network, 1, 8, all_heads=True)
+    assert {"top1_aux_4a", "loss_aux_4a", "top5_aux_4d"} <= set(figures)
+    assert figures["loss"] == evaluate(network, 1, 8)["loss"]
 
 
 def test_the_average_of_one_member_is_its_logits(rng):

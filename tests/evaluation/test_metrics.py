@@ -21,30 +21,30 @@ def ranked(logits: list[float], label: int) -> int:
 )
 def test_counts_agree_with_a_sorted_list(rows):
     logits, labels, mask = zip(*rows, strict=True)
-    found = sums(jnp.asarray(logits, jnp.float32), jnp.asarray(labels), jnp.asarray(mask))
+    result = sums(jnp.asarray(logits, jnp.float32), jnp.asarray(labels), jnp.asarray(mask))
     ranks = [ranked(row, label) for row, label, counted in rows if counted]
-    assert found["top1"] == sum(rank < 1 for rank in ranks)
-    assert found["top5"] == sum(rank < 5 for rank in ranks)
-    assert found["num_examples"] == len(ranks)
+    assert result["top1"] == sum(rank < 1 for rank in ranks)
+    assert result["top5"] == sum(rank < 5 for rank in ranks)
+    assert result["num_examples"] == len(ranks)
     x = np.asarray(logits, np.float64)
     log_probabilities = x - np.log(np.exp(x).sum(-1, keepdims=True))
     loss = -log_probabilities[np.arange(len(rows)), labels][list(mask)].sum()
-    np.testing.assert_allclose(found["loss"], loss, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result["loss"], loss, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_logits_that_are_not_finite_are_never_correct(bad):
     logits = jnp.asarray([[bad, 0.0, 1.0], [bad, bad, bad]])
-    found = sums(logits, jnp.asarray([0, 1]), jnp.asarray([True, True]))
-    assert found["top1"] == found["top5"] == 0
-    assert found["num_examples"] == 2
+    result = sums(logits, jnp.asarray([0, 1]), jnp.asarray([True, True]))
+    assert result["top1"] == result["top5"] == 0
+    assert result["num_examples"] == 2
 
 
 def test_nan_in_padding_does_not_spread():
     logits = jnp.asarray([[3.0, 0.0], [np.nan, np.nan]])
-    found = sums(logits, jnp.asarray([0, 0]), jnp.asarray([True, False]))
-    assert np.isfinite(found["loss"])
-    assert found["top1"] == found["num_examples"] == 1
+    result = sums(logits, jnp.asarray([0, 0]), jnp.asarray([True, False]))
+    assert np.isfinite(result["loss"])
+    assert result["top1"] == result["num_examples"] == 1
 
 
 def test_details_agree_with_a_loop(rng):
@@ -55,7 +55,7 @@ def test_details_agree_with_a_loop(rng):
         details(*(jnp.asarray(array[part]) for array in (logits, labels, mask)))
         for part in (slice(0, 100), slice(100, 300))
     ]
-    found = summarize_details({name: np.asarray(batches[0][name] + batches[1][name]) for name in batches[0]})
+    result = summarize_details({name: np.asarray(batches[0][name] + batches[1][name]) for name in batches[0]})
     probabilities = np.exp(logits.astype(np.float64))
     probabilities /= probabilities.sum(1, keepdims=True)
     ece, confusion = 0.0, np.zeros((classes, classes), int)
@@ -67,16 +67,18 @@ def test_details_agree_with_a_loop(rng):
             ece += chosen.sum() / mask.sum() * abs(accuracy - confidence[chosen].mean())
     for label, row, counted in zip(labels, probabilities, mask, strict=True):
         confusion[label, row.argmax()] += counted
-    assert found["ece"] == pytest.approx(ece, rel=1e-4)
-    assert found["confusion"] == confusion.tolist()
-    assert found["class_examples"] == confusion.sum(1).tolist()
-    np.testing.assert_allclose(found["class_accuracy"], confusion.diagonal() / confusion.sum(1), rtol=1e-6)
+    assert result["ece"] == pytest.approx(ece, rel=1e-4)
+    assert result["confusion"] == confusion.tolist()
+    assert result["class_examples"] == confusion.sum(1).tolist()
+    np.testing.assert_allclose(result["class_accuracy"], confusion.diagonal() / confusion.sum(1), rtol=1e-6)
 
 
 def test_many_classes_have_no_confusion_matrix_and_absent_classes_accuracy_zero():
     classes = MAX_CONFUSION + 1
-    found = details(jnp.zeros((2, classes)), jnp.asarray([1, 1]), jnp.asarray([True, True]))
-    assert "confusion" not in found
-    accuracy = summarize_details({name: np.asarray(value) for name, value in found.items()})["class_accuracy"]
+    result = details(jnp.zeros((2, classes)), jnp.asarray([1, 1]), jnp.asarray([True, True]))
+    assert "confusion" not in result
+    accuracy = summarize_details({name: np.asarray(value) for name, value in result.items()})[
+        "class_accuracy"
+    ]
     assert accuracy == [0.0] * classes
     assert summarize_details({}) == {}

@@ -14,8 +14,8 @@ def test_cross_entropy_is_the_formula(rng, smoothing):
     logits, labels = rng.normal(size=(6, 4)), rng.integers(0, 4, 6)
     targets = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
     expected = -(targets * log_softmax(logits)).sum(-1).mean()
-    found = cross_entropy(jnp.asarray(logits, jnp.float32), jnp.asarray(labels), smoothing)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    loss = cross_entropy(jnp.asarray(logits, jnp.float32), jnp.asarray(labels), smoothing)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 def test_auxiliary_losses_are_weighted(rng):
@@ -37,7 +37,7 @@ def test_cross_entropy_to_a_distribution_is_the_formula(rng, smoothing):
     targets = (1 - smoothing) * shares + smoothing / 4
     expected = -(targets * log_softmax(logits)).sum(-1).mean()
     logits = jnp.asarray(logits, jnp.float32)
-    found = cross_entropy(logits, jnp.asarray(shares, jnp.float32), smoothing)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    loss = cross_entropy(logits, jnp.asarray(shares, jnp.float32), smoothing)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
     of_labels = [cross_entropy(logits, jnp.asarray(labels), smoothing) for labels in (a, b)]
-    np.testing.assert_allclose(found, 0.3 * of_labels[0] + 0.7 * of_labels[1], rtol=1e-6)
+    np.testing.assert_allclose(loss, 0.3 * of_labels[0] + 0.7 * of_labels[1], rtol=1e-6)

@@ -32,7 +32,7 @@ class Clock:
         self._lap_start = (0.0, 0.0, 0)
 
     def start(self) -> None:
-        """Start, or continue after a stop."""
+        """Start, or resume after a stop."""
         self._since = self._now()
 
     def stop(self) -> None:

@@ -17,8 +17,8 @@ Records = Sequence[Mapping[str, int | float]]
 def draw_curves(records: Records, title: str) -> Figure:
     """Draw the loss of each head, the accuracy and the learning rate by step.
 
-    If the targets of the training are smoothed, the labels of its losses say so, and the main
-    head's loss without smoothing is drawn, too. That one compares with the validation loss.
+    If the training targets are smoothed, the labels of the training losses say so, and the main
+    head's unsmoothed loss is drawn too, for comparison with the validation loss.
 
     Args:
       records: records of metrics.jsonl, or the `history` of a classifier.

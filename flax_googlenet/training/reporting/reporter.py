@@ -50,7 +50,7 @@ class Reporter:
           first_step: step at which the run starts or resumes.
           total_steps: length of the run.
           history: records up to `first_step`, from its checkpoint.
-          enabled: whether to report. Only the first host does; all hosts keep the records.
+          enabled: whether to report. Only process 0 does; all processes keep the records.
 
         Raises:
           UserError: if metrics.jsonl cannot be written.

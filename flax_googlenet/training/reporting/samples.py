@@ -15,7 +15,7 @@ def augmented_samples(
 ) -> UInt8[np.ndarray, "samples height width 3"]:
     """Augment the first images of this host's part of a batch.
 
-    The random numbers have the distribution of the step's, but are not the same.
+    The random numbers have the same distribution as those of the train step, but other values.
 
     Args:
       batch: "image", uint8, and "label", on the devices.

@@ -50,7 +50,7 @@ def test_orders_are_equally_frequent():
 
 
 def test_factors_are_uniform():
-    """Of grey images one level only brightness changes anything."""
+    """Only brightness changes images of one gray level."""
     images = jnp.full((4000, 1, 1, 3), 100.0)
     levels = np.sort(np.asarray(random_distortion(jax.random.key(1), images, 0.5)[:, 0, 0, 0]))
     np.testing.assert_allclose(levels, np.linspace(50, 150, 4000), atol=4)

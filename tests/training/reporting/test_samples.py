@@ -22,15 +22,15 @@ def images(rng):
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 @pytest.mark.parametrize("devices", [1, 8])
 def test_the_normalization_is_undone(images, order, devices):
-    found = samples(images, devices, mirror=False, channel_order=order)
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, images[: min(COUNT, 32 // devices)])
+    result = samples(images, devices, mirror=False, channel_order=order)
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, images[: min(COUNT, 32 // devices)])
 
 
 def test_images_are_augmented(images):
-    found = samples(images, mirror=True)
-    flipped = [np.array_equal(a, b[:, ::-1]) for a, b in zip(found, images, strict=False)]
-    same = [np.array_equal(a, b) for a, b in zip(found, images, strict=False)]
+    result = samples(images, mirror=True)
+    flipped = [np.array_equal(a, b[:, ::-1]) for a, b in zip(result, images, strict=False)]
+    same = [np.array_equal(a, b) for a, b in zip(result, images, strict=False)]
     assert all(a != b for a, b in zip(flipped, same, strict=True))
     assert any(flipped)
     assert any(same)
