@@ -1,4 +1,4 @@
-"""The entry point of every command: parses flags, loads the config, prints errors and the result."""
+"""The entry point of every command: parse flags, load the config, print an error or the result as JSON."""
 
 import difflib
 import gc
