@@ -53,11 +53,15 @@ def listed(monkeypatch):
     scandir = os.scandir
 
     def index_and_record(root):
-        names = []
+        directories: list[pathlib.Path] = []
         with monkeypatch.context() as patch:
-            patch.setattr(os, "scandir", lambda path: (names.append(path), scandir(path))[1])
+            patch.setattr(
+                os, "scandir", lambda path: (directories.append(pathlib.Path(path)), scandir(path))[1]
+            )
             index = index_folder(root)
-        return contents(index), [str(directory.relative_to(root)) for directory in names]
+        # From Python 3.13 on, pathlib lists the directory of the cache with os.scandir as well.
+        below_root = [directory for directory in directories if directory.is_relative_to(root)]
+        return contents(index), [str(directory.relative_to(root)) for directory in below_root]
 
     return index_and_record
 
