@@ -4,37 +4,15 @@ import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from flax_googlenet.data.batches import read_example
-from flax_googlenet.data.checking.decode_all import Decoded, decode_all
+from flax_googlenet.data.checking.decode_all import Decoded, Problem, decode_all
 from flax_googlenet.data.examples import Source
 from flax_googlenet.data.sources.classes import same_classes
-from flax_googlenet.errors import UserError
 from flax_googlenet.workers import Workers
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A problem with one example of a split."""
-
-    split: str
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
-
-    @classmethod
-    def of_error(cls, split: str, name: str, error: Exception) -> Self:
-        """Return the problem that an exception of a source or a decoder stands for."""
-        if isinstance(error, UserError):
-            return cls(split, name, str(error))
-        if isinstance(error, OSError) and error.strerror:
-            return cls(split, str(error.filename or name), f"it cannot be read: {error.strerror}")
-        return cls(split, name, f"{type(error).__name__}: {error}")
 
 
 @dataclasses.dataclass(frozen=True)

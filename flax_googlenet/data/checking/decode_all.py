@@ -5,9 +5,11 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from flax_googlenet.data.examples import Example
 from flax_googlenet.data.images import decoding
+from flax_googlenet.errors import UserError
 from flax_googlenet.workers import Workers, reading
 
 _BLOCK = 32  # examples per task of a worker thread
@@ -44,6 +46,27 @@ class Decoded:
     height: int = 0
     width: int = 0
     digest: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A problem with one example of a split."""
+
+    split: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+
+    @classmethod
+    def of_error(cls, split: str, name: str, error: Exception) -> Self:
+        """Return the problem that an exception of a source or a decoder stands for."""
+        if isinstance(error, UserError):
+            return cls(split, name, str(error))
+        if isinstance(error, OSError) and error.strerror:
+            return cls(split, str(error.filename or name), f"it cannot be read: {error.strerror}")
+        return cls(split, name, f"{type(error).__name__}: {error}")
 
 
 def decode_all(

@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any
 
-from flax_googlenet.data.checking.decode_all import decode_all
+from flax_googlenet.data.checking.decode_all import Problem, decode_all
 from flax_googlenet.data.preparation.record_files import file_sizes
 from flax_googlenet.data.sources.tfds import TfdsSource
 from flax_googlenet.errors import UserError
@@ -60,14 +60,14 @@ def _decode_all(builder: Any) -> dict[str, list[str]]:
     sources = [TfdsSource(builder, split) for split in builder.info.splits]
     sentences: dict[str, list[str]] = {kind: [] for kind in _KINDS}
     with Progress(f"decoding {builder.info.full_name}", sum(map(len, sources))) as progress:
-        for source in sources:
+        for split, source in zip(builder.info.splits, sources, strict=True):
             # `read` accepts records without a label, such as those of ImageNet's test split.
             for example in decode_all(source.read, len(source)):
                 progress.advance()
                 if isinstance(example.error, UserError):
-                    sentences["bad"].append(str(example.error))
+                    sentences["bad"].append(str(Problem.of_error(split, example.name, example.error)))
                 elif example.error is not None:
                     raise example.error  # not an error of the image, so it must not be saved
                 elif example.warning:
-                    sentences["damaged"].append(f"{example.name}: {example.warning}")
+                    sentences["damaged"].append(str(Problem(split, example.name, example.warning)))
     return sentences
