@@ -4,6 +4,7 @@ import pytest
 
 from flax_googlenet import workers
 from flax_googlenet.data.checking.data_check import Copy, check_data
+from flax_googlenet.data.checking.decode_all import Problem
 from flax_googlenet.errors import UserError
 from tests.support import images
 from tests.support.sources import Listed, image
