@@ -9,8 +9,8 @@ from flax_googlenet.paths import is_remote, resolve_path
 @pytest.mark.parametrize(
     ("path", "resolved", "remote"),
     [
-        ("run", "/work/run", False),
-        (pathlib.Path("run"), "/work/run", False),
+        ("run", "/cwd/run", False),
+        (pathlib.Path("run"), "/cwd/run", False),
         ("~/run/", "/home/me/run", False),
         ("/run", "/run", False),
         ("gs://bucket/run", "gs://bucket/run", True),
@@ -18,10 +18,10 @@ from flax_googlenet.paths import is_remote, resolve_path
     ],
 )
 def test_local_paths_become_absolute(tmp_path, monkeypatch, path, resolved, remote):
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
     monkeypatch.setenv("HOME", str(tmp_path / "home/me"))
-    expected = str(tmp_path) + resolved if resolved.startswith(("/work", "/home")) else resolved
+    expected = str(tmp_path) + resolved if resolved.startswith(("/cwd", "/home")) else resolved
     assert str(resolve_path(path)) == expected
     assert is_remote(resolve_path(path)) == remote
 

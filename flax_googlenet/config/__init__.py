@@ -1,9 +1,7 @@
 """The config of an experiment: the table of its keys, their checks and their resolution."""
 
 from flax_googlenet.config.resolution import (
-    DEFAULTS,
     HOST_PREPROCESSING,
-    OPERATIONAL_KEYS,
     PREPROCESSING,
     first_difference,
     flatten,
@@ -11,6 +9,7 @@ from flax_googlenet.config.resolution import (
     to_json_dict,
     with_num_classes,
 )
+from flax_googlenet.config.schema import DEFAULTS, OPERATIONAL_KEYS
 
 __all__ = [
     "DEFAULTS",

@@ -17,18 +17,6 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.table import CONFIGURATION_D, TABLE_1, googlenet_rows, least_image_size
 from flax_googlenet.variants import VARIANTS, VGG16_KEYS
 
-__all__ = [
-    "DEFAULTS",
-    "HOST_PREPROCESSING",
-    "OPERATIONAL_KEYS",
-    "PREPROCESSING",
-    "first_difference",
-    "flatten",
-    "resolve",
-    "to_json_dict",
-    "with_num_classes",
-]
-
 # Keys of the section `data` that weights depend on: preprocessing on the host, and all preprocessing.
 HOST_PREPROCESSING = ("image_size", "resize", "stretch", "interpolation")
 PREPROCESSING = (*HOST_PREPROCESSING, "mean", "std", "channel_order")

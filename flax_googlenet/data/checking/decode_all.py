@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from typing import Self
 
@@ -88,7 +87,7 @@ def decode_all(
         return [_describe(read, index, digests) for index in indices]
 
     blocks = (range(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
-    with Workers(workers or os.cpu_count() or 1, "decode") as pool:
+    with Workers(workers, "decode") as pool:
         yield from itertools.chain.from_iterable(pool.map(describe_block, blocks))
 
 
