@@ -15,6 +15,7 @@ from absl import flags
 import flax_googlenet
 from flax_googlenet.classifier import top_classes
 from flax_googlenet.progress import Progress
+from flax_googlenet.runtime import compilation
 from launch.common import command
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         raise flax_googlenet.UserError("There is no image to classify; name files after the flags.")
     command.refuse_weights_file(_CHECKPOINT.value)
     classifier = flax_googlenet.load(_CHECKPOINT.value)
-    with Progress("predicting", len(arguments)) as progress, without_alarms():
+    with Progress("predicting", len(arguments)) as progress, compilation.without_alarms():
         probabilities = classifier.predict(arguments, progress=progress.advance)
     predictions: list[dict[str, Any]] = [
         {"path": path, "classes": top_classes(row, classifier.class_names, _TOP.value)}

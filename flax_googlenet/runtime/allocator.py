@@ -26,5 +26,8 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl, for example
         return False
-    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _NEVER_TRIM, _ARENA_MAX: 1}
-    return all([mallopt(parameter, value) for parameter, value in settings.items()])
+    accepted = [
+        mallopt(parameter, value)
+        for parameter, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER_TRIM), (_ARENA_MAX, 1))
+    ]
+    return all(accepted)
