@@ -20,7 +20,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.interop import import_weights, layout
 from flax_googlenet.interop.torchvision_weights import NAMES
 from flax_googlenet.models import AuxiliaryClassifier, Inception, Network, build_model
-from flax_googlenet.models.layers import Convolution
+from flax_googlenet.models.convolution import Convolution
 from flax_googlenet.training.losses import head_losses
 
 

@@ -90,44 +90,6 @@ class LayerOptions:
         check_attributes(self, padding="model.conv_padding", batch_norm_epsilon="model.batch_norm_epsilon")
 
 
-class Convolution(nn.Module):
-    """A convolution, batch normalization if the network has it, and ReLU."""
-
-    features: int
-    kernel_size: int = 1
-    stride: int = 1
-    options: LayerOptions = LayerOptions()
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"], *, train: bool = False
-    ) -> Float[Array, "batch height_out width_out {self.features}"]:
-        """Convolve, normalize and rectify."""
-        options = self.options
-        half = self.kernel_size // 2
-        is_same = options.padding == "same" and self.stride > 1  # at stride 1 the two paddings are equal
-        x = nn.Conv(
-            self.features,
-            (self.kernel_size, self.kernel_size),
-            strides=self.stride,
-            padding="SAME" if is_same else ((half, half), (half, half)),
-            use_bias=not options.batch_norm,
-            dtype=options.dtype,
-            kernel_init=options.kernel_init,
-            bias_init=options.bias_init,
-            conv_general_dilated=ops.conv_general_dilated,
-            name="conv",
-        )(x)
-        if options.batch_norm:
-            x = nn.BatchNorm(
-                momentum=options.batch_norm_momentum,
-                epsilon=options.batch_norm_epsilon,
-                dtype=options.dtype,
-                name="norm",
-            )(x, use_running_average=not train)
-        return nn.relu(x)
-
-
 def max_pool(
     row: PaperRow, x: Float[Array, "batch height width channels"], rounding: str
 ) -> Float[Array, "batch height_out width_out channels"]:

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_googlenet.models import Network
+from flax_googlenet.models.convolution import Convolution
 from flax_googlenet.models.inception import Inception
+from flax_googlenet.ops import fast_paths
 from flax_googlenet.table import PaperRow, RowKind
 
 PAPER_IMAGE_SIZE = 224
@@ -29,7 +31,7 @@ class Layer:
     """A convolution or linear layer, as measured.
 
     Attributes:
-      path: path of the module, e.g. ("inception_3a", "conv3x3", "conv").
+      path: path of the module, e.g. ("inception_3a", "conv3x3").
       kernel: shape of its weights.
       multiply_adds: multiply-adds per image.
       activations: output values per image.
@@ -171,9 +173,10 @@ def summarize(model: Network, image_size: int) -> Summary:
         next_method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
     ) -> Any:
         result = next_method(*args, **kwargs)
-        if isinstance(context.module, nn.Conv | nn.Dense) and context.method_name == "__call__":
+        if isinstance(context.module, Convolution | nn.Dense) and context.method_name == "__call__":
             inputs, outputs = args[0].shape, result.shape
-            window: Any = context.module.kernel_size if isinstance(context.module, nn.Conv) else ()
+            is_convolution = isinstance(context.module, Convolution)
+            window = (context.module.kernel_size,) * 2 if is_convolution else ()
             kernel = (*window, inputs[-1], outputs[-1])
             cost = math.prod(kernel) * math.prod(outputs[1:-1])
             layers.append(Layer(context.module.path, kernel, cost, math.prod(outputs[1:])))
@@ -182,7 +185,8 @@ def summarize(model: Network, image_size: int) -> Summary:
         return result
 
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    with nn.intercept_methods(record):
+    # The plain forms call each layer by itself.
+    with nn.intercept_methods(record), fast_paths.disabled():
         variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, mutable=True), images)
     outputs = {
         path[-1].removesuffix("_output"): leaf.shape[1:] for path, leaf in _leaves(variables["intermediates"])

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Float32
 
 from flax_googlenet.config.kinds import Choice, check
 from flax_googlenet.config.schema import default_of
+from flax_googlenet.models.convolution import Convolution
 from flax_googlenet.models.layers import (
-    Convolution,
     LayerOptions,
     check_image_shape,
     check_network,

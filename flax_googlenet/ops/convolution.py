@@ -1,74 +1,134 @@
-"""Convolution, with matrix products for the two cases that XLA compiles to slow code."""
+"""Convolution, with faster forms of the cases that XLA compiles to slow code."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from flax_googlenet.ops import fast_paths, winograd
+
 Padding = str | Sequence[tuple[int, int]]
+Maps = Float[Array, "batch height width channels"]
+Kernel = Float[Array, "rows columns channels features"]
+Features = Float[Array, "batch height_out width_out features"]
+
+# Below these, the transforms of Winograd's algorithm cost more than they save.
+_WINOGRAD_CHANNELS, _WINOGRAD_SIDE = 64, 14
+
+_HALF = ((1, 1), (1, 1))  # the padding of a 3x3 kernel that keeps the size of the maps
 
 
-def conv_general_dilated_reference(
-    lhs: Float[Array, "batch height width _"],
-    rhs: Float[Array, "rows columns _ features"],
-    window_strides: Sequence[int],
-    padding: Padding,
-    **options: Any,
-) -> Float[Array, "batch height_out width_out features"]:
+def convolve_reference(x: Maps, kernel: Kernel, stride: int, padding: Padding) -> Features:
     """Convolve with XLA's convolution."""
-    return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
-def conv_general_dilated(
-    lhs: Float[Array, "batch height width _"],
-    rhs: Float[Array, "rows columns _ features"],
-    window_strides: Sequence[int],
-    padding: Padding,
-    **options: Any,
-) -> Float[Array, "batch height_out width_out features"]:
-    """Convolve as `lax.conv_general_dilated` does, for `flax.linen.Conv`.
+def convolve(x: Maps, kernel: Kernel, stride: int, padding: Padding) -> Features:
+    """Convolve feature maps with a kernel.
 
-    Two cases and their gradients are computed as matrix products, which are faster on CPUs:
+    Three cases at stride 1 have faster forms on CPUs, for their gradients too:
 
-    * A 1x1 kernel at stride 1 only contracts the channels. XLA's gradient of such a kernel takes
-      two to three times as long.
-    * A kernel larger than the image, such as 5x5 on a 3x3 map, is not on XLA's fast path, which
-      makes XLA about eight times as slow.
+    * A 1x1 kernel only contracts the channels, which is a matrix product.
+    * A kernel larger than the image, such as 5x5 on a 3x3 map, is not on XLA's fast path, which makes XLA
+      about eight times as slow. It becomes a product with patches of the image.
+    * A 3x3 kernel between many channels takes fewer multiplications by Winograd's algorithm.
 
     Args:
-      lhs: the images.
-      rhs: the kernel.
-      window_strides, padding, options: as in `lax.conv_general_dilated`.
+      x: the feature maps.
+      kernel: the kernel.
+      stride: step between windows, in both directions.
+      padding: ((top, bottom), (left, right)), filled with zeros, or "SAME" for TensorFlow's.
     """
-    kernel, image = rhs.shape[:2], lhs.shape[1:3]
-    is_plain = (
-        tuple(window_strides) == (1, 1)
-        and all(tuple(options.get(name) or (1, 1)) == (1, 1) for name in ("lhs_dilation", "rhs_dilation"))
-        and options.get("feature_group_count", 1) == 1
+    if stride == 1 and not isinstance(padding, str):
+        rows, columns = kernel.shape[:2]
+        if fast_paths.is_on("matrix_product"):
+            if (rows, columns) == (1, 1) and not any(map(any, padding)):
+                return _multiply(x, kernel[0, 0])
+            if rows > x.shape[1] or columns > x.shape[2]:
+                return _multiply_patches(x, kernel, padding)
+        if padding == _HALF and uses_winograd(x, kernel):
+            return _convolve_3x3(x, kernel)
+    return convolve_reference(x, kernel, stride, padding)
+
+
+def uses_winograd(x: Maps, kernel: Float[Array, "rows columns channels features"]) -> bool:
+    """Return whether `convolve` uses Winograd's algorithm, at stride 1 and with one pixel of padding.
+
+    The rounding error of the algorithm is a few times that of the plain form, so half precision is left out.
+    """
+    return (
+        fast_paths.is_on("winograd")
+        and kernel.shape[:2] == (3, 3)
+        and min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS
+        and min(x.shape[1:3]) >= _WINOGRAD_SIDE
+        and x.dtype.itemsize >= 4
     )
-    is_slow = kernel == (1, 1) or kernel[0] > image[0] or kernel[1] > image[1]
-    if is_plain and is_slow and not isinstance(padding, str):
-        return _product_of_patches(lhs, rhs, padding, options.get("precision"))
-    return conv_general_dilated_reference(lhs, rhs, window_strides, padding, **options)
 
 
-def _product_of_patches(
-    lhs: Float[Array, "batch height width channels"],
-    rhs: Float[Array, "rows columns channels features"],
-    padding: Sequence[tuple[int, int]],
-    precision: Any,
-) -> Float[Array, "batch height_out width_out features"]:
-    rows, columns, _, features = rhs.shape
-    padded = jnp.pad(lhs, ((0, 0), *map(tuple, padding), (0, 0)))
+def convolve_transformed(
+    x: Maps, kernel: Float[Array, "4 4 channels features"]
+) -> Float[Array, "batch height width features"]:
+    """Convolve by Winograd's algorithm with a kernel that `winograd.transform_kernel` has transformed."""
+    # `lax.map` would gather a batch that is split over devices.
+    return winograd.convolve(x, kernel, in_parts=jax.device_count() == 1)
+
+
+@jax.custom_vjp
+def _multiply(x: Maps, matrix: Float[Array, "channels features"]) -> Features:
+    return lax.dot_general(x, matrix, (((3,), (0,)), ((), ())))
+
+
+def _multiply_forward(
+    x: Maps, matrix: Float[Array, "channels features"]
+) -> tuple[Features, tuple[Maps, Array]]:
+    return _multiply(x, matrix), (x, matrix)
+
+
+def _multiply_backward(residuals: tuple[Maps, Array], gradient: Features) -> tuple[Maps, Array]:
+    x, matrix = residuals
+    # XLA would compute the gradient again, transposed, for the product that goes to the matrix. JAX's own
+    # rule for that product also has its operands the other way round, which takes half as long again.
+    gradient = lax.optimization_barrier(gradient)
+    over_pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
+    return (
+        lax.dot_general(gradient, matrix, (((3,), (1,)), ((), ()))),
+        lax.dot_general(x, gradient, over_pixels),
+    )
+
+
+_multiply.defvjp(_multiply_forward, _multiply_backward)
+
+
+def _multiply_patches(x: Maps, kernel: Kernel, padding: Sequence[tuple[int, int]]) -> Features:
+    rows, columns, _, features = kernel.shape
+    padded = jnp.pad(x, ((0, 0), *map(tuple, padding), (0, 0)))
     height, width = padded.shape[1] - rows + 1, padded.shape[2] - columns + 1
     # Columns first, then rows: 5 + 5 slices for a 5x5 kernel instead of 25, each with a gradient to compile.
     across = jnp.concatenate([padded[:, :, j : j + width] for j in range(columns)], axis=-1)
     patches = jnp.concatenate([across[:, i : i + height] for i in range(rows)], axis=-1)
-    return lax.dot_general(
-        patches,
-        rhs.reshape(-1, features),
-        (((3,), (0,)), ((), ())),
-        precision=precision,
-    )
+    return _multiply(patches, kernel.reshape(-1, features))
+
+
+@jax.custom_vjp
+def _convolve_3x3(x: Maps, kernel: Kernel) -> Features:
+    return convolve_transformed(x, winograd.transform_kernel(kernel))
+
+
+def _convolve_3x3_forward(x: Maps, kernel: Kernel) -> tuple[Features, tuple[Maps, Kernel]]:
+    return _convolve_3x3(x, kernel), (x, kernel)
+
+
+def _convolve_3x3_backward(residuals: tuple[Maps, Kernel], gradient: Features) -> tuple[Maps, Kernel]:
+    x, kernel = residuals
+    # The gradient of the input is a convolution with the flipped kernel. That of the kernel is Eigen's,
+    # which the algorithm would not make faster.
+    flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+    _, pullback = jax.vjp(lambda kernel: convolve_reference(x, kernel, 1, _HALF), kernel)
+    return _convolve_3x3(gradient, flipped), pullback(gradient)[0]
+
+
+_convolve_3x3.defvjp(_convolve_3x3_forward, _convolve_3x3_backward)

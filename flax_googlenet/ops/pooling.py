@@ -1,12 +1,17 @@
-"""Max pooling with a fast gradient, and the average pooling of the auxiliary heads."""
+"""Max pooling with a fast form, and the average pooling of the auxiliary heads."""
 
 import functools
+import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Num
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int8, Num
+
+from flax_googlenet.ops import fast_paths
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -39,10 +44,9 @@ def max_pool_reference(
     x: Num[Array, "batch height width channels"], window: int, stride: int, padding: Padding
 ) -> Num[Array, "batch height_out width_out channels"]:
     """Apply XLA's max pooling, whose gradient is `select_and_scatter`."""
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
     return lax.reduce_window(
         x,
-        np.asarray(lowest, x.dtype),
+        _lowest(x.dtype),
         lax.max,
         (1, window, window, 1),
         (1, stride, stride, 1),
@@ -50,15 +54,12 @@ def max_pool_reference(
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def max_pool(
     x: Num[Array, "batch height width channels"], window: int, stride: int, padding: Padding
 ) -> Num[Array, "batch height_out width_out channels"]:
     """Apply max pooling over height and width.
 
-    The gradient of an output goes to the first maximum of its window in row-major order, as
-    in XLA. On CPUs it is computed one window position at a time, since XLA's
-    `select_and_scatter` takes several times as long there.
+    The gradient of an output goes to the first maximum of its window in row-major order, as in XLA.
 
     Args:
       x: the feature maps.
@@ -73,85 +74,81 @@ def max_pool(
     >>> max_pool(x, 2, 2, ((0, 0), (0, 0))).ravel().tolist()
     [5.0, 7.0, 13.0, 15.0]
     """
+    if fast_paths.is_on("max_pool"):
+        return _max_pool(x, window, stride, padding)
     return max_pool_reference(x, window, stride, padding)
+
+
+def _lowest(dtype: DTypeLike) -> np.ndarray:
+    is_floating = jnp.issubdtype(dtype, jnp.floating)
+    return np.asarray(-jnp.inf if is_floating else jnp.iinfo(dtype).min, dtype)
+
+
+def _positions(x: Array, window: int, stride: int, padding: Padding) -> list[Array]:
+    """Return the pixels at each position in a window, for all windows; positions are in row-major order."""
+    padded = lax.pad(x, _lowest(x.dtype), ((0, 0, 0), *((*edges, 0) for edges in padding), (0, 0, 0)))
+    # Without the barrier XLA pads the input again for each position.
+    padded = lax.optimization_barrier(padded)
+    height, width = ((length - window) // stride * stride + 1 for length in padded.shape[1:3])
+    return [
+        padded[:, i : i + height : stride, j : j + width : stride]
+        for i in range(window)
+        for j in range(window)
+    ]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _max_pool(x: Array, window: int, stride: int, padding: Padding) -> Array:
+    return functools.reduce(lax.max, _positions(x, window, stride, padding))
 
 
 def _max_pool_forward(
     x: Array, window: int, stride: int, padding: Padding
-) -> tuple[Array, tuple[Array, Array]]:
-    y = max_pool_reference(x, window, stride, padding)
-    return y, (x, y)
+) -> tuple[Array, tuple[Array, tuple[int, ...]]]:
+    positions = _positions(x, window, stride, padding)
+    y = functools.reduce(lax.max, positions)
+    first = jnp.full(y.shape, -1, jnp.int8)  # stays where y is not a number
+    for index, pixels in reversed(list(enumerate(positions))):
+        first = jnp.where(pixels == y, np.int8(index), first)
+    return y, (first, x.shape)
 
 
 def _max_pool_backward(
-    window: int, stride: int, padding: Padding, residuals: tuple[Array, Array], gradient: Array
+    window: int, stride: int, padding: Padding, residuals: tuple[Array, tuple[int, ...]], gradient: Array
 ) -> tuple[Array]:
-    x, y = residuals
-    return (
-        lax.platform_dependent(
-            x,
-            y,
-            gradient,
-            cpu=functools.partial(_gradient_by_position, window, stride, padding),
-            default=functools.partial(_gradient_by_scatter, window, stride, padding),
-        ),
-    )
+    """Give each pixel the gradients of the windows whose first maximum it is.
 
-
-def _gradient_by_scatter(
-    window: int,
-    stride: int,
-    padding: Padding,
-    x: Float[Array, "batch height width channels"],
-    y: Float[Array, "batch height_out width_out channels"],
-    gradient: Float[Array, "batch height_out width_out channels"],
-) -> Float[Array, "batch height width channels"]:
-    del y
-    _, pullback = jax.vjp(lambda x: max_pool_reference(x, window, stride, padding), x)
-    return pullback(gradient)[0]
-
-
-def _gradient_by_position(
-    window: int,
-    stride: int,
-    padding: Padding,
-    x: Float[Array, "batch height width channels"],
-    y: Float[Array, "batch height_out width_out channels"],
-    gradient: Float[Array, "batch height_out width_out channels"],
-) -> Float[Array, "batch height width channels"]:
-    (top, bottom), (left, right) = padding
-    padded = jnp.pad(
-        x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=np.asarray(-jnp.inf, x.dtype)
-    )
-    batch, height, width, channels = padded.shape
-    _, rows, columns, _ = y.shape
+    Pixel stride * o + i of the padded input is in the windows o - a, at position i + stride * a.
+    """
+    first, (batch, *size, channels) = residuals
+    reach = -(-window // stride)  # number of windows with a pixel, in each direction
+    groups = [-(-(length + start) // stride) for length, (start, _) in zip(size, padding, strict=True)]
+    missing = [max(count - length, 0) for count, length in zip(groups, gradient.shape[1:3], strict=True)]
+    edges = ((0, 0, 0), *((reach - 1, count, 0) for count in missing), (0, 0, 0))
+    # Without the barriers XLA pads both again for each of the windows.
+    first = lax.optimization_barrier(lax.pad(first, np.int8(-1), edges))
+    gradient = lax.optimization_barrier(lax.pad(gradient, np.zeros((), gradient.dtype), edges))
     zero = np.zeros((), gradient.dtype)
-    free = jnp.ones(y.shape, bool)
-    total = jnp.zeros(padded.shape, gradient.dtype)
-    for i in range(window):
-        for j in range(window):
-            candidate = lax.slice(
-                padded,
-                (0, i, j, 0),
-                (batch, i + stride * (rows - 1) + 1, j + stride * (columns - 1) + 1, channels),
-                (1, stride, stride, 1),
-            )
-            chosen = free & (candidate == y)
-            free = free & ~chosen
-            total += lax.pad(
-                jnp.where(chosen, gradient, zero),
-                zero,
-                (
-                    (0, 0, 0),
-                    (i, height - i - stride * (rows - 1) - 1, stride - 1),
-                    (j, width - j - stride * (columns - 1) - 1, stride - 1),
-                    (0, 0, 0),
-                ),
-            )
-    return total[:, top : height - bottom, left : width - right, :]
+    total: Any = 0
+    for a, b in itertools.product(range(reach), repeat=2):
+        rows = slice(reach - 1 - a, reach - 1 - a + groups[0])
+        columns = slice(reach - 1 - b, reach - 1 - b + groups[1])
+        # Axes: image, o and i of the row, o and i of the column, channel.
+        is_first = first[:, rows, None, columns, None] == _indices(window, stride, a, b)
+        total += jnp.where(is_first, gradient[:, rows, None, columns, None], zero)
+    total = total.reshape(batch, groups[0] * stride, groups[1] * stride, channels)
+    (top, _), (left, _) = padding
+    return (total[:, top : top + size[0], left : left + size[1]],)
 
 
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+def _indices(window: int, stride: int, a: int, b: int) -> Int8[np.ndarray, "1 1 {stride} 1 {stride} 1"]:
+    """Return the positions of pixels (i, j) in a window that starts (a, b) strides earlier; -2 outside it."""
+    rows, columns = np.ogrid[stride * a : stride * (a + 1), stride * b : stride * (b + 1)]
+    indices = np.where((rows < window) & (columns < window), rows * window + columns, -2)
+    return indices.astype(np.int8).reshape(1, 1, stride, 1, stride, 1)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def grid_windows(size: int, outputs: int = 4, *, adaptive: bool = False) -> list[tuple[int, int]]:

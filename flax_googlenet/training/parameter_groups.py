@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-from flax import linen as nn
 from jaxtyping import PyTree
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.errors import UserError
+from flax_googlenet.models.convolution import BatchNorm
 
 
 def is_frozen(name: str, patterns: Iterable[str]) -> bool:
@@ -73,7 +73,7 @@ def freeze_normalization(patterns: Iterable[str]) -> Callable[..., Any]:
 
     def intercept(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         module = context.module
-        is_normalization = isinstance(module, nn.BatchNorm) and context.method_name == "__call__"
+        is_normalization = isinstance(module, BatchNorm) and context.method_name == "__call__"
         if is_normalization and _is_normalization_frozen("/".join(module.path), patterns):
             kwargs = {**kwargs, "use_running_average": True}
         return call(*args, **kwargs)

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flax_googlenet.ops import pooling
+from flax_googlenet.ops import fast_paths, pooling
 
 # batch, height, width, channels, window, stride, padding
 CASES = [
@@ -37,14 +37,40 @@ def test_max_pool_equals_its_reference_in_values_and_gradients(rng, shape, windo
     np.testing.assert_array_equal(pullback(cotangent)[0], reference_pullback(cotangent)[0])
 
 
-@pytest.mark.parametrize(("shape", "window", "stride", "padding"), CASES)
-def test_the_gradients_of_all_platforms_agree(rng, shape, window, stride, padding):
-    x = tied(rng, shape)
-    y = pooling.max_pool_reference(x, window, stride, padding)
-    cotangent = jnp.asarray(rng.integers(-8, 9, y.shape), jnp.float32)
-    by_position = pooling._gradient_by_position(window, stride, padding, x, y, cotangent)
-    by_scatter = pooling._gradient_by_scatter(window, stride, padding, x, y, cotangent)
-    np.testing.assert_array_equal(by_position, by_scatter)
+@given(
+    size=st.tuples(st.integers(3, 12), st.integers(3, 12)),
+    window=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    edges=st.tuples(*[st.integers(0, 1)] * 4),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40)
+def test_max_pool_equals_its_reference_for_any_shape(size, window, stride, edges, seed):
+    top, bottom, left, right = edges
+    rng = np.random.default_rng(seed)
+    x = tied(rng, (2, *size, 3))
+    if min(size[0] + top + bottom, size[1] + left + right) < window:
+        return
+    padding = ((top, bottom), (left, right))
+    y, pullback = jax.vjp(lambda x: pooling.max_pool(x, window, stride, padding), x)
+    with fast_paths.disabled("max_pool"):
+        expected, reference_pullback = jax.vjp(lambda x: pooling.max_pool(x, window, stride, padding), x)
+        cotangent = jnp.asarray(rng.integers(-8, 9, y.shape), jnp.float32)
+        (reference,) = reference_pullback(cotangent)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(pullback(cotangent)[0], reference)
+
+
+def test_values_that_are_no_numbers_have_no_gradient():
+    x = jnp.full((1, 3, 3, 1), jnp.nan)
+    gradient = jax.grad(lambda x: pooling.max_pool(x, 3, 1, ((0, 0), (0, 0))).sum())(x)
+    np.testing.assert_array_equal(gradient, jnp.zeros_like(x))
+
+
+def test_minus_infinity_is_a_maximum_among_itself():
+    x = jnp.full((1, 2, 2, 1), -jnp.inf)
+    gradient = jax.grad(lambda x: pooling.max_pool(x, 2, 2, ((0, 0), (0, 0))).sum())(x)
+    assert gradient.ravel().tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_gradient_keeps_bfloat16():
