@@ -35,7 +35,7 @@ def conditions(
     """
     measured = {"load_average_before": load_before, "others": others}
     return {
-        "commit": _git(checkout, "rev-parse", "--short", "HEAD"),
+        "commit": commit_of(checkout),
         "dirty": bool(_git(checkout, "status", "--porcelain")),
         "versions": {"Python": platform.python_version()} | _versions(("jax", *packages)),
         "device": device or f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -44,6 +44,23 @@ def conditions(
         "load_average": round(os.getloadavg()[0], 1),
         **{name: round(value, 3) for name, value in measured.items() if value is not None},
     }
+
+
+def clone_at(path: str) -> pathlib.Path:
+    """Return the absolute path of a clone of the project.
+
+    Raises:
+      UserError: if there is none.
+    """
+    checkout = pathlib.Path(path).resolve()
+    if not (checkout / "launch/train.py").is_file():
+        raise UserError(f"{checkout} is not a clone of the project; choose another --checkout.")
+    return checkout
+
+
+def commit_of(checkout: pathlib.Path) -> str:
+    """Return the short name of the commit that a clone has checked out; "" if it is no repository."""
+    return _git(checkout, "rev-parse", "--short", "HEAD")
 
 
 def describe(measured_under: Mapping[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from benchmarks.conditions import conditions
+from flax_googlenet.errors import UserError, did_you_mean
 
 BUSY = 3  # exit status of a measurement on a busy machine
 MOST_USED_BY_OTHERS = 0.1  # share of the cores, in the median round
@@ -22,6 +23,33 @@ _ALLOCATOR = flags.DEFINE_enum(
 def settings() -> dict[str, Any]:
     """Return the keyword arguments of `measure` that the flags set."""
     return {"rounds": _ROUNDS.value, "calls": _CALLS.value, "allocator": _ALLOCATOR.value}
+
+
+def chosen(flag: str, names: Sequence[str], choices: Collection[str]) -> list[str]:
+    """Return the values of a flag that takes a list, after checking them; "none" is an empty list.
+
+    Raises:
+      UserError: if a value is not one of the choices.
+    """
+    names = [] if list(names) == ["none"] else names
+    for name in names:
+        if name not in choices:
+            raise UserError(f'--{flag} has no choice "{name}"; {did_you_mean(name, choices)}')
+    return list(names)
+
+
+def whole_numbers(flag: str, values: Sequence[str]) -> list[int]:
+    """Return the values of a flag that takes a list of whole numbers above 0.
+
+    Raises:
+      UserError: if a value is something else.
+    """
+    for value in values:
+        if not value.isdecimal() or not int(value):
+            raise UserError(
+                f'--{flag} has the value "{value}"; it must be whole numbers above 0, such as 1,16.'
+            )
+    return [int(value) for value in values]
 
 
 def run_all(

@@ -6,14 +6,7 @@ from typing import Any
 import torch
 
 from benchmarks.harness.forms import cores
-
-# Modes of torch.compile by the name of a peer; None is without compilation.
-MODES = {
-    "torch_eager": None,
-    "torch_compile": "default",
-    "torch_cuda_graphs": "reduce-overhead",
-    "torch_max_autotune": "max-autotune",
-}
+from benchmarks.peers.options import TORCH_MODES
 
 
 def start_torch() -> torch.device:
@@ -27,8 +20,13 @@ def start_torch() -> torch.device:
 
 
 def compiled(function: Callable[..., Any], peer: str) -> Callable[..., Any]:
-    """Return a function as the peer of this name runs it."""
-    mode = MODES[peer]
+    """Return a function as the peer of this name runs it.
+
+    Args:
+      function: a function that runs a network.
+      peer: a key of `TORCH_MODES`.
+    """
+    mode = TORCH_MODES[peer]
     return function if mode is None else torch.compile(function, mode=mode)
 
 

@@ -17,22 +17,21 @@ processes distort the result: if they used more than a tenth of the cores, the e
 
 import functools
 import importlib
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from benchmarks.conditions import write_result
+from benchmarks.conditions import clone_at, write_result
 from benchmarks.harness import command as harness
 from benchmarks.harness.forms import Form
 from benchmarks.harness.rounds import measure
-from flax_googlenet.config import resolve, to_json_dict
-from flax_googlenet.errors import UserError, did_you_mean
+from benchmarks.peers.options import TORCH_MODES, pixels_of
+from flax_googlenet.config import resolve
 from launch.common import command
 
 VARIANTS = ("torchvision", "bvlc", "paper", "vgg16")
-PEERS = ("torch_eager", "torch_compile", "torch_cuda_graphs", "torch_max_autotune")
+PEERS = tuple(TORCH_MODES)
 
 _VARIANT = flags.DEFINE_list(
     "variant", ["torchvision"], f"Variants of the network, of {', '.join(VARIANTS)}."
@@ -51,8 +50,8 @@ flags.adopt_module_key_flags(harness)
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
-    variants = _chosen("variant", _VARIANT.value, VARIANTS)
-    peers = _chosen("peer", [] if _PEER.value == ["none"] else _PEER.value, PEERS)
+    variants = harness.chosen("variant", _VARIANT.value, VARIANTS)
+    peers = harness.chosen("peer", _PEER.value, PEERS)
     measurements = {
         variant: functools.partial(
             measure, stages(variant) if _STAGES.value else forms(variant, peers), **harness.settings()
@@ -81,7 +80,7 @@ def forms(variant: str, peers: Sequence[str]) -> list[Form]:
         "image_size": config.data.image_size,
         "dtype": config.model.dtype,
         "num_classes": config.model.num_classes,
-        "pixels": {key: to_json_dict(config)["data"][key] for key in ("mean", "std", "channel_order")},
+        "pixels": pixels_of(config),
         "optimizer": {key: config.optimizer[key] for key in ("learning_rate", "momentum", "weight_decay")},
         "aux_weight": config.loss.aux_weight,
     }
@@ -90,10 +89,7 @@ def forms(variant: str, peers: Sequence[str]) -> list[Form]:
         Form(peer, "benchmarks.train_step.torch_step:build", {**options, "peer": peer}) for peer in peers
     ]
     if _CHECKOUT.value:
-        checkout = pathlib.Path(_CHECKOUT.value).resolve()
-        if not (checkout / "flax_googlenet").is_dir():
-            raise UserError(f"{checkout} is not a clone of the project; choose another --checkout.")
-        chosen.append(ours("checkout", variant, checkout=str(checkout)))
+        chosen.append(ours("checkout", variant, checkout=str(clone_at(_CHECKOUT.value))))
     return chosen
 
 
@@ -119,13 +115,6 @@ def config_of(variant: str) -> dict[str, Any]:
         "data": {"image_size": _IMAGE_SIZE.value, "resize": _IMAGE_SIZE.value},
         "optimizer": {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 2e-4},
     }
-
-
-def _chosen(flag: str, names: Sequence[str], choices: Sequence[str]) -> list[str]:
-    for name in names:
-        if name not in choices:
-            raise UserError(f'--{flag} has no choice "{name}"; {did_you_mean(name, choices)}')
-    return list(names)
 
 
 if __name__ == "__main__":

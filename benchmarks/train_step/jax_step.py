@@ -37,7 +37,7 @@ def build(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Workload:
 
     optimizer = build_optimizer(resolved.optimizer, schedule)
     mesh = data_mesh(jax.devices()[:1])
-    step = make_train_step(resolved, model, optimizer, schedule, mesh, 0)
+    step: Any = make_train_step(resolved, model, optimizer, schedule, mesh, 0)
     state = place_initial_state(resolved, model, optimizer, replicate(mesh))
     images, labels = random_batch(resolved.batch_size, resolved.data.image_size, resolved.model.num_classes)
     batch = jax.device_put({"image": images, "label": labels.astype(np.int32)}, split_batch(mesh))

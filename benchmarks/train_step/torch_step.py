@@ -35,7 +35,7 @@ def build(
 
     Args:
       variant: the variant of ours that the network is the counterpart of.
-      peer: a key of `MODES`.
+      peer: a key of `TORCH_MODES`.
       batch_size, image_size, dtype, num_classes: as in our config; bfloat16 is mixed precision.
       pixels: arguments of `normalization`.
       optimizer: "learning_rate", "momentum" and "weight_decay", which applies to kernels.
@@ -45,8 +45,12 @@ def build(
     model = network(variant, device).train()
     kernels = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    groups: list[dict[str, Any]] = [
+        {"params": kernels, "weight_decay": optimizer["weight_decay"]},
+        {"params": others},
+    ]
     sgd = torch.optim.SGD(
-        [{"params": kernels, "weight_decay": optimizer["weight_decay"]}, {"params": others}],
+        groups,
         lr=optimizer["learning_rate"],
         momentum=optimizer["momentum"],
         fused=True,
