@@ -70,25 +70,25 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 def forms(batch_size: int, peers: Sequence[str]) -> list[Form]:
     """Return our forward pass, its peers and that of another commit."""
-    overrides = {
-        "model": {"variant": _VARIANT.value, "num_classes": 1000, "dtype": _DTYPE.value},
-        "data": {"image_size": _IMAGE_SIZE.value, "resize": _IMAGE_SIZE.value},
-    }
-    options = {"config": overrides, "batch_size": batch_size}
+    model = {"variant": _VARIANT.value, "num_classes": 1000, "dtype": _DTYPE.value}
+    options = {"model": model, "image_size": _IMAGE_SIZE.value, "batch_size": batch_size}
+    pixels = pixels_of(resolve({"model": model}))
     build = "benchmarks.inference.classifier_forward:build"
-    pixels = {"image_size": _IMAGE_SIZE.value, "pixels": pixels_of(resolve(overrides))}
     chosen = [Form("ours", build, options)]
     for peer in peers:
         if peer == "onnxruntime":
-            chosen.append(Form(peer, "benchmarks.inference.onnxruntime_forward:build", {**options, **pixels}))
+            chosen.append(
+                Form(peer, "benchmarks.inference.onnxruntime_forward:build", {**options, "pixels": pixels})
+            )
             continue
         freezing = peer == "torch_freezing"
         torch_options = {
             "variant": _VARIANT.value,
             "peer": "torch_compile" if freezing else peer,
+            "image_size": _IMAGE_SIZE.value,
             "batch_size": batch_size,
             "dtype": _DTYPE.value,
-            **pixels,
+            "pixels": pixels,
         }
         environment = {"TORCHINDUCTOR_FREEZING": "1"} if freezing else {}
         torch_build = "benchmarks.inference.torch_forward:build"

@@ -15,30 +15,32 @@ import onnxruntime
 from benchmarks.harness.forms import Workload, cores
 from benchmarks.inference.images import random_images
 
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
 
-def build(config: Mapping[str, Any], batch_size: int, image_size: int, pixels: Mapping[str, Any]) -> Workload:
+
+def build(model: Mapping[str, Any], image_size: int, batch_size: int, pixels: Mapping[str, Any]) -> Workload:
     """Prepare the forward pass, from uint8 images on the host to probabilities on the host, in float32.
 
     Args:
-      config: our config, before it is resolved.
-      batch_size, image_size: shape of the images.
+      model: the section `model` of our config, before it is resolved.
+      image_size, batch_size: shape of the images.
       pixels: "mean", "std" and "channel_order", as in the section `data` of a config.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
     options.add_free_dimension_override_by_name("N", batch_size)
-    providers = onnxruntime.get_available_providers()
-    model = with_normalization(_exported(config), **pixels)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers)
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in PROVIDERS if name in available]
+    network = with_normalization(_exported(model, image_size), **pixels)
+    session = onnxruntime.InferenceSession(network.SerializeToString(), options, providers)
     images = random_images(batch_size, image_size)
 
     def call() -> np.ndarray:
         return np.asarray(session.run(["prob_1"], {"images": images})[0])
 
-    provider = session.get_providers()[0].removesuffix("ExecutionProvider")
-    return Workload(
-        call, {"library": f"onnxruntime {onnxruntime.__version__}", "device": f"1 x {provider.lower()}"}
-    )
+    device = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+    facts = {"library": f"onnxruntime {onnxruntime.__version__}", "device": f"1 x {device}"}
+    return Workload(call, facts)
 
 
 def with_normalization(model: Any, mean: Any, std: Any, channel_order: str) -> Any:
@@ -76,10 +78,10 @@ def with_normalization(model: Any, mean: Any, std: Any, channel_order: str) -> A
     return model
 
 
-def _exported(config: Mapping[str, Any]) -> Any:
+def _exported(model: Mapping[str, Any], image_size: int) -> Any:
     """Export our network in another process, so that JAX does not add to this one's memory."""
     with tempfile.TemporaryDirectory(prefix="onnx-") as directory:
         file = pathlib.Path(directory) / "network.onnx"
-        module = "benchmarks.inference.classifier_forward"
-        subprocess.run([sys.executable, "-m", module, json.dumps(config), str(file)], check=True)
+        command = [sys.executable, "-m", "benchmarks.inference.export", json.dumps(model), str(image_size)]
+        subprocess.run([*command, str(file)], check=True)
         return onnx.load(file)

@@ -20,14 +20,14 @@ from benchmarks.peers.torch_networks import heads, network, normalization
 
 
 def build(
-    variant: str, peer: str, batch_size: int, image_size: int, dtype: str, pixels: Mapping[str, Any]
+    variant: str, peer: str, image_size: int, batch_size: int, dtype: str, pixels: Mapping[str, Any]
 ) -> Workload:
     """Prepare the forward pass, from uint8 images on the host to probabilities on the host.
 
     Args:
       variant: the variant of ours that the network is the counterpart of.
       peer: a key of `TORCH_MODES`.
-      batch_size, image_size, dtype: as in our config; bfloat16 is mixed precision.
+      image_size, batch_size, dtype: as in our config; bfloat16 is mixed precision.
       pixels: arguments of `normalization`.
     """
     device = start_torch()
