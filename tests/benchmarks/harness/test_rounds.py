@@ -3,7 +3,7 @@ import pytest
 from benchmarks.conditions import REPOSITORY
 from benchmarks.harness.rounds import MATRIX_PRODUCTS, measure
 from flax_googlenet.errors import UserError
-from tests.support.workloads import form
+from tests.benchmarks.harness.workloads import form
 
 pytestmark = pytest.mark.slow
 
