@@ -17,7 +17,12 @@ REPOSITORY = pathlib.Path(__file__).parent.parent
 
 
 def conditions(
-    packages: Iterable[str] = (), *, checkout: pathlib.Path = REPOSITORY, device: str = ""
+    packages: Iterable[str] = (),
+    *,
+    checkout: pathlib.Path = REPOSITORY,
+    device: str = "",
+    load_before: float | None = None,
+    others: float | None = None,
 ) -> dict[str, Any]:
     """Return the conditions of a measurement, ready for JSON.
 
@@ -25,16 +30,37 @@ def conditions(
       packages: distributions whose versions are included after JAX's, if they are installed.
       checkout: clone of the project whose code is measured.
       device: the accelerator or CPU; "" for JAX's devices.
+      load_before: load average before the measurement.
+      others: share of the cores that other processes used during the measurement.
     """
+    measured = {"load_average_before": load_before, "others": others}
     return {
-        "commit": _git(checkout, "rev-parse", "--short", "HEAD"),
+        "commit": commit_of(checkout),
         "dirty": bool(_git(checkout, "status", "--porcelain")),
         "versions": {"Python": platform.python_version()} | _versions(("jax", *packages)),
         "device": device or f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "load_average": round(os.getloadavg()[0], 1),
+        **{name: round(value, 3) for name, value in measured.items() if value is not None},
     }
+
+
+def clone_at(path: str) -> pathlib.Path:
+    """Return the absolute path of a clone of the project.
+
+    Raises:
+      UserError: if there is none.
+    """
+    checkout = pathlib.Path(path).resolve()
+    if not (checkout / "launch/train.py").is_file():
+        raise UserError(f"{checkout} is not a clone of the project; choose another --checkout.")
+    return checkout
+
+
+def commit_of(checkout: pathlib.Path) -> str:
+    """Return the short name of the commit that a clone has checked out; "" if it is no repository."""
+    return _git(checkout, "rev-parse", "--short", "HEAD")
 
 
 def describe(measured_under: Mapping[str, Any]) -> str:
@@ -45,10 +71,14 @@ def describe(measured_under: Mapping[str, Any]) -> str:
     'Commit abc with changes; 1 x cpu, 2 cores, x86_64; load average 0.5; jax 1.'
     """
     commit, load = measured_under["commit"], measured_under["load_average"]
+    before, others = measured_under.get("load_average_before"), measured_under.get("others")
     parts = [
         f"commit {commit}{' with changes' if measured_under['dirty'] else ''}" if commit else "",
         f"{measured_under['device']}, {measured_under['cores']} cores, {measured_under['machine']}",
-        f"load average {load}" if load is not None else "",
+        f"load average {f'{before:.1f} before, {load} after' if before is not None else load}"
+        if load is not None
+        else "",
+        f"other processes used {others:.0%} of the cores" if others is not None else "",
         ", ".join(f"{name} {version}" for name, version in measured_under["versions"].items()),
     ]
     line = "; ".join(filter(None, parts))

@@ -146,6 +146,68 @@ def input_pipeline(result: Result) -> str:
     return "\n\n".join([settings, table, growth])
 
 
+def train_step(result: Result) -> str:
+    """Return the table of `python -m benchmarks.train_step`, with its settings."""
+    columns = {
+        "temporary buffer": lambda form: _megabytes(form, "temp_bytes"),
+        "first call, CPU s": lambda form: f"{form['first_call_cpu_seconds']:.1f}",
+    }
+    return _forms("network", columns, result, f"Batches of {result['batch_size']} images; ")
+
+
+def inference(result: Result) -> str:
+    """Return the table of `python -m benchmarks.inference`, with its settings."""
+    columns = {
+        "p50": lambda form: f"{1e3 * form['p50_seconds']:.1f} ms",
+        "p99": lambda form: f"{1e3 * form['p99_seconds']:.1f} ms",
+    }
+    return _forms("batch", columns, result, f"The variant {result['variant']}; ")
+
+
+def _forms(
+    heading: str, columns: Mapping[str, Callable[[Result], str]], result: Result, settings: str
+) -> str:
+    """Return a table of forms measured by the harness.
+
+    Args:
+      heading: what the names of the results are.
+      columns: cells of a form beside those of every such table, by their heads.
+      result: the result of a command that uses the harness.
+      settings: the beginning of the sentence above the table.
+    """
+    rows = []
+    for name, measured in result["results"].items():
+        for form, figures in measured["forms"].items():
+            ratio = measured["ratios"].get(form)
+            cells = (
+                name,
+                f"commit {figures['commit']}" if "commit" in figures else form,
+                f"{figures['images_per_second']:.2f}",
+                "{median:.2f} ({min:.2f} to {max:.2f})".format(**ratio) if ratio else "",
+                f"{figures['cpu_seconds']:.3f}",
+                f"{figures['gflops']:.0f}",
+                f"{figures['share_of_roof']:.0%}" if "share_of_roof" in figures else "",
+                _megabytes(figures, "peak_bytes"),
+                *(cell(figures) for cell in columns.values()),
+            )
+            rows.append(f"| {' | '.join(cells)} |")
+    common = ("images/s", "ours is faster by", "CPU s", "GFLOP/s", "of the roof", "peak memory")
+    head = f"| {' | '.join((heading, 'form', *common, *columns))} |"
+    table = _table(head, "|---|---|" + "---:|" * (len(common) + len(columns)), rows, result)
+    roof = [rate for measured in result["results"].values() for rate in measured["roof_gflops"]]
+    size = result["image_size"]
+    settings += (
+        f"{size}x{size} pixels, {result['dtype']}; medians of {result['rounds']} rounds, and in "
+        "brackets the smallest and largest ratio within a round. The roof is the rate of a matrix product in "
+        f"the same round, {min(roof):.0f} to {max(roof):.0f} GFLOP/s."
+    )
+    return "\n\n".join([settings, table])
+
+
+def _megabytes(figures: Result, name: str) -> str:
+    return f"{figures[name] / 1e6:.0f} MB" if figures.get(name) else ""
+
+
 def _description(name: str) -> str:
     return (LOADERS[name] if name in LOADERS else DECODERS[name]).description
 
@@ -155,7 +217,8 @@ def _table(head: str, alignment: str, rows: Iterable[str], result: Result) -> st
 
 
 RENDERERS: dict[str, Callable[[Result], str]] = {
-    function.__name__: function for function in (parity, averaging, startup, evaluation, input_pipeline)
+    function.__name__: function
+    for function in (parity, averaging, startup, evaluation, input_pipeline, train_step, inference)
 }
 
 if __name__ == "__main__":

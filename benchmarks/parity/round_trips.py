@@ -13,7 +13,8 @@ import torch
 import torchvision
 
 import flax_googlenet
-from benchmarks.parity.comparison import Comparison, channels_first, compare, random_checkpoint
+from benchmarks.parity.comparison import Comparison, channels_first, compare
+from benchmarks.random_weights import random_checkpoint
 from flax_googlenet.interop import export, import_weights, layout
 from flax_googlenet.interop.exporting import inference
 from flax_googlenet.interop.torchvision_weights import NAMES

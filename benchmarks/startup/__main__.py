@@ -23,7 +23,7 @@ import matplotlib
 import psutil
 from absl import flags
 
-from benchmarks.conditions import conditions, write_result
+from benchmarks.conditions import clone_at, conditions, write_result
 from flax_googlenet.errors import UserError
 from launch.common import command
 
@@ -61,9 +61,7 @@ Figures = dict[str, float]
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
-    checkout = pathlib.Path(_CHECKOUT.value).resolve()
-    if not (checkout / "launch/train.py").is_file():
-        raise UserError(f"{checkout} is not a clone of the project; choose another --checkout.")
+    checkout = clone_at(_CHECKOUT.value)
     rounds: dict[str, list[Figures]] = {"cold": [], "warm": [], "restore": []}
     load_before = round(os.getloadavg()[0], 1)
     for number in range(_ROUNDS.value):

@@ -31,6 +31,7 @@ def run(
     default_config: str = "",
     sections: Sequence[str] = (),
     if_interrupted: Callable[[], str] = lambda: "the same command starts over",
+    exit_status: Callable[[Mapping[str, Any]], int] = lambda _: 0,
 ) -> None:
     """Parse the flags, run a command and end the process.
 
@@ -42,9 +43,10 @@ def run(
       sections: makes the command take `--config.KEY=VALUE` for the keys of these sections,
         to override the config that a checkpoint recorded.
       if_interrupted: returns what the same command does after Ctrl-C.
+      exit_status: returns the exit status of a command with this result.
     """
 
-    def run_main(argv: Sequence[str]) -> None:
+    def run_main(argv: Sequence[str]) -> int:
         logging.set_verbosity(logging.ERROR)  # Orbax warns about intended behavior
         logs.show()
         interrupts.explain(if_interrupted)
@@ -56,6 +58,7 @@ def run(
         except UserError as error:
             _fail(str(error), USER_ERROR)
         print(json.dumps(result), flush=True)
+        return exit_status(result)
 
     app.run(run_main, flags_parser=lambda argv: _parse_flags(argv, default_config, sections))
 

@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 import flax_googlenet
-from benchmarks.parity.comparison import random_checkpoint
+from benchmarks.random_weights import random_checkpoint
 from flax_googlenet.errors import UserError
 from flax_googlenet.interop import export, import_weights
 from flax_googlenet.interop.exporting import PLATFORMS

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 from flax.traverse_util import flatten_dict
 
-from benchmarks.parity.comparison import random_checkpoint
+from benchmarks.random_weights import random_checkpoint
 from flax_googlenet import load_pretrained
 from flax_googlenet.config import PREPROCESSING, resolve
 from flax_googlenet.errors import UserError

@@ -1,0 +1,1 @@
+"""Fair measurement of several implementations of one workload: a process each, in interleaved rounds."""

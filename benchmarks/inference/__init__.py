@@ -1,0 +1,1 @@
+"""Speed of inference beside PyTorch's and onnxruntime's."""

@@ -1,0 +1,1 @@
+"""The networks of other packages that the benchmarks compare with."""

@@ -1,0 +1,121 @@
+"""Measure the training step, as users run it, beside the same step in PyTorch.
+
+  python -m benchmarks.train_step
+  python -m benchmarks.train_step --variant=torchvision,bvlc,vgg16 --checkout=ANOTHER_CLONE --out=FILE.json
+  python -m benchmarks.train_step --batch_size=256 --dtype=bfloat16 \
+      --peer=torch_eager,torch_compile,torch_cuda_graphs,torch_max_autotune      (on a GPU)
+  python -m benchmarks.train_step --stages
+
+Every step takes a batch of uint8 images on the device, flips and normalizes them, computes the losses of all
+heads, top-1 and the gradients, and updates the weights by SGD with momentum and weight decay. The variants
+torchvision and vgg16 have their counterparts in torchvision, bvlc and paper in benchmarks/peers. --stages
+measures our step with each fast path switched off in turn instead.
+
+Each form runs in its own process. They take turns in rounds, and ratios are those within a round. Other
+processes distort the result: if they used more than a tenth of the cores, the exit status is 3.
+"""
+
+import functools
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from benchmarks.conditions import clone_at, write_result
+from benchmarks.harness import command as harness
+from benchmarks.harness.forms import Form
+from benchmarks.harness.rounds import measure
+from benchmarks.peers.options import TORCH_MODES, pixels_of
+from flax_googlenet.config import resolve
+from launch.common import command
+
+VARIANTS = ("torchvision", "bvlc", "paper", "vgg16")
+PEERS = tuple(TORCH_MODES)
+
+_VARIANT = flags.DEFINE_list(
+    "variant", ["torchvision"], f"Variants of the network, of {', '.join(VARIANTS)}."
+)
+_PEER = flags.DEFINE_list(
+    "peer", ["torch_eager", "torch_compile"], f"Peers, of {', '.join(PEERS)}; none for none."
+)
+_CHECKOUT = flags.DEFINE_string("checkout", "", "Another clone of the project to measure too.")
+_STAGES = flags.DEFINE_bool("stages", False, "Whether to switch off each fast path in turn, without peers.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images in a batch.", lower_bound=2)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of an image in pixels.", lower_bound=32)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Dtype of the activations.")
+_OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
+flags.adopt_module_key_flags(harness)
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    command.refuse_arguments(arguments)
+    variants = harness.chosen("variant", _VARIANT.value, VARIANTS)
+    peers = harness.chosen("peer", _PEER.value, PEERS)
+    measurements = {
+        variant: functools.partial(
+            measure, stages(variant) if _STAGES.value else forms(variant, peers), **harness.settings()
+        )
+        for variant in variants
+    }
+    result = {
+        "batch_size": _BATCH_SIZE.value,
+        "image_size": _IMAGE_SIZE.value,
+        "dtype": _DTYPE.value,
+        **harness.run_all(measurements, packages=("jaxlib", "torch", "torchvision")),
+    }
+    for measured in result["results"].values():
+        for form in measured["forms"].values():
+            form["images_per_second"] = round(_BATCH_SIZE.value / form["seconds"], 2)
+    write_result(_OUT.value, result)
+    return result
+
+
+def forms(variant: str, peers: Sequence[str]) -> list[Form]:
+    """Return our step, its peers and the step of another commit."""
+    config = resolve(config_of(variant))
+    options = {
+        "variant": variant,
+        "batch_size": config.batch_size,
+        "image_size": config.data.image_size,
+        "dtype": config.model.dtype,
+        "num_classes": config.model.num_classes,
+        "pixels": pixels_of(config),
+        "optimizer": {key: config.optimizer[key] for key in ("learning_rate", "momentum", "weight_decay")},
+        "aux_weight": config.loss.aux_weight,
+    }
+    chosen = [ours("ours", variant)]
+    chosen += [
+        Form(peer, "benchmarks.train_step.torch_step:build", {**options, "peer": peer}) for peer in peers
+    ]
+    if _CHECKOUT.value:
+        chosen.append(ours("checkout", variant, checkout=str(clone_at(_CHECKOUT.value))))
+    return chosen
+
+
+def stages(variant: str) -> list[Form]:
+    """Return our step with all fast paths, with each of them switched off in turn, and with none."""
+    names = list(importlib.import_module("flax_googlenet.ops.fast_paths").FAST_PATHS)
+    chosen = [ours("all", variant)]
+    chosen += [ours(f"without {name}", variant, disable=[name]) for name in names]
+    return [*chosen, ours("none", variant, disable=names)]
+
+
+def ours(name: str, variant: str, *, checkout: str = "", disable: Sequence[str] = ()) -> Form:
+    """Return our step as a form."""
+    options = {"config": config_of(variant), "disable": list(disable)}
+    return Form(name, "benchmarks.train_step.jax_step:build", options, checkout)
+
+
+def config_of(variant: str) -> dict[str, Any]:
+    """Return the config of the step."""
+    return {
+        "batch_size": _BATCH_SIZE.value,
+        "model": {"variant": variant, "num_classes": 1000, "dtype": _DTYPE.value},
+        "data": {"image_size": _IMAGE_SIZE.value, "resize": _IMAGE_SIZE.value},
+        "optimizer": {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 2e-4},
+    }
+
+
+if __name__ == "__main__":
+    command.run(main, exit_status=harness.exit_status)

@@ -1,0 +1,82 @@
+"""The training step of this project as a workload of the harness, at this commit or an older one."""
+
+import contextlib
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.harness.forms import Workload
+from benchmarks.harness.jax_workload import jax_facts, matrix_product, peak_device_bytes
+from benchmarks.train_step.batch import random_batch
+from flax_googlenet.config import resolve
+from flax_googlenet.models import build_model
+from flax_googlenet.models.summary import summarize
+from flax_googlenet.sharding import data_mesh, replicate, split_batch
+from flax_googlenet.training.optimizer import build_optimizer
+from flax_googlenet.training.state import place_initial_state
+from flax_googlenet.training.step import make_train_step
+
+
+def build(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Workload:
+    """Compile the training step.
+
+    Args:
+      config: the config, before it is resolved.
+      disable: names of the fast paths to switch off.
+    """
+    resolved = resolve(config)
+    model = build_model(resolved.model)
+
+    def schedule(_step: Any) -> float:
+        return float(resolved.optimizer.learning_rate)
+
+    optimizer = build_optimizer(resolved.optimizer, schedule)
+    mesh = data_mesh(jax.devices()[:1])
+    step: Any = make_train_step(resolved, model, optimizer, schedule, mesh, 0)
+    state = place_initial_state(resolved, model, optimizer, replicate(mesh))
+    images, labels = random_batch(resolved.batch_size, resolved.data.image_size, resolved.model.num_classes)
+    batch = jax.device_put({"image": images, "label": labels.astype(np.int32)}, split_batch(mesh))
+    before = os.times()
+    with _without(disable):
+        compiled = step.lower(state, batch).compile()
+    after = os.times()
+
+    def call() -> None:
+        nonlocal state  # the step consumes it
+        state, metrics = compiled(state, batch)
+        jax.block_until_ready((state, metrics))
+
+    memory = compiled.memory_analysis()
+    facts = {
+        **jax_facts(),
+        "compile_cpu_seconds": round(after.user + after.system - before.user - before.system, 2),
+        "temp_bytes": getattr(memory, "temp_size_in_bytes", None),
+        "flop": resolved.batch_size * training_flop(model, resolved.data.image_size),
+    }
+    return Workload(call, facts, *matrix_product(resolved.model.dtype), peak_device_bytes())
+
+
+def training_flop(model: Any, image_size: int) -> int:
+    """Return the FLOP per image of convolutions and linear layers, forward and backward.
+
+    Each layer computes its output, the gradient of its weights and that of its input, except for the first
+    layer, whose input has no gradient.
+    """
+    summary = summarize(model, image_size)
+    multiply_adds = summary.multiply_adds + sum(row.multiply_adds for row in summary.auxiliary)
+    return 2 * (3 * multiply_adds - summary.rows[0].multiply_adds)
+
+
+def _without(fast_paths: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """Return the context in which programs are traced without some fast paths."""
+    if not fast_paths:
+        return contextlib.nullcontext()
+    # Imported here, since older commits have no such module.
+    context: contextlib.AbstractContextManager[None] = importlib.import_module(
+        "flax_googlenet.ops.fast_paths"
+    ).disabled(*fast_paths)
+    return context

@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from tests.support.commands import run_module
+
+pytestmark = pytest.mark.slow
+
+TINY = ("--image_size=64", "--batch_size=2", "--rounds=1", "--calls=1")
+STATUSES = (0, 3)  # 3 is that of a busy machine
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+    process = run_module("benchmarks.train_step", *TINY, *arguments)
+    assert process.returncode in STATUSES, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("variant", ["torchvision", "bvlc"])
+def test_the_command_measures_the_step_beside_pytorch(variant, tmp_path, monkeypatch):
+    out = tmp_path / "result.json"
+    result = run(monkeypatch, f"--variant={variant}", "--peer=torch_eager", "--checkout=.", f"--out={out}")
+    assert json.loads(out.read_text()) == result
+    forms = result["results"][variant]["forms"]
+    assert list(forms) == ["ours", "torch_eager", "checkout"]
+    for form in forms.values():
+        assert form["images_per_second"] == pytest.approx(2 / form["seconds"], abs=0.01)
+        assert form["share_of_roof"] > 0
+    assert forms["ours"]["temp_bytes"] > 0
+    assert forms["checkout"]["commit"] == result["conditions"]["commit"]
+    assert result["results"][variant]["ratios"].keys() == {"torch_eager", "checkout"}
+    assert result["conditions"]["versions"].keys() >= {"jax", "torch", "torchvision"}
+
+
+def test_an_unknown_variant_is_refused():
+    process = run_module("benchmarks.train_step", "--variant=torchvison")
+    assert process.returncode == 1
+    assert '--variant has no choice "torchvison"; did you mean "torchvision"' in process.stderr
