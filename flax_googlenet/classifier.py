@@ -21,6 +21,7 @@ from flax_googlenet.data.images import decoding
 from flax_googlenet.data.images.resizing import resize_and_crop
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import Network, build_model
+from flax_googlenet.runtime import compilation
 from flax_googlenet.table import RowKind
 from flax_googlenet.workers import read_file_in_time
 
@@ -194,14 +195,14 @@ class Classifier:
             outputs = self.logits(variables, images, all_heads=all_heads)
             return {head: jax.nn.softmax(logits) for head, logits in outputs.items()}
 
-        return jax.jit(forward, static_argnames="all_heads")
+        return compilation.jit(forward, static_argnames="all_heads")
 
     @functools.cached_property
     def _row(self) -> Callable[..., Array]:
         def forward(variables, images, row: str):
             return inference.compute_row(self.model, variables, images, self.config.data, row)
 
-        return jax.jit(forward, static_argnames="row")
+        return compilation.jit(forward, static_argnames="row")
 
 
 def _pixels(image: Image) -> UInt8[np.ndarray, "height width 3"]:

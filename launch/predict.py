@@ -14,7 +14,6 @@ from absl import flags
 
 import flax_googlenet
 from flax_googlenet.classifier import top_classes
-from flax_googlenet.compilation import without_alarms
 from flax_googlenet.progress import Progress
 from launch.common import command
 

@@ -18,7 +18,7 @@ MODULES = {
 
 # Rooms from the ground up. The public face, flax_googlenet/__init__.py, stands above all of them.
 FLOORS = (
-    {"errors", "variants", "table", "compilation", "pictures"},
+    {"errors", "variants", "table", "runtime", "pictures"},
     {"workers", "paths"},
     {"progress"},
     {"config", "sharding"},

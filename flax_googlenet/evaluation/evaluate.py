@@ -15,13 +15,13 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet import inference
-from flax_googlenet.compilation import without_alarms
 from flax_googlenet.config import HOST_PREPROCESSING
 from flax_googlenet.data import EvaluationBatches, Source, to_devices
 from flax_googlenet.data.images import crops
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
+from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import replicate, split_batch
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Evaluator:
         images = min(batch_size // CROPS_AT_ONCE[number_of_crops] or 1, len(source))
         self._batches = EvaluationBatches(source, data, -(-images // devices) * devices, number_of_crops)
         self._replicated, self._split = replicate(mesh), split_batch(mesh)
-        self._step = jax.jit(
+        self._step = compilation.jit(
             self._sums_of_batch,
             in_shardings=(self._replicated, self._split),
             out_shardings=self._replicated,
@@ -125,7 +125,7 @@ class Evaluator:
         replicated = jax.device_put(tuple(all_variables), self._replicated)  # from any device they are on
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
         first_batch = next(batches)
-        with without_alarms():
+        with compilation.without_alarms():
             launched = [self._step(replicated, first_batch)]
         for batch in batches:
             launched.append(self._step(replicated, batch))

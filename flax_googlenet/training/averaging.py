@@ -18,6 +18,7 @@ from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import Source, TrainBatches, to_devices
 from flax_googlenet.models.layers import LayerOptions
+from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.forward import apply_in_training, augment_batch
 from flax_googlenet.training.parameter_groups import frozen_statistics
@@ -93,7 +94,7 @@ def make_statistics(
             updated,
         )
 
-    add = jax.jit(
+    add = compilation.jit(
         add,
         in_shardings=(everywhere, everywhere, everywhere, split, everywhere),
         out_shardings=everywhere,

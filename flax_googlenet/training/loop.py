@@ -23,7 +23,6 @@ from flax_googlenet.checkpoints import (
     find_latest,
     verify_digests,
 )
-from flax_googlenet.compilation import without_alarms
 from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict, with_num_classes
 from flax_googlenet.data import (
     Source,
@@ -39,6 +38,7 @@ from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
 from flax_googlenet.paths import resolve_path
+from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.averaging import make_statistics
 from flax_googlenet.training.durations import Timetable, make_timetable
@@ -242,7 +242,7 @@ class _Run:
     def _compile_step(self, state: TrainState, batch: Batch) -> None:
         self.reporter.log("compiling the training step ...")
         started = time.perf_counter()
-        with without_alarms():
+        with compilation.without_alarms():
             self.step = self.step.lower(state, batch).compile()
         self.reporter.log(f"compiled the training step in {time.perf_counter() - started:.1f} s")
 

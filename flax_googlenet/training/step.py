@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Num, PRNGKeyArray, PyTree
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import replicate, split_batch
 from flax_googlenet.training.averaging import average
 from flax_googlenet.training.forward import apply_in_training, augment_batch
@@ -125,7 +126,7 @@ def make_train_step(
         return state, metrics
 
     everywhere, split = replicate(mesh), split_batch(mesh)
-    return jax.jit(
+    return compilation.jit(
         step, donate_argnums=0, in_shardings=(everywhere, split), out_shardings=(everywhere, everywhere)
     )
 

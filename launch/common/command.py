@@ -17,6 +17,7 @@ from flax_googlenet.config.names import nearest_key, unknown_key
 from flax_googlenet.config.schema import KEYS
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.inheritance import resolve_config
+from flax_googlenet.runtime.allocator import keep_freed_memory
 from launch.common import compilation_cache, config_file, interrupts, logs, usage
 
 USER_ERROR, BAD_FLAGS = 1, 2  # exit statuses
@@ -47,6 +48,7 @@ def run(
         logging.set_verbosity(logging.ERROR)  # Orbax warns about intended behavior
         logs.show()
         interrupts.explain(if_interrupted)
+        keep_freed_memory()
         compilation_cache.turn_on()
         gc.freeze()  # imported modules stay, and the collector need not search them while JAX traces
         try:

@@ -1,7 +1,7 @@
 import jaxlib.utils
 import pytest
 
-from flax_googlenet.compilation import without_alarms
+from flax_googlenet.runtime.compilation import without_alarms
 
 
 def test_errors_are_raised_but_not_logged(monkeypatch):
