@@ -18,16 +18,19 @@ from typing import Any
 from absl import flags
 
 from benchmarks.conditions import conditions, write_result
-from benchmarks.layers import figures
-from benchmarks.layers.cases import network_cases
+from benchmarks.layers import figures, picture
+from benchmarks.layers.cases import Case, network_cases
 from benchmarks.layers.timing import Options
 from benchmarks.layers.worker import Worker
 from flax_googlenet.config import resolve
+from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import build_model
+from flax_googlenet.pictures import save_picture
 from flax_googlenet.variants import VARIANTS
 from launch.common import command
 
 _VARIANT = flags.DEFINE_enum("variant", "paper", list(VARIANTS), "Network whose layers are measured.")
+_ROWS = flags.DEFINE_list("rows", [], "Rows to measure, such as conv1,inception_3a; all if empty.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images in a batch.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of an image in pixels.", lower_bound=32)
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Dtype of activations and kernels.")
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the processes share a GPU
     config = resolve({"model": {"variant": _VARIANT.value, "num_classes": 1000}})
-    cases = network_cases(build_model(config.model), _IMAGE_SIZE.value)
+    cases = _select(network_cases(build_model(config.model), _IMAGE_SIZE.value), _ROWS.value)
     options = Options(_BATCH_SIZE.value, _DTYPE.value, _SECONDS.value)
     names = ["ours"] + ([_PEER.value] if _PEER.value else [])
     workers = [Worker(name, options) for name in names]
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     finally:
         for worker in workers:
             worker.close()
-    result = {
+    result: dict[str, Any] = {
         "variant": _VARIANT.value,
         "batch_size": options.batch_size,
         "image_size": _IMAGE_SIZE.value,
@@ -68,10 +71,16 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     }
     write_result(_OUT.value, result)
     if _PICTURE.value:
-        from benchmarks.layers import picture
+        save_picture(picture.draw(result), _PICTURE.value)
+    return {"ceilings": result["ceilings"], **result["totals"]["all layers"]}
 
-        picture.save(result, _PICTURE.value)
-    return result["totals"]
+
+def _select(cases: Sequence[Case], rows: Sequence[str]) -> Sequence[Case]:
+    known = {case.row for case in cases}
+    for row in rows:
+        if row not in known:
+            raise UserError(f"{_VARIANT.value} has no row {row}; {did_you_mean(row, known)}")
+    return [case for case in cases if case.row in rows or not rows]
 
 
 if __name__ == "__main__":

@@ -81,13 +81,18 @@ class Case:
         return self.operation.value
 
     @property
+    def is_of_vectors(self) -> bool:
+        """Whether the input is a vector instead of a map."""
+        return self.operation is Operation.LINEAR
+
+    @property
     def shape(self) -> str:
         """The side and channels of the input, and the channels of the output.
 
         >>> Case("conv1", "", Operation.CONVOLUTION, 224, 3, 64, 0).shape
         '224² 3→64'
         """
-        side = f"{self.side}² " if self.side > 1 else ""
+        side = "" if self.is_of_vectors else f"{self.side}² "
         return f"{side}{self.channels}→{self.features}"
 
     @property

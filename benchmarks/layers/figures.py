@@ -61,15 +61,22 @@ def _figures(ceilings: Ceilings, flops: int, timings: Mapping[str, Timing]) -> d
 
 
 def _totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the sums of the times by kind of layer and pass, and the share of the roof."""
-    totals: dict[str, dict[str, dict[str, float]]] = {}
-    for row in rows:
-        for name, figures in row["passes"].items():
-            total = totals.setdefault(row["kind"], {}).setdefault(name, {})
-            for figure, value in figures.items():
-                if figure.endswith("ms"):
-                    total[figure] = round(total.get(figure, 0.0) + value, 3)
-    for by_pass in totals.values():
-        for total in by_pass.values():
-            total["share_of_roof"] = round(total["roof_ms"] / total["ms"], 3)
-    return totals
+    """Return the sums of the times by kind of layer and pass, and the share of the roof.
+
+    The last entry sums over all layers; modules are not in it, because their layers are.
+    """
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    totals = {kind: _sums([row for row in rows if row["kind"] == kind]) for kind in kinds}
+    return totals | {"all layers": _sums([row for row in rows if row["kind"] != "module"])}
+
+
+def _sums(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    sums: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row["passes"]):
+        passes = [row["passes"][name] for row in rows if name in row["passes"]]
+        times = {figure for figure in passes[0] if figure.endswith("ms")}
+        sums[name] = {
+            figure: round(sum(figures[figure] for figures in passes), 3) for figure in sorted(times)
+        }
+        sums[name]["share_of_roof"] = round(sums[name]["roof_ms"] / sums[name]["ms"], 3)
+    return sums

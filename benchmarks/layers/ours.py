@@ -14,11 +14,9 @@ from benchmarks.layers.timing import Ceilings, Options, Timing, median_seconds
 from flax_googlenet import ops
 from flax_googlenet.models import AuxiliaryClassifier, Inception
 from flax_googlenet.models.layers import LayerOptions
+from flax_googlenet.runtime import compilation
 
 Layer = Callable[..., Any]  # takes `inputs` and `params`
-
-# Options of XLA for compiled functions of this project.
-_COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 def measure(case: Case, options: Options) -> dict[str, Timing]:
@@ -26,9 +24,9 @@ def measure(case: Case, options: Options) -> dict[str, Timing]:
 
     Each pass is compiled on its own. A gradient starts from what the forward pass of training keeps for it.
     """
-    layer, inputs, params = _build(case, options)
+    layer, inputs, params = build(case, options)
     arguments = {"inputs": inputs, "params": params}
-    forward = _compile(lambda arguments: layer(**arguments))
+    forward = compilation.jit(lambda arguments: layer(**arguments))
     gradient = _random(jax.eval_shape(forward, arguments), seed=2)
 
     def pullback(of: tuple[str, ...]) -> Any:
@@ -38,9 +36,9 @@ def measure(case: Case, options: Options) -> dict[str, Timing]:
         def linearize(free: Any, arguments: Any) -> Any:
             return jax.vjp(lambda free: layer(**(arguments | free)), free)[1]
 
-        return _compile(linearize)(free, arguments)
+        return compilation.jit(linearize)(free, arguments)
 
-    backward = _compile(lambda pull, gradient: pull(gradient))
+    backward = compilation.jit(lambda pull, gradient: pull(gradient))
     return {
         name: _time(backward, (pullback(of), gradient), options)
         if of
@@ -55,10 +53,10 @@ def ceilings(options: Options) -> Ceilings:
     side, values = (2048, 2**25) if is_cpu else (8192, 2**28)
     dtype = jnp.dtype(options.dtype)
     x, y = (_random(jax.ShapeDtypeStruct((side, side), dtype), seed) for seed in (0, 1))
-    product = _compile(jnp.matmul)
+    product = compilation.jit(jnp.matmul)
     seconds = median_seconds(lambda: jax.block_until_ready(product(x, y)), options.seconds)
     a, b = (jnp.full(values, value, dtype) for value in (1, 0))
-    add = jax.jit(lambda a, b: a + 3 * b, donate_argnums=0)
+    add = compilation.jit(lambda a, b: a + 3 * b, donate_argnums=0)
 
     def call() -> None:
         nonlocal a
@@ -66,11 +64,6 @@ def ceilings(options: Options) -> Ceilings:
 
     bandwidth = 3 * a.nbytes / median_seconds(call, options.seconds)
     return Ceilings(2 * side**3 / seconds, bandwidth, jax.devices()[0].device_kind)
-
-
-def _compile(function: Callable[..., Any]) -> Any:
-    is_cpu = jax.default_backend() == "cpu"
-    return jax.jit(function, compiler_options=_COMPILER_OPTIONS if is_cpu else None)
 
 
 def _time(function: Callable[..., Any], arguments: Any, options: Options) -> Timing:
@@ -84,10 +77,10 @@ def _random(shape: jax.ShapeDtypeStruct, seed: int) -> jax.Array:
     return jnp.asarray(values, shape.dtype)
 
 
-def _build(case: Case, options: Options) -> tuple[Layer, jax.Array, Any]:
+def build(case: Case, options: Options) -> tuple[Layer, jax.Array, Any]:
     """Return a layer as a function of inputs and parameters, and both."""
     dtype = jnp.dtype(options.dtype)
-    shape = (options.batch_size, *((case.side,) * 2 if case.side > 1 else ()), case.channels)
+    shape = (options.batch_size, *(() if case.is_of_vectors else (case.side, case.side)), case.channels)
     inputs = _random(jax.ShapeDtypeStruct(shape, dtype), seed=0)
     if case.operation in WITHOUT_PARAMETERS:
         functions: dict[Operation, Any] = {
@@ -100,7 +93,7 @@ def _build(case: Case, options: Options) -> tuple[Layer, jax.Array, Any]:
         function = functions[case.operation]
         return lambda inputs, params: function(inputs), inputs, ()  # noqa: ARG005
     if case.operation in PRODUCTS:
-        window = (case.window,) * 2 if case.operation is Operation.CONVOLUTION else ()
+        window = () if case.is_of_vectors else (case.window, case.window)
         kernel = _random(jax.ShapeDtypeStruct((*window, case.channels, case.features), dtype), seed=1)
         return functools.partial(_convolve if window else _multiply, case), inputs, kernel
     module = _module(case, dtype)

@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from flax_googlenet.pictures import save_picture
-
 # Panel -> the passes that it shows, with their markers.
 PANELS: dict[str, dict[str, str]] = {
     "forward": {"forward": "o"},
@@ -53,7 +51,7 @@ class Mark(NamedTuple):
         return self.figures["flop_per_byte"], self.figures["gflop_per_second"]
 
 
-def save(result: Mapping[str, Any], path: str) -> None:
+def draw(result: Mapping[str, Any]) -> Figure:
     """Draw the roofline of a result of `python -m benchmarks.layers`, with a mark per layer and pass.
 
     Whole modules are left out, because their layers are drawn. The passes that lose most time to their
@@ -61,7 +59,6 @@ def save(result: Mapping[str, Any], path: str) -> None:
 
     Args:
       result: the result.
-      path: PNG or SVG file.
     """
     figure = Figure(figsize=(15, 6), layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
@@ -97,7 +94,7 @@ def save(result: Mapping[str, Any], path: str) -> None:
     figure.set_layout_engine("none")
     for axes, marks in panels:
         _label(axes, marks)
-    save_picture(figure, path)
+    return figure
 
 
 def _draw_roof(axes: Axes, ceilings: Mapping[str, float]) -> None:

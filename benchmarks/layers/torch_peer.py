@@ -18,7 +18,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 def measure(case: Case, options: Options) -> dict[str, Timing]:
     """Return the timing of each pass of a layer, by autograd of eager mode."""
-    layer, inputs, params = _build(case, options)
+    layer, inputs, params = build(case, options)
     tensors = {"inputs": [inputs], "params": params}
     timings = {}
     for name, of in case.passes.items():
@@ -56,11 +56,11 @@ def _time(call: Callable[[], Any], options: Options) -> Timing:
     return Timing(median_seconds(lambda: _finish(call()), options.seconds), 0)
 
 
-def _build(case: Case, options: Options) -> tuple[Layer, Any, list[Any]]:
+def build(case: Case, options: Options) -> tuple[Layer, Any, list[Any]]:
     """Return a layer as a function of inputs and parameters, and both."""
     torch.manual_seed(0)
     dtype = getattr(torch, options.dtype)
-    shape = (options.batch_size, case.channels, *((case.side,) * 2 if case.side > 1 else ()))
+    shape = (options.batch_size, case.channels, *(() if case.is_of_vectors else (case.side, case.side)))
     inputs = _tensor(shape, dtype)
     match case.operation:
         case Operation.CONVOLUTION:

@@ -6,6 +6,7 @@ import multiprocessing
 
 from benchmarks.layers.cases import Case
 from benchmarks.layers.timing import Ceilings, Options, Timing
+from flax_googlenet.runtime.allocator import keep_freed_memory
 
 # Library -> module with the functions `measure` and `ceilings`.
 LIBRARIES = {"ours": "benchmarks.layers.ours", "torch": "benchmarks.layers.torch_peer"}
@@ -22,7 +23,7 @@ class Worker:
     def __init__(self, name: str, options: Options) -> None:
         self.name, self.options = name, options
         context = multiprocessing.get_context("spawn")
-        self._executor = concurrent.futures.ProcessPoolExecutor(1, context)
+        self._executor = concurrent.futures.ProcessPoolExecutor(1, context, keep_freed_memory)
 
     def ceilings(self) -> Ceilings:
         """Measure the ceilings."""
