@@ -146,6 +146,19 @@ def input_pipeline(result: Result) -> str:
     return "\n\n".join([settings, table, growth])
 
 
+def step_memory(result: Result) -> str:
+    """Return the table of `python -m benchmarks.step_memory`."""
+    rows = (
+        f"| `{variant}` | {size['kept']} MB | {size['remat']} MB | {1 - size['remat'] / size['kept']:.0%} |"
+        for variant, size in result["megabytes"].items()
+    )
+    head = (
+        f"| batch {result['batch_size']}, {result['image_size']} pixels, {result['dtype']} | temporary "
+        "buffer | with `model.remat` | saved |"
+    )
+    return _table(head, "|---|---:|---:|---:|", rows, result)
+
+
 def layers(result: Result) -> str:
     """Return the tables of `python -m benchmarks.layers`: the sums by kind of layer, and every layer."""
     ceilings = result["ceilings"]
@@ -177,7 +190,9 @@ def layers(result: Result) -> str:
         [
             settings,
             "\n".join([head, "|---|---|---:|---:|---:|---:|", *sums]),
+            "<details><summary>Every layer</summary>",
             _table(columns, "|---|---|---:|---|---|---|", rows, result),
+            "</details>",
         ]
     )
 
@@ -208,7 +223,7 @@ def _table(head: str, alignment: str, rows: Iterable[str], result: Result) -> st
 
 RENDERERS: dict[str, Callable[[Result], str]] = {
     function.__name__: function
-    for function in (parity, averaging, startup, evaluation, input_pipeline, layers)
+    for function in (parity, averaging, startup, evaluation, input_pipeline, step_memory, layers)
 }
 
 if __name__ == "__main__":
