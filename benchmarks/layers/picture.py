@@ -123,6 +123,7 @@ def _label(axes: Axes, marks: Sequence[Mark]) -> None:
         Bbox.from_bounds(x - 4, y - 4, 8, 8)
         for x, y in axes.transData.transform([mark.position for mark in marks])
     ]
+    occupied += [text.get_window_extent() for text in axes.texts]  # of the roof
     inside = axes.get_window_extent()
     labels = 0
     for mark in sorted(marks, key=lambda mark: mark.lost, reverse=True):

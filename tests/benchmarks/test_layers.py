@@ -190,7 +190,7 @@ def test_the_picture_has_a_mark_for_every_pass_and_no_label_over_another(result)
     for axes in figure.axes:
         labels = [text for text in axes.texts if "/s" not in text.get_text()]
         assert 0 < len(labels) <= picture.LABELS
-        boxes = [label.get_window_extent() for label in labels]
+        boxes = [text.get_window_extent() for text in axes.texts]
         assert all(box.count_overlaps(boxes) == 1 for box in boxes), "each overlaps itself only"
 
 
