@@ -208,6 +208,73 @@ def _megabytes(figures: Result, name: str) -> str:
     return f"{figures[name] / 1e6:.0f} MB" if figures.get(name) else ""
 
 
+def step_memory(result: Result) -> str:
+    """Return the table of `python -m benchmarks.step_memory`."""
+    rows = (
+        f"| `{variant}` | {size['kept']} MB | {size['remat']} MB | {1 - size['remat'] / size['kept']:.0%} |"
+        for variant, size in result["megabytes"].items()
+    )
+    head = (
+        f"| batch {result['batch_size']}, {result['image_size']} pixels, {result['dtype']} | temporary "
+        "buffer | with `model.remat` | saved |"
+    )
+    return _table(head, "|---|---:|---:|---:|", rows, result)
+
+
+def layers(result: Result) -> str:
+    """Return the tables of `python -m benchmarks.layers`: the sums by kind of layer, and every layer."""
+    ceilings = result["ceilings"]
+    peak, bandwidth = ceilings["gflop_per_second"], ceilings["gb_per_second"]
+    settings = (
+        f"`{result['variant']}`, batch {result['batch_size']}, {result['image_size']} pixels, "
+        f"{result['dtype']}. Ceilings: {peak:.0f} GFLOP/s and {bandwidth:.1f} GB/s."
+    )
+    head = "| layers | pass | ms | roof, ms | share of the roof | torch, ms |"
+    sums = [
+        f"| {kind} | {name} | {sums['ms']:.1f} | {sums['roof_ms']:.1f} | {sums['share_of_roof']:.0%} | "
+        f"{_milliseconds(sums, 'torch_ms')} |"
+        for kind, passes in result["totals"].items()
+        for name, sums in passes.items()
+    ]
+    rows = []
+    for row in result["rows"]:
+        passes = row["passes"]
+        cells = [
+            _layer_cell(passes.get(name, {}), peak / bandwidth) for name in ("forward", "input gradient")
+        ]
+        cells.append(_layer_cell(passes.get("kernel gradient", passes.get("backward", {})), peak / bandwidth))
+        intensity = passes["forward"]["flop_per_byte"]
+        rows.append(f"| {row['name']} | {row['shape']} | {intensity:.1f} | {' | '.join(cells)} |")
+    columns = (
+        "| layer | channels | FLOP/byte | forward | input gradient | kernel gradient, or all gradients |"
+    )
+    return "\n\n".join(
+        [
+            settings,
+            "\n".join([head, "|---|---|---:|---:|---:|---:|", *sums]),
+            "<details><summary>Every layer</summary>",
+            _table(columns, "|---|---|---:|---|---|---|", rows, result),
+            "</details>",
+        ]
+    )
+
+
+def _layer_cell(figures: Mapping[str, float], ridge: float) -> str:
+    """Return the time of a pass, that of torch, the rate that its roof limits, and the share of the roof."""
+    if not figures:
+        return ""
+    torch = f" (torch {_milliseconds(figures, 'torch_ms')})" if "torch_ms" in figures else ""
+    is_compute = figures["flop_per_byte"] >= ridge
+    rate = (
+        f"{figures['gflop_per_second']:.0f} GFLOP/s" if is_compute else f"{figures['gb_per_second']:.1f} GB/s"
+    )
+    return f"{figures['ms']:.2f} ms{torch}, {rate}, {figures['share_of_roof']:.0%}"
+
+
+def _milliseconds(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.2f}" if name in figures else ""
+
+
 def _description(name: str) -> str:
     return (LOADERS[name] if name in LOADERS else DECODERS[name]).description
 
@@ -218,7 +285,17 @@ def _table(head: str, alignment: str, rows: Iterable[str], result: Result) -> st
 
 RENDERERS: dict[str, Callable[[Result], str]] = {
     function.__name__: function
-    for function in (parity, averaging, startup, evaluation, input_pipeline, train_step, inference)
+    for function in (
+        parity,
+        averaging,
+        startup,
+        evaluation,
+        input_pipeline,
+        train_step,
+        inference,
+        step_memory,
+        layers,
+    )
 }
 
 if __name__ == "__main__":

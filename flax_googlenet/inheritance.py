@@ -11,7 +11,7 @@ from flax_googlenet.config import PREPROCESSING, flatten, resolve
 from flax_googlenet.config.schema import KEYS
 
 # Keys of the section `model` that are not inherited.
-_OWN_MODEL_KEYS = frozenset({"num_classes", "dtype", "initializer", "initial_bias"})
+_OWN_MODEL_KEYS = frozenset({"num_classes", "remat", "dtype", "initializer", "initial_bias"})
 
 
 def resolve_config(config: Mapping[str, Any], workdir: str | os.PathLike = "") -> FrozenConfigDict:

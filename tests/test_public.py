@@ -32,6 +32,13 @@ def test_the_import_leaves_out_packages_that_only_some_tasks_need():
     assert process.stdout.strip() == ""
 
 
+def test_training_does_not_import_pytorch():
+    """It would take more than a second."""
+    code = "import sys, flax_googlenet.training; print(*sorted({'tensorboardX', 'torch'} & set(sys.modules)))"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "tensorboardX"
+
+
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory) -> str:
     """A checkpoint with a config and a single array."""

@@ -62,6 +62,8 @@ class GoogLeNet(nn.Module):
       aux_pooling: see `AuxiliaryClassifier.pooling`.
       dropout, aux_dropout: share dropped before the last layer of the main and the
         auxiliary heads.
+      remat: whether the backward pass recomputes the stem and the Inception modules from their
+        inputs (`nn.remat`), which keeps fewer activations in memory.
       dtype: dtype of the activations. Parameters, logits and losses are float32.
       kernel_init, bias_init: initializers of all layers; the biases of the last layers
         start at 0.
@@ -85,6 +87,7 @@ class GoogLeNet(nn.Module):
     aux_pooling: str = default_of("model.aux_pooling")
     dropout: float = default_of("model.dropout")
     aux_dropout: float = default_of("model.aux_dropout")
+    remat: bool = default_of("model.remat")
     dtype: DTypeLike = LayerOptions.dtype
     kernel_init: Initializer = LayerOptions.kernel_init
     bias_init: Initializer = LayerOptions.bias_init
@@ -147,13 +150,18 @@ class GoogLeNet(nn.Module):
         inception: Callable[..., Inception] = functools.partial(
             Inception, third_kernel=self.third_kernel, options=options
         )
-        x = Stem(stem, normalize, self.pool_rounding, options, name="stem")(x.astype(self.dtype), train=train)
+
+        def apply(module: nn.Module, x: Array) -> Array:
+            return module(x, train=train)
+
+        apply = nn.remat(apply) if self.remat and train else apply
+        x = apply(Stem(stem, normalize, self.pool_rounding, options, name="stem"), x.astype(self.dtype))
         for row in rows[len(stem) :]:
             match row.kind:
                 case RowKind.MAX_POOL:
                     x = max_pool(row, x, self.pool_rounding)
                 case RowKind.INCEPTION:
-                    x = inception(*row.filters, name=row.name)(x, train=train)
+                    x = apply(inception(*row.filters, name=row.name), x)
                 case RowKind.AVERAGE_POOL:
                     x = x.mean(axis=(1, 2))
                 case RowKind.FULLY_CONNECTED:

@@ -102,13 +102,17 @@ def fill_constants(make: Callable[[], Tree]) -> Tree:
     Returns:
       The tree with read-only NumPy arrays.
     """
-    first = jax.jit(lambda: jax.tree.map(lambda x: jax.lax.slice(x, (0,) * x.ndim, (1,) * x.ndim), make()))
-    filled: Tree = jax.tree.map(
-        lambda like, value: np.broadcast_to(value.reshape(()), like.shape),
-        jax.eval_shape(make),
-        jax.device_get(first()),
-    )
-    return filled
+    shapes: list[tuple[int, ...]] = []  # known from the only trace of `make`
+
+    @jax.jit
+    def first() -> Tree:
+        tree = make()
+        shapes.extend(leaf.shape for leaf in jax.tree.leaves(tree))
+        return jax.tree.map(lambda x: jax.lax.slice(x, (0,) * x.ndim, (1,) * x.ndim), tree)
+
+    values, structure = jax.tree.flatten(jax.device_get(first()))
+    filled = [np.broadcast_to(value.reshape(()), shape) for value, shape in zip(values, shapes, strict=True)]
+    return jax.tree.unflatten(structure, filled)
 
 
 class _Keys(nn.Module):

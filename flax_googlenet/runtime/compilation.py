@@ -15,22 +15,32 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "cpu": {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"},
 }
 
+# By default, XLA removes the barriers of `jax.checkpoint` on CPUs before it orders the operations. It then
+# recomputes activations early, when memory is full, instead of late.
+_BARRIERS_KEPT: dict[str, dict[str, Any]] = {"cpu": {"xla_disable_hlo_passes": "cse_barrier_expander"}}
+
 _FATAL = 3  # absl's log level above errors
 
 
-def compiler_options() -> dict[str, Any]:
-    """Return XLA's options for the default platform."""
-    return dict(_OPTIONS.get(jax.default_backend(), {}))
+def compiler_options(*, remat: bool = False) -> dict[str, Any]:
+    """Return XLA's options for the default platform.
+
+    Args:
+      remat: whether the program rematerializes.
+    """
+    platform = jax.default_backend()
+    return _OPTIONS.get(platform, {}) | (_BARRIERS_KEPT.get(platform, {}) if remat else {})
 
 
-def jit(function: Callable[..., Any], **options: Any) -> Any:
+def jit(function: Callable[..., Any], *, remat: bool = False, **options: Any) -> Any:
     """Call `jax.jit` with this project's `compiler_options`.
 
     Args:
       function: a function that runs a network.
+      remat: whether it rematerializes.
       options: as for `jax.jit`.
     """
-    return jax.jit(function, compiler_options=compiler_options(), **options)
+    return jax.jit(function, compiler_options=compiler_options(remat=remat), **options)
 
 
 @contextlib.contextmanager

@@ -127,7 +127,11 @@ def make_train_step(
 
     everywhere, split = replicate(mesh), split_batch(mesh)
     return compilation.jit(
-        step, donate_argnums=0, in_shardings=(everywhere, split), out_shardings=(everywhere, everywhere)
+        step,
+        remat=config.model.remat,
+        donate_argnums=0,
+        in_shardings=(everywhere, split),
+        out_shardings=(everywhere, everywhere),
     )
 
 

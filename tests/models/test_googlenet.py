@@ -255,3 +255,33 @@ def test_a_thousand_classes_in_bfloat16_do_not_tie(small_table):
         assert max(rounded) < 800, f"{name}: bfloat16 would not tie, so this tests nothing"
         assert (logits.astype(jnp.bfloat16).astype(jnp.float32) != logits).mean() > 0.5, name
         assert min(distinct) > 990, f"{name}: two of a million float32 values may tie, no more"
+
+
+def test_rematerialization_keeps_parameters_values_and_gradients(small_table):
+    x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+    kept, recomputed = (
+        GoogLeNet(num_classes=4, table=small_table, normalization="batch", remat=remat)
+        for remat in (False, True)
+    )
+    variables = jax.jit(functools.partial(kept.init, train=True))(
+        {"params": jax.random.key(0), "dropout": jax.random.key(2)}, x
+    )
+    again = jax.jit(functools.partial(recomputed.init, train=True))(
+        {"params": jax.random.key(0), "dropout": jax.random.key(2)}, x
+    )
+    jax.tree.map(np.testing.assert_array_equal, variables, again)
+
+    def loss(params, model):
+        outputs, updated = apply(
+            model, {**variables, "params": params}, x, train=True, mutable=("batch_stats",)
+        )
+        return sum(jnp.square(logits).mean() for logits in outputs.values()), (outputs, updated)
+
+    compute = jax.value_and_grad(loss, has_aux=True)
+    for a, b in zip(
+        jax.tree.leaves(compute(variables["params"], kept)),
+        jax.tree.leaves(compute(variables["params"], recomputed)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert "remat" in str(jax.make_jaxpr(jax.grad(lambda p: loss(p, recomputed)[0]))(variables["params"]))

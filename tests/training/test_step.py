@@ -234,19 +234,56 @@ def test_frozen_parameters_do_not_count_in_the_gradient_norm(one_device, small_t
     np.testing.assert_allclose(a**2 + b**2, whole**2, rtol=1e-4)
 
 
+def compile_step(small_table, remat=False, **optimizer):
+    """Compile the step of a small network on one device, for a batch of 32."""
+    config = resolve(
+        {
+            "model": {"num_classes": 4, "remat": remat},
+            "data": {"image_size": 32},
+            "optimizer": optimizer,
+        }
+    )
+    model = GoogLeNet(num_classes=4, table=small_table, aux_heads=0, remat=remat)
+    built = build_optimizer(config.optimizer, lambda _: 0.1)
+    step = make_train_step(config, model, built, lambda _: 0.1, data_mesh(jax.devices()[:1]), 0)
+    state = jax.eval_shape(lambda: initial_state(config, model, built))
+    batch = {
+        "image": jax.ShapeDtypeStruct((32, 32, 32, 3), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((32,), jnp.int32),
+    }
+    return step.lower(state, batch).compile()
+
+
 def test_frozen_layers_cost_no_backward_pass(small_table):
     def flops(**optimizer) -> float:
-        config = resolve({"model": {"num_classes": 4}, "data": {"image_size": 32}, "optimizer": optimizer})
-        model = GoogLeNet(num_classes=4, table=small_table, aux_heads=0)
-        built = build_optimizer(config.optimizer, lambda _: 0.1)
-        step = make_train_step(config, model, built, lambda _: 0.1, data_mesh(jax.devices()[:1]), 0)
-        state = jax.eval_shape(lambda: initial_state(config, model, built))
-        batch = {
-            "image": jax.ShapeDtypeStruct((32, 32, 32, 3), jnp.uint8),
-            "label": jax.ShapeDtypeStruct((32,), jnp.int32),
-        }
-        return step.lower(state, batch).compile().cost_analysis()["flops"]
+        return compile_step(small_table, **optimizer).cost_analysis()["flops"]
 
     whole = flops()
     assert flops(freeze=("stem/*",)) < 0.9 * whole
     assert flops(freeze=("stem/*", "inception_*")) < 0.5 * whole
+
+
+def test_rematerialization_takes_less_memory(small_table):
+    kept, recomputed = (
+        compile_step(small_table, remat).memory_analysis().temp_size_in_bytes for remat in (False, True)
+    )
+    assert recomputed < 0.9 * kept
+
+
+def test_rematerialization_takes_the_same_step(small_table):
+    """The statistics of batch normalization and the masks of dropout included."""
+    options = {"num_classes": 4, "table": small_table, "normalization": "batch", "dropout": 0.4}
+    freeze = {"freeze": ("inception_3a/*",)}
+    kept, recomputed = (
+        run(
+            small_table,
+            devices=8,
+            model=GoogLeNet(**options, remat=remat),
+            optimizer=freeze,
+        )
+        for remat in (False, True)
+    )
+    assert jax.tree.structure(kept[1]) == jax.tree.structure(recomputed[1])
+    assert_close(kept[0][0][1], recomputed[0][0][1], atol=1e-5)
+    assert_close(kept[1].batch_stats, recomputed[1].batch_stats, atol=1e-5)
+    assert_close(kept[1].params, recomputed[1].params, atol=1e-4)

@@ -13,12 +13,11 @@ import tqdm
 from etils import epath
 from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
-from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams
 
 from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.reporting.clock import Lap
+from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams
 
 logger = logging.getLogger(__name__)
 

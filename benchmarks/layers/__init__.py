@@ -1,0 +1,1 @@
+"""Speed of each layer of a network beside the speed of the machine."""
