@@ -178,16 +178,21 @@ class Classifier:
             count = len(pixels)
             missing = batch_size - count  # padding the last batch avoids compiling for another shape
             batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
-            padded = jax.device_get(function(self.variables, batch))
+            padded = jax.device_get(function(self._prepared, batch))
             results.append(jax.tree.map(lambda value, count=count: value[:count], padded))
             if progress:
                 progress(count)
         if not results:
             size = self.config.data.image_size
             empty = jax.ShapeDtypeStruct((0, size, size, 3), np.uint8)
-            shapes = jax.eval_shape(function, self.variables, empty)
+            shapes = jax.eval_shape(function, self._prepared, empty)
             return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
         return jax.tree.map(lambda *values: np.concatenate(values), *results)
+
+    @functools.cached_property
+    def _prepared(self) -> Mapping[str, PyTree]:
+        """The variables, with the filters that inference uses."""
+        return inference.prepare(self.model, self.variables, self.config.data.image_size)
 
     @functools.cached_property
     def _probabilities(self) -> Callable[..., dict[str, Array]]:

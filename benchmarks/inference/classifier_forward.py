@@ -25,9 +25,11 @@ def build(model: Mapping[str, Any], image_size: int, batch_size: int) -> Workloa
     with tempfile.TemporaryDirectory(prefix="classifier-") as directory:
         classifier = random_checkpoint(pathlib.Path(directory), image_size, **model)
     images = random_images(batch_size, image_size)
+    # Commits before fast paths have no prepared variables.
+    variables = getattr(classifier, "_prepared", classifier.variables)
 
     def call() -> np.ndarray:
-        heads = classifier._probabilities(classifier.variables, images, all_heads=False)
+        heads = classifier._probabilities(variables, images, all_heads=False)
         probabilities: np.ndarray = jax.device_get(heads)["logits"]
         return probabilities
 
