@@ -170,23 +170,18 @@ class Classifier:
         if isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise TypeError("Expected a sequence of images; put a single image into a list.")
         results = []
-        for start in range(0, len(images), batch_size):
-            pixels = [
-                resize_and_crop(_pixels(image), self.config.data)
-                for image in images[start : start + batch_size]
-            ]
-            count = len(pixels)
-            missing = batch_size - count  # padding the last batch avoids compiling for another shape
-            batch = np.pad(np.stack(pixels), ((0, missing), (0, 0), (0, 0), (0, 0)))
-            padded = jax.device_get(function(self._prepared, batch))
-            results.append(jax.tree.map(lambda value, count=count: value[:count], padded))
-            if progress:
+        size = self.config.data.image_size
+        for start in range(0, max(len(images), 1), batch_size):  # no images take a batch too, for the shapes
+            # The last batch is padded, which avoids compiling for another shape.
+            batch = np.zeros((batch_size, size, size, 3), np.uint8)
+            some = images[start : start + batch_size]
+            for row, image in zip(batch, some, strict=False):
+                row[...] = resize_and_crop(_pixels(image), self.config.data)
+            outputs = jax.device_get(function(self._prepared, batch))
+            count = len(some)
+            results.append(jax.tree.map(lambda value, count=count: value[:count], outputs))
+            if progress and count:
                 progress(count)
-        if not results:
-            size = self.config.data.image_size
-            empty = jax.ShapeDtypeStruct((0, size, size, 3), np.uint8)
-            shapes = jax.eval_shape(function, self._prepared, empty)
-            return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
         return jax.tree.map(lambda *values: np.concatenate(values), *results)
 
     @functools.cached_property

@@ -98,7 +98,11 @@ def build(case: Case, options: Options) -> tuple[Layer, jax.Array, Any]:
         return functools.partial(_convolve if window else _multiply, case), inputs, kernel
     if case.operation is Operation.BATCH_NORM:
         channels = jnp.ones(case.channels), jnp.zeros(case.channels)
-        return lambda inputs, params: ops.batch_norm_relu(inputs, *params, epsilon=1e-3)[0], inputs, channels
+        return (
+            lambda inputs, params: ops.batch_norm_relu(inputs, params[0], params[1], 1e-3)[0],
+            inputs,
+            channels,
+        )
     module = _module(case, dtype)
     variables = module.init(jax.random.key(0), inputs)
     params, rest = variables["params"], {name: variables[name] for name in variables if name != "params"}

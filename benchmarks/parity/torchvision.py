@@ -21,6 +21,7 @@ from flax_googlenet.interop import import_weights, layout
 from flax_googlenet.interop.torchvision_weights import NAMES
 from flax_googlenet.models import AuxiliaryClassifier, Inception, Network, build_model
 from flax_googlenet.models.convolution import Convolution
+from flax_googlenet.ops import fast_paths
 from flax_googlenet.training.losses import head_losses
 
 
@@ -112,7 +113,9 @@ def compare_with_torchvision(batch: int = 2, size: int = 224) -> Iterator[Compar
         )
 
     for train, mode in ((False, "evaluation"), (True, "training")):
-        heads, captured = jax.jit(forward, static_argnums=2)(variables, pixels, train)
+        # Convolutions that are computed together have no outputs of their own.
+        with fast_paths.disabled("merged_branches"):
+            heads, captured = jax.jit(forward, static_argnums=2)(variables, pixels, train)
         with torch.no_grad():
             peer_heads, expected = torchvision_outputs(
                 copy.deepcopy(peer).train(train), channels_first(pixels)

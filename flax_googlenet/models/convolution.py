@@ -146,9 +146,8 @@ class BatchNorm(nn.Module):
                 for running, value in zip((mean, variance), of_batch, strict=True):
                     running.value = self.momentum * running.value + (1 - self.momentum) * value
 
-        return Normalization(
-            scale, bias, mean.value, variance.value, self.epsilon, use_running_average, update
-        )
+        arrays: Any = map(jnp.asarray, (scale, bias, mean.value, variance.value))
+        return Normalization(*arrays, self.epsilon, use_running_average, update)
 
 
 class _Weights(nn.Module):
@@ -160,10 +159,11 @@ class _Weights(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[Kernel, Channels | None]:
-        kernel = self.param("kernel", self.options.kernel_init, self.shape, jnp.float32)
+        # Variables that come from a file are NumPy's arrays.
+        kernel = jnp.asarray(self.param("kernel", self.options.kernel_init, self.shape, jnp.float32))
         if not self.use_bias:
             return kernel, None
-        return kernel, self.param("bias", self.options.bias_init, self.shape[-1:], jnp.float32)
+        return kernel, jnp.asarray(self.param("bias", self.options.bias_init, self.shape[-1:], jnp.float32))
 
 
 def _apply(module: nn.Module, x: Maps, filters: Filters, stride: int, options: LayerOptions) -> Features:
