@@ -84,7 +84,7 @@ def compare_with_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
 
 def _by_value_of_the_graph(nodes: Any, captured: Any, logits: jax.Array) -> dict[str, Any]:
     """Return our counterpart of each node's output, matched by weights and by the order of the rows."""
-    rectified = {NAMES.array(layer, ("conv", "kernel")): array for layer, array in _calls(captured)}
+    rectified = {NAMES.array(layer, ("conv", "kernel")): array for layer, array in _convolutions(captured)}
     kernels = {node.output[0]: node.input[1] for node in nodes if node.op_type == "Conv"}
     stem = captured["stem"]
     rows = iter(("pool1", "pool2", "pool3", "pool4"))
@@ -116,9 +116,9 @@ def _by_value_of_the_graph(nodes: Any, captured: Any, logits: jax.Array) -> dict
     return {name: np.moveaxis(array, -1, 1) for name, array in values.items()}
 
 
-def _calls(captured: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
+def _convolutions(captured: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
     for name, value in captured.items():
         if isinstance(value, Mapping):
-            yield from _calls(value, (*prefix, name))
+            yield from _convolutions(value, (*prefix, name))
         elif name == "__call__":
             yield prefix, value[0]

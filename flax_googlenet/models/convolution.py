@@ -146,8 +146,15 @@ class BatchNorm(nn.Module):
                 for running, value in zip((mean, variance), of_batch, strict=True):
                     running.value = self.momentum * running.value + (1 - self.momentum) * value
 
-        arrays: Any = map(jnp.asarray, (scale, bias, mean.value, variance.value))
-        return Normalization(*arrays, self.epsilon, use_running_average, update)
+        return Normalization(
+            jnp.asarray(scale),
+            jnp.asarray(bias),
+            jnp.asarray(mean.value),
+            jnp.asarray(variance.value),
+            self.epsilon,
+            use_running_average,
+            update,
+        )
 
 
 class _Weights(nn.Module):
@@ -182,15 +189,12 @@ def _apply(module: nn.Module, x: Maps, filters: Filters, stride: int, options: L
         transforms = stride == 1 and uses_winograd(x, kernel)
         module.put_variable(PREPARED, "kernel", winograd.transform_kernel(kernel) if transforms else kernel)
         module.put_variable(PREPARED, "bias", bias)
+    is_transformed = False
     if module.has_variable(PREPARED, "kernel"):
         kernel, bias = (module.get_variable(PREPARED, name) for name in ("kernel", "bias"))
-        if kernel.shape != filters.kernel.shape:
-            return _rectify(convolve_transformed(x, kernel), bias)
-    return _rectify(ops.convolve(x, kernel, stride, padding), bias)
-
-
-def _rectify(x: Features, bias: Channels) -> Features:
-    return jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
+        is_transformed = kernel.shape != filters.kernel.shape
+    y = convolve_transformed(x, kernel) if is_transformed else ops.convolve(x, kernel, stride, padding)
+    return jax.nn.relu(y + bias.reshape(1, 1, 1, -1))
 
 
 def _merge(banks: Sequence[Filters]) -> Filters:
