@@ -17,7 +17,6 @@ from flax_googlenet import ops
 from flax_googlenet.interop import import_weights
 from flax_googlenet.interop.onnx_reader import NAMES
 from flax_googlenet.models.convolution import Convolution
-from flax_googlenet.ops import fast_paths
 
 
 def zoo_file(path: pathlib.Path, seed: int = 0) -> pathlib.Path:
@@ -75,9 +74,7 @@ def compare_with_onnx(directory: pathlib.Path) -> Iterator[Comparison]:
             ),
         )
 
-    # Convolutions that are computed together have no outputs of their own.
-    with fast_paths.disabled("merged_branches"):
-        outputs, captured = jax.jit(forward)(classifier.variables, pixels)
+    outputs, captured = jax.jit(forward)(classifier.variables, pixels)
     ours = _by_value_of_the_graph(graph.graph.node, captured["intermediates"], outputs["logits"])
     yield compare("ONNX Model Zoo's BVLC graph in onnxruntime: every value", ours, expected)
 

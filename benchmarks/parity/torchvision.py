@@ -21,7 +21,6 @@ from flax_googlenet.interop import import_weights, layout
 from flax_googlenet.interop.torchvision_weights import NAMES
 from flax_googlenet.models import AuxiliaryClassifier, Inception, Network, build_model
 from flax_googlenet.models.convolution import Convolution
-from flax_googlenet.ops import fast_paths
 from flax_googlenet.training.losses import head_losses
 
 
@@ -113,9 +112,7 @@ def compare_with_torchvision(batch: int = 2, size: int = 224) -> Iterator[Compar
         )
 
     for train, mode in ((False, "evaluation"), (True, "training")):
-        # Convolutions that are computed together have no outputs of their own.
-        with fast_paths.disabled("merged_branches"):
-            heads, captured = jax.jit(forward, static_argnums=2)(variables, pixels, train)
+        heads, captured = jax.jit(forward, static_argnums=2)(variables, pixels, train)
         with torch.no_grad():
             peer_heads, expected = torchvision_outputs(
                 copy.deepcopy(peer).train(train), channels_first(pixels)
@@ -149,8 +146,7 @@ def _compare_training(
         return loss, (outputs, updated)
 
     gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
-    with fast_paths.disabled("merged_branches"):
-        (loss, (heads, updated)), gradient = jax.device_get(gradient_of(variables["params"]))
+    (loss, (heads, updated)), gradient = jax.device_get(gradient_of(variables["params"]))
     peer_heads, peer_outputs = torchvision_outputs(peer, channels_first(pixels))
     target = torch.from_numpy(labels).long()
     losses = {name: torch.nn.functional.cross_entropy(head, target) for name, head in peer_heads.items()}

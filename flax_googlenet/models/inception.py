@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Float32
 
 from flax_googlenet import ops
 from flax_googlenet.config.schema import default_of
-from flax_googlenet.models.convolution import Convolution, convolve_together
+from flax_googlenet.models.convolution import Convolution
 from flax_googlenet.models.layers import (
     LayerOptions,
     check_attributes,
@@ -52,24 +52,21 @@ class Inception(nn.Module):
     ) -> Float[Array, "batch height width features"]:
         """Apply the four branches."""
 
-        def convolution(features: int, kernel_size: int, name: str) -> Convolution:
-            return Convolution(features, kernel_size, options=self.options, name=name)
+        def convolution(features: int, kernel_size: int, name: str, x: Array) -> Array:
+            if not features:
+                return x
+            return Convolution(features, kernel_size, options=self.options, name=name)(x, train=train)
 
-        # The 1x1 convolutions that read the input: those with filters of (b), only conv1x1 of (a).
-        columns = {"conv1x1": self.conv1x1, "reduce3x3": self.reduce3x3, "reduce5x5": self.reduce5x5}
-        pointwise = [convolution(features, 1, name) for name, features in columns.items() if features]
-        outputs = convolve_together(self, pointwise, x, train=train)
-        branches = {layer.name: output for layer, output in zip(pointwise, outputs, strict=True)}
+        branch1x1 = convolution(self.conv1x1, 1, "conv1x1", x)
 
-        branch1x1 = branches["conv1x1"]
-        branch3x3 = branches.get("reduce3x3", x)
-        branch3x3 = convolution(self.conv3x3, 3, "conv3x3")(branch3x3, train=train)
-        branch5x5 = branches.get("reduce5x5", x)
-        branch5x5 = convolution(self.conv5x5, self.third_kernel, "conv5x5")(branch5x5, train=train)
+        branch3x3 = convolution(self.reduce3x3, 1, "reduce3x3", x)
+        branch3x3 = convolution(self.conv3x3, 3, "conv3x3", branch3x3)
+
+        branch5x5 = convolution(self.reduce5x5, 1, "reduce5x5", x)
+        branch5x5 = convolution(self.conv5x5, self.third_kernel, "conv5x5", branch5x5)
 
         pooled = ops.max_pool(x, 3, 1, ((1, 1), (1, 1)))
-        if self.pool_proj:
-            pooled = convolution(self.pool_proj, 1, "pool_proj")(pooled, train=train)
+        pooled = convolution(self.pool_proj, 1, "pool_proj", pooled)
 
         return jnp.concatenate([branch1x1, branch3x3, branch5x5, pooled], axis=-1)
 

@@ -13,7 +13,6 @@ from flax import linen as nn
 from flax_googlenet.models import Network
 from flax_googlenet.models.convolution import Convolution
 from flax_googlenet.models.inception import Inception
-from flax_googlenet.ops import fast_paths
 from flax_googlenet.table import PaperRow, RowKind
 
 PAPER_IMAGE_SIZE = 224
@@ -185,8 +184,7 @@ def summarize(model: Network, image_size: int) -> Summary:
         return result
 
     images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    # The plain forms call each layer by itself.
-    with nn.intercept_methods(record), fast_paths.disabled():
+    with nn.intercept_methods(record):
         variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, mutable=True), images)
     outputs = {
         path[-1].removesuffix("_output"): leaf.shape[1:] for path, leaf in _leaves(variables["intermediates"])

@@ -15,7 +15,7 @@ Kernel = Float[Array, "rows columns channels features"]
 Features = Float[Array, "batch height_out width_out features"]
 
 # Below these, the transforms of Winograd's algorithm cost more than they save.
-_WINOGRAD_CHANNELS, _WINOGRAD_SIDE = 64, 14
+_WINOGRAD_CHANNELS, _WINOGRAD_SIDE = 64, 28
 
 _HALF = ((1, 1), (1, 1))  # the padding of a 3x3 kernel that keeps the size of the maps
 
@@ -30,9 +30,8 @@ def convolve_reference(x: Maps, kernel: Kernel, stride: int, padding: Padding) -
 def convolve(x: Maps, kernel: Kernel, stride: int, padding: Padding) -> Features:
     """Convolve feature maps with a kernel.
 
-    Three cases at stride 1 have faster forms on CPUs, for their gradients too:
+    Two cases at stride 1 have faster forms on CPUs, for their gradients too:
 
-    * A 1x1 kernel only contracts the channels, which is a matrix product.
     * A kernel larger than the image, such as 5x5 on a 3x3 map, is not on XLA's fast path, which makes XLA
       about eight times as slow. It becomes a product with patches of the image.
     * A 3x3 kernel between many channels takes fewer multiplications by Winograd's algorithm.
@@ -45,26 +44,30 @@ def convolve(x: Maps, kernel: Kernel, stride: int, padding: Padding) -> Features
     """
     if stride == 1 and not isinstance(padding, str):
         rows, columns = kernel.shape[:2]
-        if fast_paths.is_on("matrix_product"):
-            if (rows, columns) == (1, 1) and not any(map(any, padding)):
-                return _multiply(x, kernel[0, 0])
-            if rows > x.shape[1] or columns > x.shape[2]:
-                return _multiply_patches(x, kernel, padding)
+        if fast_paths.is_on("patches") and (rows > x.shape[1] or columns > x.shape[2]):
+            return _multiply_patches(x, kernel, padding)
         if padding == _HALF and uses_winograd(x, kernel):
             return _convolve_3x3(x, kernel)
     return convolve_reference(x, kernel, stride, padding)
 
 
-def uses_winograd(x: Maps, kernel: Float[Array, "rows columns channels features"]) -> bool:
+def uses_winograd(
+    x: Maps, kernel: Float[Array, "rows columns _ features"], *, least_side: int = _WINOGRAD_SIDE
+) -> bool:
     """Return whether `convolve` uses Winograd's algorithm, at stride 1 and with one pixel of padding.
 
     The rounding error of the algorithm is a few times that of the plain form, so half precision is left out.
+
+    Args:
+      x: the feature maps.
+      kernel: the kernel.
+      least_side: the least side of the maps.
     """
     return (
         fast_paths.is_on("winograd")
         and kernel.shape[:2] == (3, 3)
         and min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS
-        and min(x.shape[1:3]) >= _WINOGRAD_SIDE
+        and min(x.shape[1:3]) >= least_side
         and x.dtype.itemsize >= 4
     )
 
@@ -77,32 +80,6 @@ def convolve_transformed(
     return winograd.convolve(x, kernel, in_parts=jax.device_count() == 1)
 
 
-@jax.custom_vjp
-def _multiply(x: Maps, matrix: Float[Array, "channels features"]) -> Features:
-    return lax.dot_general(x, matrix, (((3,), (0,)), ((), ())))
-
-
-def _multiply_forward(
-    x: Maps, matrix: Float[Array, "channels features"]
-) -> tuple[Features, tuple[Maps, Array]]:
-    return _multiply(x, matrix), (x, matrix)
-
-
-def _multiply_backward(residuals: tuple[Maps, Array], gradient: Features) -> tuple[Maps, Array]:
-    x, matrix = residuals
-    # XLA would compute the gradient again, transposed, for the product that goes to the matrix. JAX's own
-    # rule for that product also has its operands the other way round, which takes half as long again.
-    gradient = lax.optimization_barrier(gradient)
-    over_pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
-    return (
-        lax.dot_general(gradient, matrix, (((3,), (1,)), ((), ()))),
-        lax.dot_general(x, gradient, over_pixels),
-    )
-
-
-_multiply.defvjp(_multiply_forward, _multiply_backward)
-
-
 def _multiply_patches(x: Maps, kernel: Kernel, padding: Sequence[tuple[int, int]]) -> Features:
     rows, columns, _, features = kernel.shape
     padded = jnp.pad(x, ((0, 0), *map(tuple, padding), (0, 0)))
@@ -110,7 +87,7 @@ def _multiply_patches(x: Maps, kernel: Kernel, padding: Sequence[tuple[int, int]
     # Columns first, then rows: 5 + 5 slices for a 5x5 kernel instead of 25, each with a gradient to compile.
     across = jnp.concatenate([padded[:, :, j : j + width] for j in range(columns)], axis=-1)
     patches = jnp.concatenate([across[:, i : i + height] for i in range(rows)], axis=-1)
-    return _multiply(patches, kernel.reshape(-1, features))
+    return lax.dot_general(patches, kernel.reshape(-1, features), (((3,), (0,)), ((), ())))
 
 
 @jax.custom_vjp

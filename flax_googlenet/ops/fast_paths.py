@@ -14,8 +14,7 @@ import jax
 FAST_PATHS: dict[str, tuple[str, ...]] = {
     "max_pool": ("cpu",),  # maximum of slices; gradient from the index of each window's maximum
     "batch_norm": ("cpu",),  # batch normalization and ReLU as one operation with its own gradient
-    "matrix_product": ("cpu",),  # 1x1 convolutions, and kernels larger than the image, as products
-    "merged_branches": ("cpu",),  # one product for the 1x1 convolutions that read the same input
+    "patches": ("cpu",),  # kernels larger than the image as products with patches of it
     "winograd": ("cpu",),  # 3x3 convolutions with 2.25 times fewer multiplications
     "local_response_norm": ("cpu",),  # sums over channels as sums of slices, with its own gradient
 }

@@ -5,78 +5,68 @@ import pytest
 from flax import linen as nn
 
 from flax_googlenet import inference
-from flax_googlenet.models import GoogLeNet, Inception
-from flax_googlenet.models.convolution import PREPARED
+from flax_googlenet.models import GoogLeNet
+from flax_googlenet.models.convolution import PREPARED, Convolution
 from flax_googlenet.models.layers import LayerOptions
 from flax_googlenet.ops import fast_paths
-from flax_googlenet.training.parameter_groups import freeze_normalization
-
-NORMALIZATIONS = [pytest.param(True, id="batch norm"), pytest.param(False, id="biases")]
-FROZEN = ("*/conv1x1/norm/*",)
 
 
-class Network(nn.Module):
-    """Gives the module a name, which patterns of frozen parameters need."""
+class Plain(nn.Module):
+    """The same layer of Flax's modules."""
 
     batch_norm: bool
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        options = LayerOptions(dtype=x.dtype, batch_norm=self.batch_norm)
-        return Inception(5, 6, 7, 3, 4, 2, options=options, name="inception_3a")(x, train=train)
+        x = nn.Conv(
+            5, (3, 3), padding=((1, 1), (1, 1)), use_bias=not self.batch_norm, dtype=x.dtype, name="conv"
+        )(x)
+        if self.batch_norm:
+            x = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-3, dtype=x.dtype, name="norm")(x)
+        return nn.relu(x)
 
 
-def run(variables, x, *, batch_norm: bool, train: bool, freeze: tuple[str, ...] = ()):
-    """Return the output, the updated statistics and the gradients of the parameters and the input."""
+def run(module, variables, x, *, train: bool):
+    """Return the output, the updated statistics, and the gradients of the parameters and the input."""
 
     def apply(params, x):
-        with nn.intercept_methods(freeze_normalization(freeze)):
-            y, updated = Network(batch_norm).apply(
-                {**variables, "params": params}, x, train=train, mutable=["batch_stats"]
-            )
+        y, updated = module.apply({**variables, "params": params}, x, train=train, mutable=["batch_stats"])
         return jnp.square(y).sum(), (y, updated)
 
     (_, outputs), gradients = jax.value_and_grad(apply, (0, 1), has_aux=True)(variables["params"], x)
     return outputs, gradients
 
 
-def random_variables(rng, x, *, batch_norm: bool):
-    variables = Network(batch_norm).init(jax.random.key(0), x, train=False)
-    return {
-        name: jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape)), variables[name])
-        for name in ("params", "batch_stats")
-        if name in variables
-    }
-
-
-@pytest.mark.parametrize("batch_norm", NORMALIZATIONS)
-@pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("freeze", [(), FROZEN], ids=["", "one frozen"])
-def test_branches_computed_together_equal_each_by_itself(rng, batch_norm, train, freeze):
-    with jax.enable_x64(True):
+@pytest.mark.parametrize("batch_norm", [True, False], ids=["batch norm", "bias"])
+@pytest.mark.parametrize("train", [True, False], ids=["train", "inference"])
+@pytest.mark.parametrize("disabled", [("winograd",), tuple(fast_paths.FAST_PATHS)], ids=["fast", "plain"])
+def test_equals_the_layers_of_flax(rng, batch_norm, train, disabled):
+    with jax.enable_x64(True), fast_paths.disabled(*disabled):
         x = jnp.asarray(rng.normal(size=(4, 6, 6, 3)))
-        variables = random_variables(rng, x, batch_norm=batch_norm)
-        together = run(variables, x, batch_norm=batch_norm, train=train, freeze=freeze)
-        with fast_paths.disabled():
-            apart = run(variables, x, batch_norm=batch_norm, train=train, freeze=freeze)
-        assert jax.tree.structure(together) == jax.tree.structure(apart)
-        for ours, expected in zip(jax.tree.leaves(together), jax.tree.leaves(apart), strict=True):
-            scale = max(float(np.abs(expected).max()), 1e-3)
-            np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-11 * scale)
+        options = LayerOptions(dtype=jnp.float64, batch_norm=batch_norm, batch_norm_epsilon=1e-3)
+        layer = Convolution(5, 3, options=options)
+        variables = jax.tree.map(
+            lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape)), layer.init(jax.random.key(0), x)
+        )
+        ours = run(layer, variables, x, train=train)
+        with jax.numpy_dtype_promotion("standard"):  # Flax promotes the running statistics
+            expected = run(Plain(batch_norm), variables, x, train=train)
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    for array, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+        scale = max(float(np.abs(reference).max()), 1e-3)
+        np.testing.assert_allclose(array, reference, rtol=0, atol=1e-11 * scale)
 
 
-def test_branches_are_one_product(rng):
-    x = jnp.asarray(rng.normal(size=(2, 6, 6, 3)), jnp.float32)
-    variables = random_variables(rng, x, batch_norm=True)
-
-    def products(*disabled: str) -> int:
-        def apply(x):
-            return Network(batch_norm=True).apply(variables, x, train=False)
-
-        with fast_paths.disabled(*disabled):
-            return str(jax.make_jaxpr(apply)(x)).count("dot_general[")
-
-    assert products("winograd") + 2 == products("winograd", "merged_branches")
+@pytest.mark.parametrize("batch_norm", [True, False], ids=["batch norm", "bias"])
+def test_initial_variables_are_those_of_flax(batch_norm):
+    x = jnp.zeros((1, 6, 6, 3))
+    init = nn.initializers.lecun_normal()
+    options = LayerOptions(batch_norm=batch_norm, kernel_init=init, bias_init=nn.initializers.zeros)
+    ours = Convolution(5, 3, options=options).init(jax.random.key(0), x)
+    expected = Plain(batch_norm).init(jax.random.key(0), x, train=False)
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    for array, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(array, reference)
 
 
 @pytest.mark.parametrize("normalization", ["batch", "lrn"])
@@ -86,12 +76,19 @@ def test_prepared_filters_give_the_same_logits(rng, small_table, normalization):
     variables = jax.jit(model.init)(jax.random.key(0), x)
     assert PREPARED not in variables
     prepared = inference.prepare(model, variables, 64)
-    assert PREPARED in prepared
-    without_params = jax.tree.map(jnp.zeros_like, variables["params"])  # no kernel is read again
-    linear = ("head", "aux_4a", "aux_4d")
-    params = {
-        name: variables["params"][name] if name in linear else tree for name, tree in without_params.items()
-    }
+    zeros = jax.tree.map(jnp.zeros_like, variables["params"])  # no filter is read again
+    params = {**zeros, "head": variables["params"]["head"]}
     heads = model.apply({**prepared, "params": params}, x)
     expected = model.apply(variables, x)
     np.testing.assert_allclose(heads["logits"], expected["logits"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [14, 20])
+def test_prepared_filters_are_transformed_for_winograds_algorithm(rng, side):
+    layer = Convolution(64, 3)
+    x = jnp.asarray(rng.normal(size=(2, side, side, 64)), jnp.float32)
+    variables = layer.init(jax.random.key(0), x)
+    _, prepared = layer.apply(variables, x, mutable=[PREPARED])
+    assert prepared[PREPARED]["kernel"].shape == (4, 4, 64, 64)
+    y, expected = layer.apply({**variables, **prepared}, x), layer.apply(variables, x)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
