@@ -164,6 +164,43 @@ def inference(result: Result) -> str:
     return _forms("batch", columns, result, f"The variant {result['variant']}; ")
 
 
+def end_to_end(result: Result) -> str:
+    """Return the tables of `python -m benchmarks.end_to_end`: training, the input alone and its limits."""
+    trained, read = [], []
+    for name, measured in result["results"].items():
+        kind, _, of = name.partition(", ")
+        forms = measured["forms"]
+        if kind == "training":
+            files, alone = forms["from files"], forms["step alone"]
+            ratio = "{median:.1%} ({min:.1%} to {max:.1%})".format(**measured["ratios"]["step alone"])
+            rates = f"{files['images_per_second']:.2f} | {alone['images_per_second']:.2f}"
+            trained.append(f"| {of} | {rates} | {ratio} | {files['waiting']:.2%} |")
+        for form, figures in forms.items() if kind == "input" else ():
+            size = result["kilobytes"][of]
+            read.append(f"| {of}, {size} kB | {form} | {figures['images_per_second']:.0f} |")
+    limits = [
+        f"| {name}, {result['kilobytes'][name]} kB | {lock['cpu_microseconds']:.0f} µs | "
+        f"{lock['held_microseconds']:.1f} µs | {lock['cores_for_target']:.1f} | "
+        f"{lock['lock_share_for_target']:.0%} |"
+        for name, lock in result.get("lock", {}).items()
+    ]
+    settings = (
+        f"The variant {result['variant']}, batches of {result['batch_size']} images, "
+        f"{result['image_size']}x{result['image_size']} pixels, {result['dtype']}; medians of "
+        f"{result['rounds']} rounds, and in brackets the smallest and largest ratio within a round."
+    )
+    training = "| training | from files, images/s | step alone | ratio | waiting |"
+    tables = [
+        [training, "|---|---:|---:|---:|---:|", *trained],
+        ["| input | | images/s |", "|---|---|---:|", *read],
+    ]
+    if limits:
+        rate = f"{result['target_rate']:,} images/s"
+        head = f"| input | CPU time | interpreter lock | cores for {rate} | the lock is held for |"
+        tables.append([head, "|---|---:|---:|---:|---:|", *limits])
+    return "\n\n".join([settings, *map("\n".join, tables), describe(result["conditions"])])
+
+
 def _forms(
     heading: str, columns: Mapping[str, Callable[[Result], str]], result: Result, settings: str
 ) -> str:
@@ -293,6 +330,7 @@ RENDERERS: dict[str, Callable[[Result], str]] = {
         input_pipeline,
         train_step,
         inference,
+        end_to_end,
         step_memory,
         layers,
     )

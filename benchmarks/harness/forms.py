@@ -37,6 +37,7 @@ class Workload:
         None if the library has none.
       matrix_side: side of these matrices.
       peak_device_bytes: returns the peak memory of the accelerator; None on a CPU.
+      counted: returns what the workload counted during its calls, as more facts; None if nothing.
     """
 
     call: Callable[[], Any]
@@ -44,6 +45,7 @@ class Workload:
     matrix_product: Callable[[], Any] | None = None
     matrix_side: int = 2048
     peak_device_bytes: Callable[[], int] | None = None
+    counted: Callable[[], Mapping[str, Any]] | None = None
 
 
 def cores() -> int:

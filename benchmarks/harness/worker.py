@@ -5,7 +5,7 @@ Requests are lines of JSON on stdin and answers lines of JSON on stdout:
 * at the start, without a request: the form's facts, after two calls as warm-up
 * {"calls": N}: [[wall seconds, CPU seconds, busy seconds of other processes], ...] of N calls
 * {"matrix_products": N}: GFLOP/s of the fastest of N products, or null
-* {"finish": true}: the peak memory; the process ends
+* {"finish": true}: the peak memory and what the form counted; the process ends
 """
 
 import importlib
@@ -55,7 +55,8 @@ def main(specification: Mapping[str, Any]) -> None:
         elif "matrix_products" in request:
             _answer(answers, _matrix_product_rate(workload, request["matrix_products"]))
         else:
-            _answer(answers, _memory(workload))
+            counted = workload.counted() if workload.counted is not None else {}
+            _answer(answers, {**counted, **_memory(workload)})
             return
 
 

@@ -20,10 +20,10 @@ from typing import Any
 from absl import flags
 
 from benchmarks.conditions import conditions, write_result
+from benchmarks.image_folders import make_folder
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
 from benchmarks.input_pipeline.processes import Measured, measure
-from benchmarks.photographs import jpeg
 from flax_googlenet.errors import UserError, did_you_mean
 from launch.common import command
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
             raise UserError(f'There is no loader "{name}"; {did_you_mean(name, LOADERS)}')
     with tempfile.TemporaryDirectory() as directory:
         folder = pathlib.Path(directory)
-        files = link_images(folder) if _IMAGES.value else cut_images(folder)
+        files = make_folder(folder, _IMAGES.value)
         kilobytes = round(statistics.mean(file.stat().st_size for file in files) / 1000)
         print(f"{len(files)} JPEG files of {kilobytes} kB on average", file=sys.stderr)
         rounds, missing = measure_all(folder)
@@ -92,32 +92,6 @@ def memory_growth(megabytes: Sequence[float]) -> float:
     quarter = max(len(megabytes) // 4, 1)
     second, last = megabytes[quarter : 2 * quarter], megabytes[-quarter:]
     return statistics.mean(last) - statistics.mean(second or last)
-
-
-def link_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Link the files of --images into ten classes."""
-    root = pathlib.Path(_IMAGES.value or "").expanduser().absolute()
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg"))
-    if not files:
-        raise UserError(f"There are no JPEG files in {root}; point --images at a directory with some.")
-    links = []
-    for index, file in enumerate(files):
-        link = folder / "train" / f"class_{index % 10}" / f"{index}.jpg"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(file)
-        links.append(link)
-    return links
-
-
-def cut_images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Write files cut from two photographs into ten classes."""
-    files = []
-    for index in range(128):
-        file = folder / "train" / f"class_{index % 10}" / f"{index}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(jpeg(index))
-        files.append(file)
-    return files
 
 
 def measure_all(folder: pathlib.Path) -> tuple[dict[str, list[Measured]], dict[str, str]]:

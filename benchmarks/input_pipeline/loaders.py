@@ -14,12 +14,12 @@ import cv2
 import jax
 import numpy as np
 
+from benchmarks.image_folders import shrink_folder
 from flax_googlenet.config import resolve
 from flax_googlenet.data import TrainBatches, open_source, to_devices
 from flax_googlenet.data.images import jpeg
 from flax_googlenet.data.images.boxes import random_resized_box
 from flax_googlenet.data.order import crop_uniforms
-from flax_googlenet.data.preparation.shrinking import shrink
 from flax_googlenet.sharding import data_mesh, split_batch
 
 SIZE = 224
@@ -44,12 +44,7 @@ def ours_whole(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
 
 def ours_small(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
     """Return batches of this project from images shrunk as by `launch.prepare --shorter_side=256`."""
-    small = folder / "small"
-    for file in folder.glob("train/*/*"):
-        copy = small / file.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(shrink(file.read_bytes(), 256))
-    return ours(small, batch_size, workers)
+    return ours(shrink_folder(folder), batch_size, workers)
 
 
 def tf_data(folder: pathlib.Path, batch_size: int, workers: int) -> Batches:
@@ -116,7 +111,7 @@ class _Load:
         cv2.setNumThreads(1)
         file = pathlib.Path(self.files[index])
         image: Any = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
-        uniforms = crop_uniforms(0, random.randrange(2**31), index)[:40]
+        (uniforms,) = crop_uniforms(0, [(random.randrange(2**31), index)]).tolist()
         top, left, height, width = random_resized_box(image.shape[0], image.shape[1], uniforms)
         crop = image[top : top + height, left : left + width]
         return cv2.resize(crop, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), self.names.index(

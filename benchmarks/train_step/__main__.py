@@ -16,7 +16,6 @@ processes distort the result: if they used more than a tenth of the cores, the e
 """
 
 import functools
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from benchmarks.harness.forms import Form
 from benchmarks.harness.rounds import measure
 from benchmarks.peers.options import TORCH_MODES, pixels_of
 from flax_googlenet.config import resolve
+from flax_googlenet.ops.fast_paths import FAST_PATHS
 from launch.common import command
 
 VARIANTS = ("torchvision", "bvlc", "paper", "vgg16")
@@ -52,11 +52,11 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     variants = harness.chosen("variant", _VARIANT.value, VARIANTS)
     peers = harness.chosen("peer", _PEER.value, PEERS)
+    compared: dict[str, list[Form]] = {}
+    for variant in variants:
+        compared |= stages(variant) if _STAGES.value else {variant: forms(variant, peers)}
     measurements = {
-        variant: functools.partial(
-            measure, stages(variant) if _STAGES.value else forms(variant, peers), **harness.settings()
-        )
-        for variant in variants
+        name: functools.partial(measure, chosen, **harness.settings()) for name, chosen in compared.items()
     }
     result = {
         "batch_size": _BATCH_SIZE.value,
@@ -93,12 +93,16 @@ def forms(variant: str, peers: Sequence[str]) -> list[Form]:
     return chosen
 
 
-def stages(variant: str) -> list[Form]:
-    """Return our step with all fast paths, with each of them switched off in turn, and with none."""
-    names = list(importlib.import_module("flax_googlenet.ops.fast_paths").FAST_PATHS)
-    chosen = [ours("all", variant)]
-    chosen += [ours(f"without {name}", variant, disable=[name]) for name in names]
-    return [*chosen, ours("none", variant, disable=names)]
+def stages(variant: str) -> dict[str, list[Form]]:
+    """Return our step with all fast paths beside that without one of them, for each, and that without any.
+
+    They are pairs, since all steps at once would take 24 GB.
+    """
+    switched_off = {f"without {name}": [name] for name in FAST_PATHS} | {"none": list(FAST_PATHS)}
+    return {
+        f"{variant}, {name}": [ours("all", variant), ours(name, variant, disable=paths)]
+        for name, paths in switched_off.items()
+    }
 
 
 def ours(name: str, variant: str, *, checkout: str = "", disable: Sequence[str] = ()) -> Form:

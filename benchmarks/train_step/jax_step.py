@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,12 +21,45 @@ from flax_googlenet.training.state import place_initial_state
 from flax_googlenet.training.step import make_train_step
 
 
+class CompiledStep(NamedTuple):
+    """A training step with its first arguments.
+
+    Attributes:
+      step: takes a state, which it consumes, and a batch, and returns a state and metrics.
+      state: the initial state.
+      batch: a batch on the device.
+      facts: the facts of a workload that takes one step.
+    """
+
+    step: Any
+    state: Any
+    batch: Any
+    facts: dict[str, Any]
+
+
 def build(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Workload:
-    """Compile the training step.
+    """Return the training step on the same batch as a workload.
 
     Args:
       config: the config, before it is resolved.
       disable: names of the fast paths to switch off.
+    """
+    step, state, batch, facts = compile_step(config, disable)
+
+    def call() -> None:
+        nonlocal state  # the step consumes it
+        state, metrics = step(state, batch)
+        jax.block_until_ready((state, metrics))
+
+    dtype = resolve(config).model.dtype
+    return Workload(call, facts, *matrix_product(dtype), peak_device_bytes())
+
+
+def compile_step(config: Mapping[str, Any], disable: Sequence[str] = ()) -> CompiledStep:
+    """Compile the training step.
+
+    Args:
+      config, disable: as for `build`.
     """
     resolved = resolve(config)
     model = build_model(resolved.model)
@@ -44,12 +77,6 @@ def build(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Workload:
     with _without(disable):
         compiled = step.lower(state, batch).compile()
     after = os.times()
-
-    def call() -> None:
-        nonlocal state  # the step consumes it
-        state, metrics = compiled(state, batch)
-        jax.block_until_ready((state, metrics))
-
     memory = compiled.memory_analysis()
     facts = {
         **jax_facts(),
@@ -57,7 +84,7 @@ def build(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Workload:
         "temp_bytes": getattr(memory, "temp_size_in_bytes", None),
         "flop": resolved.batch_size * training_flop(model, resolved.data.image_size),
     }
-    return Workload(call, facts, *matrix_product(resolved.model.dtype), peak_device_bytes())
+    return CompiledStep(compiled, state, batch, facts)
 
 
 def training_flop(model: Any, image_size: int) -> int:

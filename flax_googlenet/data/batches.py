@@ -14,7 +14,7 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet.data.examples import Example, Source
 from flax_googlenet.data.images import crops
 from flax_googlenet.data.images.decoding import decode
-from flax_googlenet.data.images.training_crops import decode_training_crop
+from flax_googlenet.data.images.training_crops import TrainingCrops
 from flax_googlenet.data.order import crop_uniforms, permutation, substitute
 from flax_googlenet.errors import CorruptImageError
 from flax_googlenet.workers import reading
@@ -58,26 +58,42 @@ class TrainBatches:
     def fill(self, batch: Batch, step: int, start: int) -> None:
         """Write the rows of the global batch at a step, from row `start` on, to all rows of `batch`."""
         first = step * self.batch_size + start
-        for row, image in enumerate(batch["image"]):
-            epoch, position = divmod(first + row, len(self.source))
-            index = int(permutation(self.seed, epoch, len(self.source))[position])
-            for attempt in range(1, ATTEMPTS + 1):
-                try:
-                    batch["label"][row] = self._read_into(image, epoch, index)
-                    break
-                except CorruptImageError as error:
-                    if self.data.on_error == "raise" or attempt == ATTEMPTS:
-                        raise
-                    _warn_once(f"{error} Another image takes its place.")
-                    batch["bad"][row] = True
-                    index = substitute(self.seed, epoch, index, attempt, len(self.source))
+        examples = [self._example(number) for number in range(first, first + len(batch["image"]))]
+        crops, draws = TrainingCrops.of(self.data), crop_uniforms(self.seed, examples).tolist()
+        labels = batch["label"]
+        for row, (image, (epoch, index), uniforms) in enumerate(
+            zip(batch["image"], examples, draws, strict=True)
+        ):
+            try:
+                example = read_example(self.source, index)
+                crops.decode(example.encoded, example.name, uniforms, image)
+                labels[row] = example.label
+            except CorruptImageError as error:
+                if self.data.on_error == "raise":
+                    raise
+                labels[row], batch["bad"][row] = self._replace(image, crops, epoch, index, error), True
 
-    def _read_into(self, image: np.ndarray, epoch: int, index: int) -> int:
-        """Write the crop of an example to `image` and return its label."""
-        example = read_example(self.source, index)
-        uniforms = crop_uniforms(self.seed, epoch, index)
-        decode_training_crop(example.encoded, example.name, self.data, uniforms, image)
-        return example.label
+    def _example(self, number: int) -> tuple[int, int]:
+        """Return the epoch and the index of the example with a number in the order of training."""
+        epoch, position = divmod(number, len(self.source))
+        return epoch, int(permutation(self.seed, epoch, len(self.source))[position])
+
+    def _replace(
+        self, image: np.ndarray, crops: TrainingCrops, epoch: int, index: int, error: CorruptImageError
+    ) -> int:
+        """Write the crop of another example than a corrupt one to `image`, and return its label."""
+        for attempt in range(1, ATTEMPTS):
+            _warn_once(f"{error} Another image takes its place.")
+            index = substitute(self.seed, epoch, index, attempt, len(self.source))
+            try:
+                example = read_example(self.source, index)
+                (uniforms,) = crop_uniforms(self.seed, [(epoch, index)]).tolist()
+                crops.decode(example.encoded, example.name, uniforms, image)
+            except CorruptImageError as another:
+                error = another
+            else:
+                return example.label
+        raise error
 
 
 @dataclasses.dataclass(frozen=True)

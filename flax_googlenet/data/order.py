@@ -4,6 +4,8 @@ All of them are pure functions of (seed, epoch, index), so there is no state to 
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
@@ -36,9 +38,22 @@ def permutation(seed: int, epoch: int, length: int) -> Int64[np.ndarray, " {leng
     return order
 
 
-def crop_uniforms(seed: int, epoch: int, index: int) -> Float64[np.ndarray, "41"]:
-    """Return the numbers in [0, 1) that determine the training crop of an example in an epoch."""
-    raw = raw_random(seed, _CROP, epoch, index, UNIFORMS)
+def crop_uniforms(seed: int, examples: Sequence[tuple[int, int]]) -> Float64[np.ndarray, "examples 41"]:
+    """Return the numbers in [0, 1) that determine the training crops of examples.
+
+    Args:
+      seed: the seed of the run.
+      examples: the epoch and the index of each example.
+    """
+    raw = np.empty((len(examples), UNIFORMS), np.uint64)
+    # To set the counter of one generator takes a fifth of the time to make one for each example.
+    generator = np.random.Philox(key=np.array([seed, _CROP], np.uint64))
+    state: Any = generator.state
+    counter = state["state"]["counter"]
+    for row, (epoch, index) in enumerate(examples):
+        counter[2], counter[3] = index, epoch
+        generator.state = state
+        raw[row] = generator.random_raw(UNIFORMS)
     return (raw >> np.uint64(11)) * 2.0**-53
 
 

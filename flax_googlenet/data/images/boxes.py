@@ -1,13 +1,16 @@
 """Boxes, the rectangular parts of images that become crops."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 # Number of random numbers for a random box: four for each of ten proposals.
 BOX_UNIFORMS = 40
+
+_LOG_ASPECT = math.log(4 / 3)  # of the widest box
 
 
 class Box(NamedTuple):
@@ -33,7 +36,7 @@ def center_box(image_height: int, image_width: int, height: int, width: int) -> 
     return Box(round((image_height - height) / 2), round((image_width - width) / 2), height, width)
 
 
-def random_resized_box(height: int, width: int, uniforms: Float[np.ndarray, "40"]) -> Box:
+def random_resized_box(height: int, width: int, uniforms: Sequence[float]) -> Box:
     """Return the box of the paper's training crop (section 6).
 
     It covers 8% to 100% of the area, with an aspect ratio of 3/4 to 4/3. The first of ten proposals
@@ -44,9 +47,10 @@ def random_resized_box(height: int, width: int, uniforms: Float[np.ndarray, "40"
       height, width: the size of the image.
       uniforms: numbers in [0, 1), four per proposal.
     """
-    for area_u, aspect_u, top_u, left_u in uniforms.reshape(10, 4).tolist():
+    for start in range(0, BOX_UNIFORMS, 4):
+        area_u, aspect_u, top_u, left_u = uniforms[start : start + 4]
         area = height * width * (0.08 + 0.92 * area_u)
-        aspect = math.exp((2 * aspect_u - 1) * math.log(4 / 3))
+        aspect = math.exp((2 * aspect_u - 1) * _LOG_ASPECT)
         box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < box_width <= width and 0 < box_height <= height:
             top = int(top_u * (height - box_height + 1))

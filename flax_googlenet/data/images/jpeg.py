@@ -28,6 +28,7 @@ _UNKNOWN = 0  # not one of EXIF's orientations
 _SHORT, _LONG = 3, 4  # types of EXIF's integers
 _START_OF_IMAGE, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
+_FILL = 0xFF
 _MARKER = re.compile(rb"\xff([^\0\xff])", re.DOTALL)
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without length and content
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -103,8 +104,18 @@ def _segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
     Any number of FF bytes may precede a marker, and bytes outside of segments are skipped.
     """
     position = len(_START_OF_IMAGE)
-    while match := _MARKER.search(encoded, position):
-        marker, start = match[1][0], match.end()
+    while True:
+        # Nearly always a marker is there at once, and a search would take as long as all else.
+        if (
+            position + 1 < len(encoded)
+            and encoded[position] == _FILL
+            and 0 < (marker := encoded[position + 1]) < _FILL
+        ):
+            start = position + 2
+        elif match := _MARKER.search(encoded, position):
+            marker, start = match[1][0], match.end()
+        else:
+            return
         if marker in _STANDALONE:
             position = start
             continue

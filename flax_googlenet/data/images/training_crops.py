@@ -1,8 +1,11 @@
 """Training crops, decoded from image files into the rows of a batch."""
 
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data.images.boxes import BOX_UNIFORMS, random_resized_box
@@ -16,36 +19,54 @@ RANDOM_INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
 UNIFORMS = BOX_UNIFORMS + 1
 
 
-def decode_training_crop(
-    encoded: bytes,
-    name: str,
-    data: FrozenConfigDict,
-    uniforms: Float[np.ndarray, "41"],
-    out: UInt8[np.ndarray, "{data.image_size} {data.image_size} 3"],
-) -> None:
-    """Decode the part of an image file that a training crop needs, and resize it.
+class TrainingCrops(NamedTuple):
+    """The kind of training crops that a config asks for.
 
-    Args:
-      encoded: the bytes of an image file.
-      name: identifies the image in error messages.
+    The fields are those of the config, since a look-up in a config takes as long as all other arithmetic of
+    a crop.
+
+    Attributes:
       data: the data section of a resolved config.
-      uniforms: numbers in [0, 1) that determine the crop.
-      out: the array to write the crop to.
-
-    Raises:
-      CorruptImageError: if the file cannot be decoded.
+      size, crop, interpolation: its keys `image_size`, `train_crop` and `train_interpolation`.
     """
-    size = data.image_size
-    if data.train_crop == "center":
-        out[...] = resize_and_crop(decode(encoded, name), data)
-        return
-    file = ImageFile(encoded, name)
-    box = random_resized_box(file.height, file.width, uniforms[:BOX_UNIFORMS])
-    part = file.decode_box(box, at_least=size)
-    interpolation = data.train_interpolation
-    if interpolation == "random":
-        interpolation = RANDOM_INTERPOLATIONS[int(uniforms[-1] * len(RANDOM_INTERPOLATIONS))]
-    resize(_average(part, size), size, size, interpolation, out)
+
+    data: FrozenConfigDict
+    size: int
+    crop: str
+    interpolation: str
+
+    @classmethod
+    def of(cls, data: FrozenConfigDict) -> Self:
+        """Return the kind of training crops that the data section of a resolved config asks for."""
+        return cls(data, data.image_size, data.train_crop, data.train_interpolation)
+
+    def decode(
+        self,
+        encoded: bytes,
+        name: str,
+        uniforms: Sequence[float],
+        out: UInt8[np.ndarray, "size size 3"],
+    ) -> None:
+        """Decode the part of an image file that a training crop needs, and resize it.
+
+        Args:
+          encoded: the bytes of an image file.
+          name: identifies the image in error messages.
+          uniforms: `UNIFORMS` numbers in [0, 1) that determine the crop.
+          out: the array to write the crop to, with sides of `size`.
+
+        Raises:
+          CorruptImageError: if the file cannot be decoded.
+        """
+        if self.crop == "center":
+            out[...] = resize_and_crop(decode(encoded, name), self.data)
+            return
+        file = ImageFile(encoded, name)
+        part = file.decode_box(random_resized_box(file.height, file.width, uniforms), at_least=self.size)
+        interpolation = self.interpolation
+        if interpolation == "random":
+            interpolation = RANDOM_INTERPOLATIONS[int(uniforms[-1] * len(RANDOM_INTERPOLATIONS))]
+        resize(_average(part, self.size), self.size, self.size, interpolation, out)
 
 
 def _average(image: UInt8[np.ndarray, "rows columns 3"], size: int) -> UInt8[np.ndarray, "height width 3"]:

@@ -62,9 +62,10 @@ class ImageFolder:
             raise UserError(f"There are no class directories in {parent}; expected {parent}/CLASS/IMAGE.")
         self._index = index
         self.class_names = index.classes
-        self._directories = [parent / name for name in index.classes]
+        directories = [parent / name for name in index.classes]
+        self._prefixes = [f"{directory}{os.sep}" for directory in directories]
         chosen = []
-        for directory, (first, end) in zip(self._directories, itertools.pairwise(index.first), strict=True):
+        for directory, (first, end) in zip(directories, itertools.pairwise(index.first), strict=True):
             if first == end:
                 raise UserError(f"There are no images in {directory}; remove the directory or fill it.")
             images = np.arange(first, end)
@@ -85,8 +86,8 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> Example:
         label, name = self._index[int(self._chosen[index])]
-        path = self._directories[label] / name
-        return Example(read_file(path), label, str(path))
+        path = self._prefixes[label] + name  # pathlib takes ten times as long
+        return Example(read_file(path), label, path)
 
 
 def _draw_splits(directory: pathlib.Path, count: int, val_share: float, seed: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from flax_googlenet.data.images.boxes import random_resized_box
     uniforms=st.lists(st.floats(0, 1, exclude_max=True), min_size=40, max_size=40),
 )
 def test_random_boxes_are_within_the_papers_limits(height, width, uniforms):
-    top, left, rows, columns = random_resized_box(height, width, np.array(uniforms))
+    top, left, rows, columns = random_resized_box(height, width, uniforms)
     assert 0 <= top <= top + rows <= height
     assert 0 <= left <= left + columns <= width
     assert rows > 0
@@ -27,7 +27,7 @@ def test_random_boxes_are_within_the_papers_limits(height, width, uniforms):
 
 
 def test_random_boxes_spread_over_area_and_aspect(rng):
-    boxes = [random_resized_box(500, 500, rng.random(40)) for _ in range(2000)]
+    boxes = [random_resized_box(500, 500, rng.random(40).tolist()) for _ in range(2000)]
     area = np.array([rows * columns for _, _, rows, columns in boxes]) / 500**2
     aspect = np.array([columns / rows for _, _, rows, columns in boxes])
     assert area.min() < 0.1

@@ -12,7 +12,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.data.images import decoding
 from flax_googlenet.data.images.boxes import Box, crop
 from flax_googlenet.data.images.decoding import ImageFile
-from flax_googlenet.data.images.training_crops import UNIFORMS, decode_training_crop
+from flax_googlenet.data.images.training_crops import UNIFORMS, TrainingCrops
 from flax_googlenet.errors import CorruptImageError
 from tests.support import images
 
@@ -102,10 +102,11 @@ def test_exif_data_are_found_wherever_they_are(where, orientation, order):
 
     data = resolve({"data": {"image_size": 32, "resize": 32}}).data
     training_crop, upright = np.zeros((2, 32, 32, 3), np.uint8)
-    uniforms = np.random.default_rng(0).random(UNIFORMS)
-    decode_training_crop(encoded, "x", data, uniforms, training_crop)
+    uniforms = np.random.default_rng(0).random(UNIFORMS).tolist()
+    crops = TrainingCrops.of(data)
+    crops.decode(encoded, "x", uniforms, training_crop)
     again = images.encode(PIL.Image.fromarray(image), "PNG")
-    decode_training_crop(again, "x", data, uniforms, upright)
+    crops.decode(again, "x", uniforms, upright)
     assert np.abs(training_crop.astype(int) - upright).mean() < 4
 
 

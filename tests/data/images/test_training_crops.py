@@ -5,14 +5,14 @@ import pytest
 from flax_googlenet.config import resolve
 from flax_googlenet.data.images.boxes import crop, random_resized_box
 from flax_googlenet.data.images.resizing import resize, resize_and_crop
-from flax_googlenet.data.images.training_crops import UNIFORMS, decode_training_crop
+from flax_googlenet.data.images.training_crops import UNIFORMS, TrainingCrops
 from tests.support import images
 
 
 def training_crop(encoded: bytes, uniforms: np.ndarray, **options: object) -> np.ndarray:
     data = resolve({"data": {"image_size": 32, "resize": 40, **options}}).data
     out = np.zeros((32, 32, 3), np.uint8)
-    decode_training_crop(encoded, "x", data, uniforms, out)
+    TrainingCrops.of(data).decode(encoded, "x", uniforms.tolist(), out)
     return out
 
 

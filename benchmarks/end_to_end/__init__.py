@@ -1,0 +1,1 @@
+"""Speed of training from image files, and what the input costs."""

@@ -1,0 +1,44 @@
+import json
+
+import pytest
+
+from benchmarks import tables
+from tests.support.commands import run_module
+
+pytestmark = pytest.mark.slow
+
+TINY = ("--image_size=64", "--batch_size=2", "--input_batch_size=8", "--steps=2", "--rounds=1", "--calls=1")
+
+
+def test_the_command_measures_training_from_files_and_the_input(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+    out = tmp_path / "result.json"
+    process = run_module(
+        "benchmarks.end_to_end", *TINY, "--training=augmented", "--threads=1,3", f"--out={out}"
+    )
+    assert process.returncode in (0, 3), process.stderr  # 3 is that of a busy machine
+    result = json.loads(process.stdout.splitlines()[-1])
+    assert json.loads(out.read_text()) == result
+    assert list(result["results"]) == ["training, augmented", "input, files", "input, copies"]
+    forms = result["results"]["training, augmented"]["forms"]
+    assert 0 < forms["from files"]["waiting"] < 1
+    assert forms["step alone"]["waiting"] < forms["from files"]["waiting"]
+    assert forms["from files"]["images_per_second"] == pytest.approx(
+        4 / forms["from files"]["seconds"], abs=0.01
+    )
+    for images in ("files", "copies"):
+        measured = result["results"][f"input, {images}"]["forms"]
+        assert list(measured) == ["1 threads", "3 threads"]
+        lock = result["lock"][images]
+        assert 0 < lock["held_microseconds"] < lock["cpu_microseconds"]
+        assert lock["cores_for_target"] == pytest.approx(18_400e-6 * lock["cpu_microseconds"], abs=0.1)
+    assert result["kilobytes"]["copies"] < result["kilobytes"]["files"]
+    table = tables.end_to_end(result)
+    assert "| augmented | " in table
+    assert "| cores for 18,400 images/s |" in table
+
+
+def test_an_unknown_kind_of_training_is_refused():
+    process = run_module("benchmarks.end_to_end", "--training=augmentd")
+    assert process.returncode == 1
+    assert '--training has no choice "augmentd"; did you mean "augmented"' in process.stderr
