@@ -92,9 +92,9 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         }
         for name, measured in result["results"].items():
             trained, read = _STEPS.value * _BATCH_SIZE.value, _INPUT_BATCH_SIZE.value
-            images = trained if name.startswith("training") else read
+            count = trained if name.startswith("training") else read
             for form in measured["forms"].values():
-                form["images_per_second"] = round(images / form["seconds"], 2)
+                form["images_per_second"] = round(count / form["seconds"], 2)
         if _LOCK.value:
             result["target_rate"] = _TARGET_RATE.value
             result["lock"] = {name: lock_figures(images) for name, images in folders.items()}

@@ -34,9 +34,11 @@ def main(specification: Mapping[str, Any]) -> None:
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not stand between the answers
-    kept = specification["allocator"] == "keep" and _keep_freed_memory()
-    if specification["checkout"]:
-        _import_library_from(specification["checkout"])
+    checkout = specification["checkout"]
+    # A checkout from before this setting runs without it, as its commands do.
+    kept = specification["allocator"] == "keep" and _keep_freed_memory(pathlib.Path(checkout or REPOSITORY))
+    if checkout:
+        _import_library_from(checkout)
     module, _, function = specification["build"].partition(":")
     build = getattr(importlib.import_module(module), function)
     before, started = _cpu_seconds(), time.perf_counter()
@@ -60,11 +62,12 @@ def main(specification: Mapping[str, Any]) -> None:
             return
 
 
-def _keep_freed_memory() -> bool:
-    """Call the library's function of this name."""
-    # Its file alone is loaded: importing the library would import JAX in the process of a peer, and this
-    # clone's library in the process of a checkout.
-    path = REPOSITORY / "flax_googlenet/runtime/allocator.py"
+def _keep_freed_memory(clone: pathlib.Path) -> bool:
+    """Call the function of this name of a clone's library, if it has one."""
+    # Its file alone is loaded, since importing the library would import JAX in the process of a peer.
+    path = clone / "flax_googlenet/runtime/allocator.py"
+    if not path.exists():
+        return False
     spec = importlib.util.spec_from_file_location("allocator", path)
     assert spec is not None
     assert spec.loader is not None

@@ -4,19 +4,22 @@
   python -m benchmarks.train_step --variant=torchvision,bvlc,vgg16 --checkout=ANOTHER_CLONE --out=FILE.json
   python -m benchmarks.train_step --batch_size=256 --dtype=bfloat16 \
       --peer=torch_eager,torch_compile,torch_cuda_graphs,torch_max_autotune      (on a GPU)
-  python -m benchmarks.train_step --stages
+  python -m benchmarks.train_step --stages --xla_options=xla_cpu_enable_fast_math=true
 
 Every step takes a batch of uint8 images on the device, flips and normalizes them, computes the losses of all
 heads, top-1 and the gradients, and updates the weights by SGD with momentum and weight decay. The variants
-torchvision and vgg16 have their counterparts in torchvision, bvlc and paper in benchmarks/peers. --stages
-measures our step with each fast path switched off in turn instead.
+torchvision and vgg16 have their counterparts in torchvision, bvlc and paper in benchmarks/peers.
+
+--stages and --xla_options leave the peers out and measure our step beside the same step with one change: a
+fast path that is switched off where it is on for this platform, and on elsewhere, or an option of XLA. They
+are pairs, since all steps at once would take more memory than most machines have.
 
 Each form runs in its own process. They take turns in rounds, and ratios are those within a round. Other
 processes distort the result: if they used more than a tenth of the cores, the exit status is 3.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -27,6 +30,7 @@ from benchmarks.harness.forms import Form
 from benchmarks.harness.rounds import measure
 from benchmarks.peers.options import TORCH_MODES, pixels_of
 from flax_googlenet.config import resolve
+from flax_googlenet.errors import UserError
 from flax_googlenet.ops.fast_paths import FAST_PATHS
 from launch.common import command
 
@@ -40,7 +44,10 @@ _PEER = flags.DEFINE_list(
     "peer", ["torch_eager", "torch_compile"], f"Peers, of {', '.join(PEERS)}; none for none."
 )
 _CHECKOUT = flags.DEFINE_string("checkout", "", "Another clone of the project to measure too.")
-_STAGES = flags.DEFINE_bool("stages", False, "Whether to switch off each fast path in turn, without peers.")
+_STAGES = flags.DEFINE_bool("stages", False, "Whether to switch each fast path in turn, without peers.")
+_XLA_OPTIONS = flags.DEFINE_list(
+    "xla_options", [], "XLA's options, NAME=VALUE, to try in turn, without peers."
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images in a batch.", lower_bound=2)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of an image in pixels.", lower_bound=32)
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Dtype of the activations.")
@@ -52,9 +59,14 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     variants = harness.chosen("variant", _VARIANT.value, VARIANTS)
     peers = harness.chosen("peer", _PEER.value, PEERS)
+    options = xla_options()
     compared: dict[str, list[Form]] = {}
     for variant in variants:
-        compared |= stages(variant) if _STAGES.value else {variant: forms(variant, peers)}
+        alternatives = (stages(variant) if _STAGES.value else []) + options_of(variant, options)
+        if alternatives:
+            compared |= {f"{variant}, {form.name}": [ours("ours", variant), form] for form in alternatives}
+        else:
+            compared[variant] = forms(variant, peers)
     measurements = {
         name: functools.partial(measure, chosen, **harness.settings()) for name, chosen in compared.items()
     }
@@ -93,22 +105,38 @@ def forms(variant: str, peers: Sequence[str]) -> list[Form]:
     return chosen
 
 
-def stages(variant: str) -> dict[str, list[Form]]:
-    """Return our step with all fast paths beside that without one of them, for each, and that without any.
+def stages(variant: str) -> list[Form]:
+    """Return our step with each fast path switched in turn, and with all of them switched."""
+    one = [ours(f"{name} switched", variant, switched=[name]) for name in FAST_PATHS]
+    return [*one, ours("all switched", variant, switched=list(FAST_PATHS))]
 
-    They are pairs, since all steps at once would take 24 GB.
+
+def options_of(variant: str, options: Mapping[str, str]) -> list[Form]:
+    """Return our step with each of XLA's options in turn."""
+    return [ours(f"{name}={value}", variant, xla_options={name: value}) for name, value in options.items()]
+
+
+def ours(name: str, variant: str, *, checkout: str = "", **options: Any) -> Form:
+    """Return our step as a form, with options of `jax_step.build`."""
+    build = "benchmarks.train_step.jax_step:build"
+    return Form(name, build, {"config": config_of(variant), **options}, checkout)
+
+
+def xla_options() -> dict[str, str]:
+    """Return the values of --xla_options by name.
+
+    Raises:
+      UserError: if one is not NAME=VALUE.
     """
-    switched_off = {f"without {name}": [name] for name in FAST_PATHS} | {"none": list(FAST_PATHS)}
-    return {
-        f"{variant}, {name}": [ours("all", variant), ours(name, variant, disable=paths)]
-        for name, paths in switched_off.items()
-    }
-
-
-def ours(name: str, variant: str, *, checkout: str = "", disable: Sequence[str] = ()) -> Form:
-    """Return our step as a form."""
-    options = {"config": config_of(variant), "disable": list(disable)}
-    return Form(name, "benchmarks.train_step.jax_step:build", options, checkout)
+    options = {}
+    for option in _XLA_OPTIONS.value:
+        name, equals, value = option.partition("=")
+        if not (name and equals and value):
+            raise UserError(
+                f'--xla_options has "{option}"; write NAME=VALUE, such as xla_cpu_enable_fast_math=false.'
+            )
+        options[name] = value
+    return options
 
 
 def config_of(variant: str) -> dict[str, Any]:

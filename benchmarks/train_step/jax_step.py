@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -37,14 +37,17 @@ class CompiledStep(NamedTuple):
     facts: dict[str, Any]
 
 
-def build(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Workload:
+def build(
+    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, str] | None = None
+) -> Workload:
     """Return the training step on the same batch as a workload.
 
     Args:
       config: the config, before it is resolved.
-      disable: names of the fast paths to switch off.
+      switched: names of the fast paths to switch off where they are on for the platform, and on elsewhere.
+      xla_options: XLA's options beside those of the project.
     """
-    step, state, batch, facts = compile_step(config, disable)
+    step, state, batch, facts = compile_step(config, switched, xla_options)
 
     def call() -> None:
         nonlocal state  # the step consumes it
@@ -55,11 +58,13 @@ def build(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Workload:
     return Workload(call, facts, *matrix_product(dtype), peak_device_bytes())
 
 
-def compile_step(config: Mapping[str, Any], disable: Sequence[str] = ()) -> CompiledStep:
+def compile_step(
+    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, str] | None = None
+) -> CompiledStep:
     """Compile the training step.
 
     Args:
-      config, disable: as for `build`.
+      config, switched, xla_options: as for `build`.
     """
     resolved = resolve(config)
     model = build_model(resolved.model)
@@ -74,8 +79,8 @@ def compile_step(config: Mapping[str, Any], disable: Sequence[str] = ()) -> Comp
     images, labels = random_batch(resolved.batch_size, resolved.data.image_size, resolved.model.num_classes)
     batch = jax.device_put({"image": images, "label": labels.astype(np.int32)}, split_batch(mesh))
     before = os.times()
-    with _without(disable):
-        compiled = step.lower(state, batch).compile()
+    with _with_switched(switched):
+        compiled = step.lower(state, batch).compile(compiler_options=dict(xla_options or {}))
     after = os.times()
     memory = compiled.memory_analysis()
     facts = {
@@ -98,12 +103,14 @@ def training_flop(model: Any, image_size: int) -> int:
     return 2 * (3 * multiply_adds - summary.rows[0].multiply_adds)
 
 
-def _without(fast_paths: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-    """Return the context in which programs are traced without some fast paths."""
-    if not fast_paths:
-        return contextlib.nullcontext()
-    # Imported here, since older commits have no such module.
-    context: contextlib.AbstractContextManager[None] = importlib.import_module(
-        "flax_googlenet.ops.fast_paths"
-    ).disabled(*fast_paths)
-    return context
+@contextlib.contextmanager
+def _with_switched(names: Sequence[str]) -> Iterator[None]:
+    """Trace programs with some fast paths switched off, or on where they are off."""
+    with contextlib.ExitStack() as stack:
+        if names:
+            # Imported here, since older commits have no such module.
+            fast_paths = importlib.import_module("flax_googlenet.ops.fast_paths")
+            for name in names:
+                switch = fast_paths.disabled if fast_paths.is_on(name) else fast_paths.enabled
+                stack.enter_context(switch(name))
+        yield

@@ -6,7 +6,7 @@ two runs, by platform, when a program is traced.
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import jax
 
@@ -19,12 +19,12 @@ FAST_PATHS: dict[str, tuple[str, ...]] = {
     "local_response_norm": ("cpu",),  # sums over channels as sums of slices, with its own gradient
 }
 
-_disabled: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("disabled", default=frozenset())
+_overrides: contextvars.ContextVar[Mapping[str, bool]] = contextvars.ContextVar("overrides", default={})  # noqa: B039
 
 
 def is_on(name: str) -> bool:
-    """Return whether a fast path is chosen for the default platform."""
-    return jax.default_backend() in FAST_PATHS[name] and name not in _disabled.get()
+    """Return whether a fast path runs: by default, on the platforms on which it is faster."""
+    return _overrides.get().get(name, jax.default_backend() in FAST_PATHS[name])
 
 
 @contextlib.contextmanager
@@ -38,11 +38,23 @@ def disabled(*names: str) -> Iterator[None]:
     ...     is_on("winograd")
     False
     """
-    chosen = frozenset(names or FAST_PATHS)
-    if unknown := chosen - FAST_PATHS.keys():
+    with _switched(names or tuple(FAST_PATHS), on=False):
+        yield
+
+
+@contextlib.contextmanager
+def enabled(*names: str) -> Iterator[None]:
+    """Use the fast paths with these names on every platform, in what is traced inside this context."""
+    with _switched(names, on=True):
+        yield
+
+
+@contextlib.contextmanager
+def _switched(names: Collection[str], *, on: bool) -> Iterator[None]:
+    if unknown := set(names) - FAST_PATHS.keys():
         raise ValueError(f"there are no fast paths {sorted(unknown)}; there are {sorted(FAST_PATHS)}.")
-    token = _disabled.set(_disabled.get() | chosen)
+    token = _overrides.set({**_overrides.get(), **dict.fromkeys(names, on)})
     try:
         yield
     finally:
-        _disabled.reset(token)
+        _overrides.reset(token)

@@ -33,6 +33,20 @@ def test_the_command_measures_the_step_beside_pytorch(variant, tmp_path, monkeyp
     assert result["conditions"]["versions"].keys() >= {"jax", "torch", "torchvision"}
 
 
+def test_options_of_xla_can_be_tried_in_turn(monkeypatch):
+    option = "xla_cpu_enable_fast_math=true"
+    result = run(monkeypatch, f"--xla_options={option}")
+    assert list(result["results"]) == [f"torchvision, {option}"]
+    assert list(result["results"][f"torchvision, {option}"]["forms"]) == ["ours", option]
+
+
+@pytest.mark.parametrize("option", ["xla_cpu_enable_fast_math", "=true"])
+def test_an_option_of_xla_has_a_name_and_a_value(option):
+    process = run_module("benchmarks.train_step", f"--xla_options={option}")
+    assert process.returncode == 1
+    assert f'--xla_options has "{option}"; write NAME=VALUE' in process.stderr
+
+
 def test_an_unknown_variant_is_refused():
     process = run_module("benchmarks.train_step", "--variant=torchvison")
     assert process.returncode == 1
