@@ -7,6 +7,7 @@ devices, threads or restarts.
 import dataclasses
 import functools
 import logging
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ml_collections import FrozenConfigDict
@@ -60,39 +61,56 @@ class TrainBatches:
         first = step * self.batch_size + start
         examples = [self._example(number) for number in range(first, first + len(batch["image"]))]
         crops, draws = TrainingCrops.of(self.data), crop_uniforms(self.seed, examples).tolist()
-        labels = batch["label"]
-        for row, (image, (epoch, index), uniforms) in enumerate(
-            zip(batch["image"], examples, draws, strict=True)
-        ):
+        # All files are read before the first is decoded. Decoding empties the processor's caches, so that the
+        # Python code after it, and with it the time under the interpreter lock, takes several times as long.
+        prepared = []
+        for row, (example, uniforms) in enumerate(zip(examples, draws, strict=True)):
             try:
-                example = read_example(self.source, index)
-                crops.decode(example.encoded, example.name, uniforms, image)
-                labels[row] = example.label
+                prepared.append((row, example, self._prepare(batch, row, crops, example[1], uniforms)))
             except CorruptImageError as error:
-                if self.data.on_error == "raise":
-                    raise
-                labels[row], batch["bad"][row] = self._replace(image, crops, epoch, index, error), True
+                self._replace(batch, row, crops, example, error)
+        for row, example, decode_into in prepared:
+            try:
+                decode_into(batch["image"][row])
+            except CorruptImageError as error:
+                self._replace(batch, row, crops, example, error)
 
     def _example(self, number: int) -> tuple[int, int]:
         """Return the epoch and the index of the example with a number in the order of training."""
         epoch, position = divmod(number, len(self.source))
         return epoch, int(permutation(self.seed, epoch, len(self.source))[position])
 
+    def _prepare(
+        self, batch: Batch, row: int, crops: TrainingCrops, index: int, uniforms: Sequence[float]
+    ) -> Callable[[np.ndarray], None]:
+        """Read an example, write its label to a row, and return the function that decodes its crop."""
+        example = read_example(self.source, index)
+        batch["label"][row] = example.label
+        return crops.prepare(example.encoded, example.name, uniforms)
+
     def _replace(
-        self, image: np.ndarray, crops: TrainingCrops, epoch: int, index: int, error: CorruptImageError
-    ) -> int:
-        """Write the crop of another example than a corrupt one to `image`, and return its label."""
+        self,
+        batch: Batch,
+        row: int,
+        crops: TrainingCrops,
+        example: tuple[int, int],
+        error: CorruptImageError,
+    ) -> None:
+        """Write another example than a corrupt one to a row, if the config says so."""
+        if self.data.on_error == "raise":
+            raise error
+        batch["bad"][row] = True
+        epoch, index = example
         for attempt in range(1, ATTEMPTS):
             _warn_once(f"{error} Another image takes its place.")
             index = substitute(self.seed, epoch, index, attempt, len(self.source))
+            (uniforms,) = crop_uniforms(self.seed, [(epoch, index)]).tolist()
             try:
-                example = read_example(self.source, index)
-                (uniforms,) = crop_uniforms(self.seed, [(epoch, index)]).tolist()
-                crops.decode(example.encoded, example.name, uniforms, image)
+                self._prepare(batch, row, crops, index, uniforms)(batch["image"][row])
             except CorruptImageError as another:
                 error = another
             else:
-                return example.label
+                return
         raise error
 
 

@@ -1,6 +1,7 @@
 """Training crops, decoded from image files into the rows of a batch."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data.images.boxes import BOX_UNIFORMS, random_resized_box
+from flax_googlenet.data.images.boxes import BOX_UNIFORMS, Box, random_resized_box
 from flax_googlenet.data.images.decoding import ImageFile, decode
 from flax_googlenet.data.images.resizing import resize, resize_and_crop
 
@@ -17,6 +18,9 @@ RANDOM_INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
 
 # Number of random numbers for a training crop: those of its box, and one for the interpolation.
 UNIFORMS = BOX_UNIFORMS + 1
+
+
+Crop = UInt8[np.ndarray, "size size 3"]
 
 
 class TrainingCrops(NamedTuple):
@@ -40,32 +44,35 @@ class TrainingCrops(NamedTuple):
         """Return the kind of training crops that the data section of a resolved config asks for."""
         return cls(data, data.image_size, data.train_crop, data.train_interpolation)
 
-    def decode(
-        self,
-        encoded: bytes,
-        name: str,
-        uniforms: Sequence[float],
-        out: UInt8[np.ndarray, "size size 3"],
-    ) -> None:
-        """Decode the part of an image file that a training crop needs, and resize it.
+    def prepare(self, encoded: bytes, name: str, uniforms: Sequence[float]) -> Callable[[Crop], None]:
+        """Read the header of an image file and choose the crop.
 
         Args:
           encoded: the bytes of an image file.
           name: identifies the image in error messages.
           uniforms: `UNIFORMS` numbers in [0, 1) that determine the crop.
-          out: the array to write the crop to, with sides of `size`.
+
+        Returns:
+          A function that decodes the part of the file that the crop needs, and resizes it into an array with
+          sides of `size`. It raises `CorruptImageError` if the file cannot be decoded.
 
         Raises:
-          CorruptImageError: if the file cannot be decoded.
+          CorruptImageError: if the header cannot be read.
         """
         if self.crop == "center":
-            out[...] = resize_and_crop(decode(encoded, name), self.data)
-            return
+            return functools.partial(self._decode_center, encoded, name)
         file = ImageFile(encoded, name)
-        part = file.decode_box(random_resized_box(file.height, file.width, uniforms), at_least=self.size)
+        box = random_resized_box(file.height, file.width, uniforms)
         interpolation = self.interpolation
         if interpolation == "random":
             interpolation = RANDOM_INTERPOLATIONS[int(uniforms[-1] * len(RANDOM_INTERPOLATIONS))]
+        return functools.partial(self._decode_box, file, box, interpolation)
+
+    def _decode_center(self, encoded: bytes, name: str, out: Crop) -> None:
+        out[...] = resize_and_crop(decode(encoded, name), self.data)
+
+    def _decode_box(self, file: ImageFile, box: Box, interpolation: str, out: Crop) -> None:
+        part = file.decode_box(box, at_least=self.size)
         resize(_average(part, self.size), self.size, self.size, interpolation, out)
 
 

@@ -104,9 +104,9 @@ def test_exif_data_are_found_wherever_they_are(where, orientation, order):
     training_crop, upright = np.zeros((2, 32, 32, 3), np.uint8)
     uniforms = np.random.default_rng(0).random(UNIFORMS).tolist()
     crops = TrainingCrops.of(data)
-    crops.decode(encoded, "x", uniforms, training_crop)
+    crops.prepare(encoded, "x", uniforms)(training_crop)
     again = images.encode(PIL.Image.fromarray(image), "PNG")
-    crops.decode(again, "x", uniforms, upright)
+    crops.prepare(again, "x", uniforms)(upright)
     assert np.abs(training_crop.astype(int) - upright).mean() < 4
 
 

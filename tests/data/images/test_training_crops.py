@@ -12,7 +12,7 @@ from tests.support import images
 def training_crop(encoded: bytes, uniforms: np.ndarray, **options: object) -> np.ndarray:
     data = resolve({"data": {"image_size": 32, "resize": 40, **options}}).data
     out = np.zeros((32, 32, 3), np.uint8)
-    TrainingCrops.of(data).decode(encoded, "x", uniforms.tolist(), out)
+    TrainingCrops.of(data).prepare(encoded, "x", uniforms.tolist())(out)
     return out
 
 
