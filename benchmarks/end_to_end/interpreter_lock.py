@@ -2,7 +2,7 @@
 
 The process that is sampled is this module, run as
 
-  python -m benchmarks.end_to_end.interpreter_lock CONFIG BATCHES
+  python -m benchmarks.end_to_end.interpreter_lock CONFIG SECONDS
 """
 
 import json
@@ -22,12 +22,12 @@ from flax_googlenet.errors import UserError
 RATE = 500  # samples per second
 
 
-def measure_lock(config: Mapping[str, Any], batches: int) -> dict[str, float]:
+def measure_lock(config: Mapping[str, Any], seconds: float) -> dict[str, float]:
     """Return what an image costs the interpreter with one worker thread.
 
     Args:
       config: the config of the input, before it is resolved.
-      batches: number of batches to read.
+      seconds: how long to read.
 
     Returns:
       "held_microseconds", the time per image for which any thread holds the lock, and "cpu_microseconds",
@@ -40,7 +40,7 @@ def measure_lock(config: Mapping[str, Any], batches: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         stacks = pathlib.Path(directory) / "stacks"
         command = [_find_py_spy(), "record", "--gil", "--nonblocking", f"--rate={RATE}", "--format=raw"]
-        arguments = [json.dumps(config), str(batches)]
+        arguments = [json.dumps(config), str(seconds)]
         process = subprocess.run(
             [*command, f"--output={stacks}", "--", sys.executable, "-m", __spec__.name, *arguments],
             capture_output=True,
@@ -78,13 +78,13 @@ def count_samples(stacks: str) -> int:
     return counted
 
 
-def timed(config: Mapping[str, Any], batches: int) -> dict[str, float]:
-    """Read batches, and return the number of images, the seconds and the CPU seconds."""
+def timed(config: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """Read batches for some seconds, and return the number of images, the seconds and the CPU seconds."""
     from benchmarks.end_to_end.workloads import read_batches
 
     reading = read_batches(config)
     started, cpu, images = time.perf_counter(), time.process_time(), 0
-    for _ in range(batches):
+    while time.perf_counter() - started < seconds:
         images += len(next(reading)["label"])
     return {
         "images": images,
@@ -99,10 +99,10 @@ def _find_py_spy() -> str:
     if path is None:
         raise UserError(
             "The time under the interpreter lock is measured with py-spy, which is not installed; install it "
-            "with pip install --group peers in a clone, or leave it out with --nolock."
+            "with pip install --group peers in a clone, or leave it out with --lock_seconds=0."
         )
     return path
 
 
 if __name__ == "__main__":
-    print(json.dumps(timed(json.loads(sys.argv[1]), int(sys.argv[2]))), flush=True)
+    print(json.dumps(timed(json.loads(sys.argv[1]), float(sys.argv[2]))), flush=True)

@@ -18,7 +18,9 @@ Each form runs in its own process. They take turns in rounds, and ratios are tho
 processes distort the result: if they used more than a tenth of the cores, the exit status is 3.
 """
 
+import ast
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +38,8 @@ from launch.common import command
 
 VARIANTS = ("torchvision", "bvlc", "paper", "vgg16")
 PEERS = tuple(TORCH_MODES)
+
+_LITERAL = re.compile(r"true|false|-?\d+(\.\d+)?", re.IGNORECASE)
 
 _VARIANT = flags.DEFINE_list(
     "variant", ["torchvision"], f"Variants of the network, of {', '.join(VARIANTS)}."
@@ -111,7 +115,7 @@ def stages(variant: str) -> list[Form]:
     return [*one, ours("all switched", variant, switched=list(FAST_PATHS))]
 
 
-def options_of(variant: str, options: Mapping[str, str]) -> list[Form]:
+def options_of(variant: str, options: Mapping[str, Any]) -> list[Form]:
     """Return our step with each of XLA's options in turn."""
     return [ours(f"{name}={value}", variant, xla_options={name: value}) for name, value in options.items()]
 
@@ -122,7 +126,7 @@ def ours(name: str, variant: str, *, checkout: str = "", **options: Any) -> Form
     return Form(name, build, {"config": config_of(variant), **options}, checkout)
 
 
-def xla_options() -> dict[str, str]:
+def xla_options() -> dict[str, Any]:
     """Return the values of --xla_options by name.
 
     Raises:
@@ -135,7 +139,8 @@ def xla_options() -> dict[str, str]:
             raise UserError(
                 f'--xla_options has "{option}"; write NAME=VALUE, such as xla_cpu_enable_fast_math=false.'
             )
-        options[name] = value
+        # XLA takes truth values and numbers as such, not as text.
+        options[name] = ast.literal_eval(value.title()) if _LITERAL.fullmatch(value) else value
     return options
 
 

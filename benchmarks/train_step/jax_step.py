@@ -38,7 +38,7 @@ class CompiledStep(NamedTuple):
 
 
 def build(
-    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, str] | None = None
+    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, Any] | None = None
 ) -> Workload:
     """Return the training step on the same batch as a workload.
 
@@ -59,7 +59,7 @@ def build(
 
 
 def compile_step(
-    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, str] | None = None
+    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, Any] | None = None
 ) -> CompiledStep:
     """Compile the training step.
 

@@ -14,15 +14,20 @@ def test_the_command_measures_training_from_files_and_the_input(tmp_path, monkey
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
     out = tmp_path / "result.json"
     process = run_module(
-        "benchmarks.end_to_end", *TINY, "--training=augmented", "--threads=1,3", f"--out={out}"
+        "benchmarks.end_to_end",
+        *TINY,
+        "--training=augmented",
+        "--threads=1,3",
+        "--lock_seconds=3",
+        f"--out={out}",
     )
     assert process.returncode in (0, 3), process.stderr  # 3 is that of a busy machine
     result = json.loads(process.stdout.splitlines()[-1])
     assert json.loads(out.read_text()) == result
     assert list(result["results"]) == ["training, augmented", "input, files", "input, copies"]
     forms = result["results"]["training, augmented"]["forms"]
-    assert 0 < forms["from files"]["waiting"] < 1
-    assert forms["step alone"]["waiting"] < forms["from files"]["waiting"]
+    assert 0 <= forms["step alone"]["waiting"] < 0.1
+    assert 0 <= forms["from files"]["waiting"] < 1
     assert forms["from files"]["images_per_second"] == pytest.approx(
         4 / forms["from files"]["seconds"], abs=0.01
     )
