@@ -34,7 +34,7 @@ def test_the_command_measures_the_step_beside_pytorch(variant, tmp_path, monkeyp
 
 
 def test_options_of_xla_can_be_tried_in_turn(monkeypatch):
-    option = "xla_cpu_enable_fast_math=true"
+    option = "xla_cpu_enable_fast_math=True"
     result = run(monkeypatch, f"--xla_options={option}")
     assert list(result["results"]) == [f"torchvision, {option}"]
     assert list(result["results"][f"torchvision, {option}"]["forms"]) == ["ours", option]
