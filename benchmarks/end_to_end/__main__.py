@@ -11,7 +11,7 @@ DIR holds JPEG files at any depth; without it, files are cut from two photograph
 * the time per image for which the input holds Python's interpreter lock, which limits what one process can
   read, however many cores it has
 
-The last line of the result says how many cores would feed a GPU that trains on --target_rate images/s.
+The result says how many cores would feed a GPU that trains on --target_rate images/s.
 
 Each form runs in its own process. They take turns in rounds, and ratios are those within a round. Other
 processes distort the result: if they used more than a tenth of the cores, the exit status is 3.
@@ -97,9 +97,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         }
         for name, measured in result["results"].items():
             trained, read = _STEPS.value * _BATCH_SIZE.value, _INPUT_BATCH_SIZE.value
-            count = trained if name.startswith("training") else read
-            for form in measured["forms"].values():
-                form["images_per_second"] = round(count / form["seconds"], 2)
+            harness.add_images_per_second(measured, trained if name.startswith("training") else read)
         if _LOCK_SECONDS.value:
             result["target_rate"] = _TARGET_RATE.value
             result["lock"] = {name: lock_figures(images) for name, images in folders.items()}

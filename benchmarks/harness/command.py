@@ -82,6 +82,17 @@ def run_all(
     }
 
 
+def add_images_per_second(measured: Mapping[str, Any], images: int) -> None:
+    """Add "images_per_second" to the forms of a result of `measure`.
+
+    Args:
+      measured: the result.
+      images: number of images of a call.
+    """
+    for form in measured["forms"].values():
+        form["images_per_second"] = round(images / form["seconds"], 2)
+
+
 def exit_status(result: Mapping[str, Any]) -> int:
     """Return the exit status of a command with this result."""
     return BUSY if result["busy"] else 0

@@ -62,8 +62,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         **harness.run_all(measurements, packages=("jaxlib", "torch", "torchvision", "onnxruntime")),
     }
     for size, measured in result["results"].items():
-        for form in measured["forms"].values():
-            form["images_per_second"] = round(int(size) / form["seconds"], 2)
+        harness.add_images_per_second(measured, int(size))
     write_result(_OUT.value, result)
     return result
 

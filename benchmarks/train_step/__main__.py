@@ -48,7 +48,7 @@ _PEER = flags.DEFINE_list(
     "peer", ["torch_eager", "torch_compile"], f"Peers, of {', '.join(PEERS)}; none for none."
 )
 _CHECKOUT = flags.DEFINE_string("checkout", "", "Another clone of the project to measure too.")
-_STAGES = flags.DEFINE_bool("stages", False, "Whether to switch each fast path in turn, without peers.")
+_STAGES = flags.DEFINE_bool("stages", False, "Whether to measure each fast path on and off, without peers.")
 _XLA_OPTIONS = flags.DEFINE_list(
     "xla_options", [], "XLA's options, NAME=VALUE, to try in turn, without peers."
 )
@@ -81,8 +81,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         **harness.run_all(measurements, packages=("jaxlib", "torch", "torchvision")),
     }
     for measured in result["results"].values():
-        for form in measured["forms"].values():
-            form["images_per_second"] = round(_BATCH_SIZE.value / form["seconds"], 2)
+        harness.add_images_per_second(measured, _BATCH_SIZE.value)
     write_result(_OUT.value, result)
     return result
 
@@ -110,13 +109,13 @@ def forms(variant: str, peers: Sequence[str]) -> list[Form]:
 
 
 def stages(variant: str) -> list[Form]:
-    """Return our step with each fast path switched in turn, and with all of them switched."""
+    """Return our step with one fast path switched, for each of them, and with all of them switched."""
     one = [ours(f"{name} switched", variant, switched=[name]) for name in FAST_PATHS]
     return [*one, ours("all switched", variant, switched=list(FAST_PATHS))]
 
 
 def options_of(variant: str, options: Mapping[str, Any]) -> list[Form]:
-    """Return our step with each of XLA's options in turn."""
+    """Return our step with one of XLA's options, for each of them."""
     return [ours(f"{name}={value}", variant, xla_options={name: value}) for name, value in options.items()]
 
 
