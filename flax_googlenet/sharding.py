@@ -14,9 +14,16 @@ from flax_googlenet.errors import UserError
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Return a mesh of devices along the axis `data`, by default with the devices of all hosts."""
-    count = len(devices) if devices else jax.device_count()
-    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    """Return a mesh along the axis `data`, by default of the devices of all processes.
+
+    The devices of a process are neighbors in it, so that its rows of a batch are, too. `jax.make_mesh` does
+    not promise that: on TPU slices of several hosts, it orders the devices by their place in the network.
+
+    Args:
+      devices: the devices, in any order that is the same for all processes.
+    """
+    devices = sorted(devices or jax.devices(), key=lambda device: device.process_index)
+    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def split_batch(mesh: Mesh) -> NamedSharding:
@@ -27,6 +34,28 @@ def split_batch(mesh: Mesh) -> NamedSharding:
 def replicate(mesh: Mesh) -> NamedSharding:
     """Return the sharding of an array that every device holds in full."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def put_everywhere(tree: Any, sharding: NamedSharding) -> Any:
+    """Put arrays on all devices, without a copy where they are there already.
+
+    `jax.device_put` would compare the arrays of all processes, by a program that they may not compile at the
+    same time.
+
+    Args:
+      tree: arrays, on the host or on any devices. They are the same in all processes.
+      sharding: the sharding of every array, replicated.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(
+        lambda leaf: (
+            leaf
+            if getattr(leaf, "sharding", None) == sharding
+            else put_copies(jax.device_get(leaf), sharding)
+        ),
+        tree,
+    )
 
 
 def put_copies(tree: Any, sharding: NamedSharding) -> Any:

@@ -15,7 +15,7 @@ from absl import flags
 
 import flax_googlenet
 from flax_googlenet.data.images import crops
-from launch.common import command
+from launch.common import cluster, command
 
 _CHECKPOINT = flags.DEFINE_list(
     "checkpoint",
@@ -34,11 +34,14 @@ _OUT = flags.DEFINE_string(
     "out", None, "Directory for results.json and, for up to 50 classes, confusion.png."
 )
 
+flags.adopt_module_key_flags(cluster)
+
 _REPORT_ONLY = ("class_accuracy", "class_examples", "confusion")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
+    cluster.join()
     for path in _CHECKPOINT.value:
         command.refuse_weights_file(path)
     overrides = command.overrides()

@@ -17,15 +17,17 @@ from absl import flags
 
 from flax_googlenet.checkpoints import describe, find_latest
 from flax_googlenet.training import train
-from launch.common import command
+from launch.common import cluster, command
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/mnist_sample", "Directory of the run; if it holds a checkpoint, the run resumes."
 )
+flags.adopt_module_key_flags(cluster)
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
+    cluster.join()
     return train(command.config(_WORKDIR.value), _WORKDIR.value)
 
 

@@ -20,7 +20,7 @@ MODULES = {
 FLOORS = (
     {"errors", "variants", "table", "runtime", "pictures"},
     {"workers", "paths"},
-    {"progress"},
+    {"progress", "distributed"},
     {"config", "sharding"},
     {"ops"},
     {"models"},

@@ -30,14 +30,15 @@ class Workload:
     """A workload, ready to be called.
 
     Attributes:
-      call: does the work once and returns when it is complete, on an accelerator too.
+      call: does the work and returns when it is complete, on an accelerator too.
       facts: what is known about it, ready for JSON: "library", "device", and if known
-        "temp_bytes" of compiled programs, "compile_cpu_seconds", and "flop" per call.
+        "temp_bytes" of compiled programs, "compile_cpu_seconds", and "flop" each time.
       matrix_product: computes one product of square matrices and returns when it is complete;
         None if the library has none.
       matrix_side: side of these matrices.
       peak_device_bytes: returns the peak memory of the accelerator; None on a CPU.
       counted: returns what the workload counted during its calls, as more facts; None if nothing.
+      repeats: how many times a call does the work. The times of a call are divided by it.
     """
 
     call: Callable[[], Any]
@@ -46,6 +47,7 @@ class Workload:
     matrix_side: int = 2048
     peak_device_bytes: Callable[[], int] | None = None
     counted: Callable[[], Mapping[str, Any]] | None = None
+    repeats: int = 1
 
 
 def cores() -> int:

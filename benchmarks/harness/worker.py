@@ -3,7 +3,8 @@
 Requests are lines of JSON on stdin and answers lines of JSON on stdout:
 
 * at the start, without a request: the form's facts, after two calls as warm-up
-* {"calls": N}: [[wall seconds, CPU seconds, busy seconds of other processes], ...] of N calls
+* {"calls": N}: [[wall seconds, CPU seconds, busy seconds of other processes], ...] of N calls, divided by
+  the workload's `repeats`
 * {"matrix_products": N}: GFLOP/s of the fastest of N products, or null
 * {"finish": true}: the peak memory and what the form counted; the process ends
 """
@@ -88,11 +89,12 @@ def _answer(answers: Any, value: Any) -> None:
 
 
 def _timed(workload: Workload) -> tuple[float, float, float]:
-    """Return wall seconds, CPU seconds of this process and busy seconds of all others during a call."""
+    """Return wall seconds, CPU seconds of this process and busy seconds of all others, per work done."""
     busy, cpu, start = _busy_seconds(), time.process_time(), time.perf_counter()
     workload.call()
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return wall, cpu, _busy_seconds() - busy - cpu
+    others = _busy_seconds() - busy - cpu
+    return wall / workload.repeats, cpu / workload.repeats, others / workload.repeats
 
 
 def _busy_seconds() -> float:

@@ -36,7 +36,7 @@ class Decoder(NamedTuple):
 def _part(encoded: bytes, index: int) -> None:
     (uniforms,) = crop_uniforms(0, [(0, index)]).tolist()
     file = decoding.ImageFile(encoded, "")
-    file.decode_box(random_resized_box(file.height, file.width, uniforms))
+    file.open_box(random_resized_box(file.height, file.width, uniforms))()
 
 
 def _whole(encoded: bytes, _: int) -> None:

@@ -4,23 +4,23 @@
   python -m benchmarks.train_step --variant=torchvision,bvlc,vgg16 --checkout=ANOTHER_CLONE --out=FILE.json
   python -m benchmarks.train_step --batch_size=256 --dtype=bfloat16 \
       --peer=torch_eager,torch_compile,torch_cuda_graphs,torch_max_autotune      (on a GPU)
-  python -m benchmarks.train_step --stages --xla_options=xla_cpu_enable_fast_math=true
+  python -m benchmarks.train_step --stages --steps_in_program=8 --xla_options=xla_cpu_enable_fast_math=true
 
 Every step takes a batch of uint8 images on the device, flips and normalizes them, computes the losses of all
 heads, top-1 and the gradients, and updates the weights by SGD with momentum and weight decay. The variants
 torchvision and vgg16 have their counterparts in torchvision, bvlc and paper in benchmarks/peers.
 
---stages and --xla_options leave the peers out and measure our step beside the same step with one change: a
-fast path that is switched off where it is on for this platform, and on elsewhere, or an option of XLA. They
-are pairs, since all steps at once would take more memory than most machines have.
+--stages, --steps_in_program and --xla_options leave the peers out and measure our step beside the same step
+with one change: a fast path that is switched off where it is on for this platform, and on elsewhere; several
+steps in one compiled program; or an option of XLA. They are pairs, since all steps at once would take more
+memory than most machines have.
 
 Each form runs in its own process. They take turns in rounds, and ratios are those within a round. Other
 processes distort the result: if they used more than a tenth of the cores, the exit status is 3.
 """
 
-import ast
 import functools
-import re
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,8 +39,6 @@ from launch.common import command
 VARIANTS = ("torchvision", "bvlc", "paper", "vgg16")
 PEERS = tuple(TORCH_MODES)
 
-_LITERAL = re.compile(r"true|false|-?\d+(\.\d+)?", re.IGNORECASE)
-
 _VARIANT = flags.DEFINE_list(
     "variant", ["torchvision"], f"Variants of the network, of {', '.join(VARIANTS)}."
 )
@@ -49,6 +47,9 @@ _PEER = flags.DEFINE_list(
 )
 _CHECKOUT = flags.DEFINE_string("checkout", "", "Another clone of the project to measure too.")
 _STAGES = flags.DEFINE_bool("stages", False, "Whether to measure each fast path on and off, without peers.")
+_STEPS_IN_PROGRAM = flags.DEFINE_integer(
+    "steps_in_program", 1, "If above 1, also measure this many steps in one program.", lower_bound=1
+)
 _XLA_OPTIONS = flags.DEFINE_list(
     "xla_options", [], "XLA's options, NAME=VALUE, to try in turn, without peers."
 )
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     options = xla_options()
     compared: dict[str, list[Form]] = {}
     for variant in variants:
-        alternatives = (stages(variant) if _STAGES.value else []) + options_of(variant, options)
+        alternatives = [*stages(variant), *in_one_program(variant), *options_of(variant, options)]
         if alternatives:
             compared |= {f"{variant}, {form.name}": [ours("ours", variant), form] for form in alternatives}
         else:
@@ -109,9 +110,17 @@ def forms(variant: str, peers: Sequence[str]) -> list[Form]:
 
 
 def stages(variant: str) -> list[Form]:
-    """Return our step with one fast path switched, for each of them, and with all of them switched."""
+    """Return our step with each fast path switched, and with all of them, if --stages asks for it."""
+    if not _STAGES.value:
+        return []
     one = [ours(f"{name} switched", variant, switched=[name]) for name in FAST_PATHS]
     return [*one, ours("all switched", variant, switched=list(FAST_PATHS))]
+
+
+def in_one_program(variant: str) -> list[Form]:
+    """Return our step as several in one compiled program, if --steps_in_program asks for it."""
+    steps = _STEPS_IN_PROGRAM.value
+    return [ours(f"{steps} steps in one program", variant, steps=steps)] if steps > 1 else []
 
 
 def options_of(variant: str, options: Mapping[str, Any]) -> list[Form]:
@@ -138,8 +147,10 @@ def xla_options() -> dict[str, Any]:
             raise UserError(
                 f'--xla_options has "{option}"; write NAME=VALUE, such as xla_cpu_enable_fast_math=false.'
             )
-        # XLA takes truth values and numbers as such, not as text.
-        options[name] = ast.literal_eval(value.title()) if _LITERAL.fullmatch(value) else value
+        try:  # XLA takes truth values and numbers as such, not as text.
+            options[name] = json.loads(value.lower())
+        except ValueError:
+            options[name] = value
     return options
 
 

@@ -38,7 +38,10 @@ class CompiledStep(NamedTuple):
 
 
 def build(
-    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, Any] | None = None
+    config: Mapping[str, Any],
+    switched: Sequence[str] = (),
+    xla_options: Mapping[str, Any] | None = None,
+    steps: int = 1,
 ) -> Workload:
     """Return the training step on the same batch as a workload.
 
@@ -46,8 +49,9 @@ def build(
       config: the config, before it is resolved.
       switched: names of the fast paths to switch off where they are on for the platform, and on elsewhere.
       xla_options: XLA's options beside those of the project.
+      steps: number of steps that one compiled program takes.
     """
-    step, state, batch, facts = compile_step(config, switched, xla_options)
+    step, state, batch, facts = compile_step(config, switched, xla_options, steps)
 
     def call() -> None:
         nonlocal state  # the step consumes it
@@ -55,16 +59,19 @@ def build(
         jax.block_until_ready((state, metrics))
 
     dtype = resolve(config).model.dtype
-    return Workload(call, facts, *matrix_product(dtype), peak_device_bytes())
+    return Workload(call, facts, *matrix_product(dtype), peak_device_bytes(), repeats=steps)
 
 
 def compile_step(
-    config: Mapping[str, Any], switched: Sequence[str] = (), xla_options: Mapping[str, Any] | None = None
+    config: Mapping[str, Any],
+    switched: Sequence[str] = (),
+    xla_options: Mapping[str, Any] | None = None,
+    steps: int = 1,
 ) -> CompiledStep:
     """Compile the training step.
 
     Args:
-      config, switched, xla_options: as for `build`.
+      config, switched, xla_options, steps: as for `build`.
     """
     resolved = resolve(config)
     model = build_model(resolved.model)
@@ -75,6 +82,8 @@ def compile_step(
     optimizer = build_optimizer(resolved.optimizer, schedule)
     mesh = data_mesh(jax.devices()[:1])
     step: Any = make_train_step(resolved, model, optimizer, schedule, mesh, 0)
+    if steps > 1:
+        step = repeated(step, steps)
     state = place_initial_state(resolved, model, optimizer, replicate(mesh))
     images, labels = random_batch(resolved.batch_size, resolved.data.image_size, resolved.model.num_classes)
     batch = jax.device_put({"image": images, "label": labels.astype(np.int32)}, split_batch(mesh))
@@ -90,6 +99,22 @@ def compile_step(
         "flop": resolved.batch_size * training_flop(model, resolved.data.image_size),
     }
     return CompiledStep(compiled, state, batch, facts)
+
+
+def repeated(step: Any, steps: int) -> Any:
+    """Return a function that takes several steps on the same batch in one program.
+
+    Args:
+      step: a jitted training step.
+      steps: number of steps.
+    """
+    # Imported here, since older commits have no such module.
+    from flax_googlenet.runtime.compilation import jit
+
+    def take(state: Any, batch: Any) -> Any:
+        return jax.lax.scan(lambda state, _: step.__wrapped__(state, batch), state, length=steps)
+
+    return jit(take, donate_argnums=0)
 
 
 def training_flop(model: Any, image_size: int) -> int:

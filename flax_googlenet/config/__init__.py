@@ -6,6 +6,7 @@ from flax_googlenet.config.resolution import (
     first_difference,
     flatten,
     resolve,
+    shared_settings,
     to_json_dict,
     with_num_classes,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "first_difference",
     "flatten",
     "resolve",
+    "shared_settings",
     "to_json_dict",
     "with_num_classes",
 ]

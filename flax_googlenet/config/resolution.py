@@ -21,6 +21,9 @@ from flax_googlenet.variants import VARIANTS, VGG16_KEYS
 HOST_PREPROCESSING = ("image_size", "resize", "stretch", "interpolation")
 PREPROCESSING = (*HOST_PREPROCESSING, "mean", "std", "channel_order")
 
+# Keys that may differ between the processes of a run, since batches do not depend on them.
+_KEYS_OF_A_HOST = ("data.path", "data.workers", "data.prefetch")
+
 
 def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -> FrozenConfigDict:
     """Check a config and fill in the defaults.
@@ -140,6 +143,16 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def shared_settings(config: FrozenConfigDict) -> dict[str, Any]:
+    """Return the keys that are the same for all processes of a run, by their full names.
+
+    Args:
+      config: a resolved config.
+    """
+    flat = flatten(to_json_dict(config))
+    return {f"config.{key}": value for key, value in flat.items() if key not in _KEYS_OF_A_HOST}
 
 
 def to_json_dict(config: FrozenConfigDict) -> dict[str, Any]:

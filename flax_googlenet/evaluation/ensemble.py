@@ -9,10 +9,11 @@ from typing import Any
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.classifier import Classifier, load
-from flax_googlenet.config import resolve
+from flax_googlenet.config import resolve, shared_settings
 from flax_googlenet.data import Source, check_same_classes, open_source
 from flax_googlenet.data.images import crops as crops_of_an_image
 from flax_googlenet.data.sources.imagenet import SPLIT_SIZES, missing_from_validation
+from flax_googlenet.distributed import check_agreement, process_index
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.evaluate import Evaluator, Member
 from flax_googlenet.progress import Progress
@@ -60,6 +61,10 @@ def evaluate(
     classifiers = _load_all(checkpoints)
     changes = {"data": data or {}, "evaluation": {"batch_size": batch_size} if batch_size is not None else {}}
     configs = [_changed(classifier.config, changes) for classifier in classifiers]
+    names = ",".join(classifier.checkpoint for classifier in classifiers)
+    check_agreement(
+        {"the checkpoint": names, "crops": crops, "aux_heads": aux_heads, **shared_settings(configs[0])}
+    )
     source = open_source(configs[0].data, "val")
     _check_members(classifiers, source, aux_heads)
     if missing_from_validation(source.class_names, len(source)):
@@ -84,9 +89,9 @@ def evaluate(
         **metrics,
         "models": len(classifiers),
         "crops": crops,
-        "checkpoint": ",".join(classifier.checkpoint for classifier in classifiers),
+        "checkpoint": names,
     }
-    if out is not None:
+    if out is not None and process_index() == 0:
         _save_report(pathlib.Path(out), figures, classifiers[0].class_names)
     return figures
 

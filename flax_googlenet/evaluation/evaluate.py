@@ -18,11 +18,12 @@ from flax_googlenet import inference
 from flax_googlenet.config import HOST_PREPROCESSING
 from flax_googlenet.data import EvaluationBatches, Source, to_devices
 from flax_googlenet.data.images import crops
+from flax_googlenet.distributed import compile_together
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
 from flax_googlenet.runtime import compilation
-from flax_googlenet.sharding import replicate, split_batch
+from flax_googlenet.sharding import put_everywhere, replicate, split_batch
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Evaluator:
             in_shardings=(self._replicated, self._split),
             out_shardings=self._replicated,
         )
+        self._compiled: Any = None
 
     def __call__(
         self, all_variables: Sequence[Variables], progress: Callable[[int], None] | None = None
@@ -122,13 +124,15 @@ class Evaluator:
         self, all_variables: Sequence[Variables], progress: Callable[[int], None] | None
     ) -> dict[str, Any]:
         """Return the sums over all batches."""
-        replicated = jax.device_put(tuple(all_variables), self._replicated)  # from any device they are on
+        replicated = put_everywhere(tuple(all_variables), self._replicated)
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
         first_batch = next(batches)
-        with compilation.without_alarms():
-            launched = [self._step(replicated, first_batch)]
+        if self._compiled is None:
+            with compilation.without_alarms():
+                self._compiled = compile_together(self._step, replicated, first_batch)
+        launched = [self._compiled(replicated, first_batch)]
         for batch in batches:
-            launched.append(self._step(replicated, batch))
+            launched.append(self._compiled(replicated, batch))
             self._report(progress, launched, len(launched) - 2)  # the devices have a batch to work on
         self._report(progress, launched, len(launched) - 1)
         sums = jax.device_get(launched)

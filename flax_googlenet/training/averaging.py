@@ -8,18 +8,21 @@ averaged weights are therefore measured on batches of the training split, as in 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PyTree
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import Source, TrainBatches, to_devices
+from flax_googlenet.distributed import compile_together
 from flax_googlenet.models.layers import LayerOptions
 from flax_googlenet.runtime import compilation
-from flax_googlenet.sharding import replicate, split_batch
+from flax_googlenet.sharding import put_copies, put_everywhere, replicate, split_batch
 from flax_googlenet.training.forward import apply_in_training, augment_batch
 from flax_googlenet.training.parameter_groups import frozen_statistics
 
@@ -94,18 +97,24 @@ def make_statistics(
             updated,
         )
 
-    add = compilation.jit(
+    program: Any = compilation.jit(
         add,
         in_shardings=(everywhere, everywhere, everywhere, split, everywhere),
         out_shardings=everywhere,
         donate_argnums=0,
     )
 
+    compiled: Any = None
+
     def measure(params: PyTree, running: PyTree) -> PyTree:
-        total = jax.device_put(jax.tree.map(jnp.zeros_like, running), everywhere)
+        nonlocal compiled
+        total = put_copies(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), running), everywhere)
         steps = range(STATISTICS_BATCHES)
         for index, batch in zip(steps, to_devices(batches, steps, split), strict=True):
-            total = add(total, params, running, batch, jnp.asarray(index))
+            arguments = (params, running, batch, put_everywhere(np.int32(index), everywhere))
+            if compiled is None:
+                compiled = compile_together(program, total, *arguments)
+            total = compiled(total, *arguments)
         return total
 
     return measure

@@ -23,7 +23,14 @@ from flax_googlenet.checkpoints import (
     find_latest,
     verify_digests,
 )
-from flax_googlenet.config import first_difference, flatten, resolve, to_json_dict, with_num_classes
+from flax_googlenet.config import (
+    first_difference,
+    flatten,
+    resolve,
+    shared_settings,
+    to_json_dict,
+    with_num_classes,
+)
 from flax_googlenet.data import (
     Source,
     TrainBatches,
@@ -33,6 +40,13 @@ from flax_googlenet.data import (
     to_devices,
 )
 from flax_googlenet.data.sources.identity import check_same_data, describe_data
+from flax_googlenet.distributed import (
+    check_agreement,
+    check_shared,
+    compile_together,
+    process_count,
+    process_index,
+)
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
@@ -80,9 +94,16 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
     """
     root = resolve_path(workdir)
     resolved = resolve_config(config, root)
+    latest = find_latest(root)
+    check_agreement(
+        {
+            "the workdir": str(root),
+            "the latest checkpoint": latest.name if latest else "",
+            **shared_settings(resolved),
+        }
+    )
     mesh = data_mesh()
     check_batch_size(resolved.batch_size, mesh, resolved.optimizer.accumulate)
-    latest = find_latest(root)
     if latest is None:
         return _Run(resolved, root, mesh).execute()
     recorded = describe(latest)
@@ -108,6 +129,7 @@ class _Run:
         validation = open_source(config.data, "val")
         check_classes(self.source, self.config.model.num_classes)
         self.data = _identify_data(self.source, validation, recorded, root)
+        check_agreement({f"the data set's {name}": value for name, value in flatten(self.data).items()})
         self.timetable = make_timetable(self.config, len(self.source))
         if recorded:
             _check_step(recorded.step, self.timetable, self.config, root)
@@ -188,6 +210,8 @@ class _Run:
         verb = f"resuming at step {first} of" if first else "training for"
         steps = f"{self.timetable.total} steps of {config.batch_size} images"
         devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
+        if process_count() > 1:
+            devices += f" of {process_count()} processes"
         reporter.log(f"{verb} {steps} on {devices}, into {self.root}")
         if self.start:
             reporter.log(self.start.summary)
@@ -243,7 +267,7 @@ class _Run:
         self.reporter.log("compiling the training step ...")
         started = time.perf_counter()
         with compilation.without_alarms():
-            self.step = self.step.lower(state, batch).compile()
+            self.step = compile_together(self.step, state, batch)
         self.reporter.log(f"compiled the training step in {time.perf_counter() - started:.1f} s")
 
     def _check_finite(self, step: int, fetched: Sequence[Mapping[str, Any]]) -> None:
@@ -359,7 +383,9 @@ def _identify_data(
 def _open_checkpoints(config: FrozenConfigDict, root: epath.Path) -> Checkpoints:
     """Create the workdir, check that it can be written to, and open its checkpoints."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        if process_index() == 0:
+            root.mkdir(parents=True, exist_ok=True)
+        check_shared(root)
         probe = root / f".writable-{uuid.uuid4().hex}"
         probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
         probe.unlink()

@@ -12,15 +12,17 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
+from flax_googlenet import distributed
 from flax_googlenet.config import DEFAULTS
 from flax_googlenet.config.names import nearest_key, unknown_key
 from flax_googlenet.config.schema import KEYS
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.runtime.allocator import keep_freed_memory
-from launch.common import compilation_cache, config_file, interrupts, logs, usage
+from launch.common import cluster, compilation_cache, config_file, interrupts, logs, usage
 
 USER_ERROR, BAD_FLAGS = 1, 2  # exit statuses
+BUG = 1  # that of Python after an exception
 
 _file_settings: dict[str, Any] = {}  # the keys that the file of --config sets
 
@@ -55,9 +57,16 @@ def run(
         gc.freeze()  # imported modules stay, and the collector need not search them while JAX traces
         try:
             result = main(argv[1:])
+            distributed.finish()
         except UserError as error:
-            _fail(str(error), USER_ERROR)
-        print(json.dumps(result), flush=True)
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            cluster.end_after(error, USER_ERROR)
+            sys.exit(USER_ERROR)
+        except Exception as error:
+            cluster.end_after(error, BUG)
+            raise
+        if distributed.process_index() == 0:
+            print(json.dumps(result), flush=True)
         return exit_status(result)
 
     app.run(run_main, flags_parser=lambda argv: _parse_flags(argv, default_config, sections))

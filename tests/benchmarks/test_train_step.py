@@ -40,6 +40,14 @@ def test_options_of_xla_can_be_tried_in_turn(monkeypatch):
     assert list(result["results"][f"torchvision, {option}"]["forms"]) == ["ours", option]
 
 
+def test_steps_in_one_program_are_timed_one_by_one(monkeypatch):
+    result = run(monkeypatch, "--steps_in_program=3")
+    forms = result["results"]["torchvision, 3 steps in one program"]["forms"]
+    one, several = forms["ours"], forms["3 steps in one program"]
+    assert several["flop"] == one["flop"]
+    assert several["images_per_second"] == pytest.approx(2 / several["seconds"], abs=0.01)
+
+
 @pytest.mark.parametrize("option", ["xla_cpu_enable_fast_math", "=true"])
 def test_an_option_of_xla_has_a_name_and_a_value(option):
     process = run_module("benchmarks.train_step", f"--xla_options={option}")

@@ -1,11 +1,14 @@
-"""One host of several: prints its rows of some batches and, for up to two hosts, an evaluation's figures.
+"""One host of several: prints its rows of some batches and an evaluation's figures.
 
-`python -m tests.support.host PORT HOSTS HOST`
+`python -m tests.support.host PORT HOSTS HOST SECONDS`, where SECONDS is how long each compilation of this
+host takes at least, and the devices are in an order in which those of a host are not neighbors.
 """
 
 import hashlib
 import json
+import random
 import sys
+import time
 from typing import Any
 
 import jax
@@ -13,6 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet import distributed
 from flax_googlenet.config import resolve
 from flax_googlenet.data import TrainBatches, open_source, to_devices
 from flax_googlenet.evaluation import Evaluator, Member
@@ -33,12 +37,23 @@ def evaluate(config: FrozenConfigDict, mesh: Mesh) -> dict[str, Any]:
     return Evaluator([Member(model, config.data)], val, mesh, batch_size=144)([variables])
 
 
+def compile_slowly(seconds: float) -> None:
+    compile_at_once = jax.stages.Lowered.compile
+
+    def compile_later(*arguments: Any, **options: Any) -> Any:
+        time.sleep(seconds)
+        return compile_at_once(*arguments, **options)
+
+    jax.stages.Lowered.compile = compile_later  # type: ignore[method-assign]
+
+
 def main() -> None:
-    port, hosts, host = map(int, sys.argv[1:])
+    port, hosts, host, seconds = map(int, sys.argv[1:])
     if hosts > 1:
-        jax.distributed.initialize(f"localhost:{port}", num_processes=hosts, process_id=host)
+        distributed.start(f"localhost:{port}", hosts, host)
+    compile_slowly(seconds)
     config = resolve(CONFIG)
-    mesh = data_mesh()
+    mesh = data_mesh(random.Random(0).sample(jax.devices(), jax.device_count()))
     batches = TrainBatches(open_source(config.data, "train"), config.data, seed=5, batch_size=8)
     rows = {}
     for step, batch in zip(STEPS, to_devices(batches, STEPS, split_batch(mesh)), strict=True):
@@ -48,8 +63,8 @@ def main() -> None:
                     range(*shard.index[0].indices(8)), jax.device_get(shard.data), strict=True
                 ):
                     rows[f"{step} {name} {index}"] = hashlib.sha256(row.tobytes()).hexdigest()
-    # Four hosts compiling side by side on a small machine would reach the time-out of their barrier.
-    figures = evaluate(config, mesh) if hosts <= 2 else {}
+    figures = evaluate(config, mesh)
+    distributed.finish()
     print(json.dumps({"devices": jax.device_count(), "rows": rows, "figures": figures}), flush=True)
 
 

@@ -1,6 +1,8 @@
 """Commands as processes that a test watches, interrupts and kills."""
 
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +34,13 @@ def start(*arguments: object, stderr: int = subprocess.PIPE, **environment: str)
     deadline.daemon = True
     deadline.start()
     return process
+
+
+def free_port() -> int:
+    """Return a port at which nothing listens."""
+    with contextlib.closing(socket.create_server(("localhost", 0))) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> None:

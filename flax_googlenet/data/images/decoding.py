@@ -1,6 +1,8 @@
 """Decoding of image files of any common format to uint8 pixels, with clear errors for corrupt files."""
 
+import functools
 import io
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -67,8 +69,8 @@ class ImageFile:
                 return image
         return self._decode_with_opencv()
 
-    def decode_box(self, box: Box, *, at_least: int = 0) -> Pixels:
-        """Decode the part of the image inside a box.
+    def open_box(self, box: Box, *, at_least: int = 0) -> Callable[[], Pixels]:
+        """Prepare to decode the part of the image inside a box.
 
         Args:
           box: the part, inside the image.
@@ -76,18 +78,32 @@ class ImageFile:
             box is 2, 4 or 8 times as large is decoded at 1/2, 1/4 or 1/8 of its size, where each
             pixel is the mean of those that it replaces. 0 decodes the box in full.
 
-        Raises:
-          CorruptImageError: if the file cannot be decoded.
+        Returns:
+          A function that decodes it, to be called by the same thread. It raises `CorruptImageError` if the
+          file cannot be decoded.
         """
-        if self._header is not None and self._whole is None:
-            shorter = min(box.height, box.width)
-            factor = next((factor for factor in jpeg.SCALES if at_least and shorter >= factor * at_least), 1)
-            if factor == 1:
-                part = jpeg.decode_box(self._encoded, self._header, box)
-                if part is not None:
-                    return part
-            elif (smaller := jpeg.decode_scaled(self._encoded, self._header, factor)) is not None:
-                return crop(smaller, Box(*(edge // factor for edge in box)))
+        if self._header is None or self._whole is not None:
+            return functools.partial(self._crop_whole, box)
+        shorter = min(box.height, box.width)
+        factor = next((factor for factor in jpeg.SCALES if at_least and shorter >= factor * at_least), 1)
+        if factor > 1:
+            return functools.partial(self._decode_scaled, box, factor)
+        return functools.partial(self._decode_part, box, jpeg.open_box(self._encoded, self._header, box))
+
+    def _decode_part(self, box: Box, decode: Callable[[], Pixels | None]) -> Pixels:
+        part = decode()
+        return self._crop_whole(box) if part is None else part
+
+    def _decode_scaled(self, box: Box, factor: int) -> Pixels:
+        assert self._header is not None
+        smaller = jpeg.decode_scaled(self._encoded, self._header, factor)
+        return (
+            self._crop_whole(box)
+            if smaller is None
+            else crop(smaller, Box(*(edge // factor for edge in box)))
+        )
+
+    def _crop_whole(self, box: Box) -> Pixels:
         return crop(self._decode_with_opencv(), box)
 
     def _decode_with_opencv(self) -> Pixels:

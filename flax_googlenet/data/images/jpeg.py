@@ -35,7 +35,7 @@ _START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _BASELINE, _EXTENDED = 0xC0, 0xC1
 
 Pixels = UInt8[np.ndarray, "height width 3"]
-_RegionDecoder = Callable[[bytes, Box], Pixels | None]
+_Decode = Callable[[], Pixels | None]
 
 
 class Header(NamedTuple):
@@ -189,32 +189,37 @@ def first_warning(encoded: bytes) -> str:
     return ""
 
 
-def decode_box(encoded: bytes, header: Header, box: Box) -> Pixels | None:
-    """Decode the part of an image inside a box, with the pixels of `decode_scaled`.
+def open_box(encoded: bytes, header: Header, box: Box) -> _Decode:
+    """Prepare to decode the part of an image inside a box, with the pixels of `decode_scaled`.
 
     Returns:
-      The pixels, red first; None if the file is corrupt.
+      A function that decodes it, to be called by the same thread. It returns the pixels, red first; None if
+      the file is corrupt.
     """
     # nvimgcodec smooths single columns, and the lower edge of progressive images, differently.
-    decoder = _region_decoder() if header.sequential and box.width > 1 else None
-    if decoder is not None:
-        return decoder(encoded, box)
-    image = decode_scaled(encoded, header)
-    return None if image is None else crop(image, box)
+    open_region = _region_opener() if header.sequential and box.width > 1 else None
+    if open_region is not None:
+        return open_region(encoded, box)
+
+    def decode() -> Pixels | None:
+        image = decode_scaled(encoded, header)
+        return None if image is None else crop(image, box)
+
+    return decode
 
 
 _thread = threading.local()
 
 
-def _region_decoder() -> _RegionDecoder | None:
-    """Return this thread's decoder of boxes; None if nvimgcodec is not installed."""
-    if not hasattr(_thread, "decoder"):
-        _thread.decoder = _make_region_decoder()
-    decoder: _RegionDecoder | None = _thread.decoder
-    return decoder
+def _region_opener() -> Callable[[bytes, Box], _Decode] | None:
+    """Return this thread's `open_box` with nvimgcodec; None if it is not installed."""
+    if not hasattr(_thread, "open_region"):
+        _thread.open_region = _make_region_opener()
+    opener: Callable[[bytes, Box], _Decode] | None = _thread.open_region
+    return opener
 
 
-def _make_region_decoder() -> _RegionDecoder | None:
+def _make_region_opener() -> Callable[[bytes, Box], _Decode] | None:
     package = import_nvimgcodec()
     if package is None:
         return None
@@ -224,13 +229,16 @@ def _make_region_decoder() -> _RegionDecoder | None:
     )
     parameters = package.DecodeParams(apply_exif_orientation=False, color_spec=package.ColorSpec.SRGB)
 
-    def decode_region(encoded: bytes, box: Box) -> Pixels | None:
+    def open_region(encoded: bytes, box: Box) -> _Decode:
         region = package.Region(box.top, box.left, box.top + box.height, box.left + box.width)
         part = package.CodeStream(encoded).get_sub_code_stream(region=region)
+        return functools.partial(decode_region, part)
+
+    def decode_region(part: Any) -> Pixels | None:
         image = decoder.decode(part, params=parameters)
         return None if image is None else np.asarray(image.cpu())
 
-    return decode_region
+    return open_region
 
 
 _importing = threading.Lock()

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data.images.boxes import BOX_UNIFORMS, Box, random_resized_box
+from flax_googlenet.data.images.boxes import BOX_UNIFORMS, random_resized_box
 from flax_googlenet.data.images.decoding import ImageFile, decode
+from flax_googlenet.data.images.jpeg import Pixels
 from flax_googlenet.data.images.resizing import resize, resize_and_crop
 
 # The paper mixes these with equal probability (section 6); "random" in a config draws one of them.
@@ -54,7 +55,8 @@ class TrainingCrops(NamedTuple):
 
         Returns:
           A function that decodes the part of the file that the crop needs, and resizes it into an array with
-          sides of `size`. It raises `CorruptImageError` if the file cannot be decoded.
+          sides of `size`, to be called by the same thread. It raises `CorruptImageError` if the file cannot
+          be decoded.
 
         Raises:
           CorruptImageError: if the header cannot be read.
@@ -66,14 +68,13 @@ class TrainingCrops(NamedTuple):
         interpolation = self.interpolation
         if interpolation == "random":
             interpolation = RANDOM_INTERPOLATIONS[int(uniforms[-1] * len(RANDOM_INTERPOLATIONS))]
-        return functools.partial(self._decode_box, file, box, interpolation)
+        return functools.partial(self._decode_box, file.open_box(box, at_least=self.size), interpolation)
 
     def _decode_center(self, encoded: bytes, name: str, out: Crop) -> None:
         out[...] = resize_and_crop(decode(encoded, name), self.data)
 
-    def _decode_box(self, file: ImageFile, box: Box, interpolation: str, out: Crop) -> None:
-        part = file.decode_box(box, at_least=self.size)
-        resize(_average(part, self.size), self.size, self.size, interpolation, out)
+    def _decode_box(self, decode_part: Callable[[], Pixels], interpolation: str, out: Crop) -> None:
+        resize(_average(decode_part(), self.size), self.size, self.size, interpolation, out)
 
 
 def _average(image: UInt8[np.ndarray, "rows columns 3"], size: int) -> UInt8[np.ndarray, "height width 3"]:

@@ -41,6 +41,11 @@ def test_the_allocator_of_a_process_can_stay_as_it_is(tmp_path):
     assert not result["forms"]["a"]["keeps_freed_memory"]
 
 
+def test_a_call_that_does_the_work_several_times_counts_as_several():
+    figures = measure([form("a", builder="thousandfold")], rounds=1, calls=1)["forms"]["a"]
+    assert 5e-5 <= figures["seconds"] < 0.05
+
+
 @pytest.mark.parametrize(
     ("builder", "reason"), [("failing_build", "ValueError: no network"), ("failing_call", "StopIteration")]
 )

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 from typing import Any
 
 from benchmarks.harness.forms import Form, Workload
@@ -23,6 +24,11 @@ def logging(name: str, log: str) -> Workload:
     print("something on stdout")
     facts = {"library": "none", "device": "none", "flop": 1000, "threads": os.environ.get("OMP_NUM_THREADS")}
     return Workload(lambda: write(name), facts, lambda: write("."), matrix_side=10)
+
+
+def thousandfold() -> Workload:
+    """Return a workload that says to do its work a thousand times in a call of at least 0.05 s."""
+    return Workload(lambda: time.sleep(0.05), repeats=1000)
 
 
 def failing_build() -> Workload:

@@ -50,7 +50,7 @@ def test_images_are_rotated_as_their_exif_data_say(kind):
     turned = np.rot90(np.asarray(images.photograph()).astype(int), -1)
     assert np.abs(decoding.decode(encoded, "x") - turned).mean() < 9
     box = Box(10, 20, 50, 60)
-    part = ImageFile(encoded, "x").decode_box(box)
+    part = ImageFile(encoded, "x").open_box(box)()
     assert np.abs(part - turned[10:60, 20:80]).mean() < 9
 
 
@@ -97,7 +97,7 @@ def test_exif_data_are_found_wherever_they_are(where, orientation, order):
     assert image.shape == expected.shape
     assert np.abs(image - expected).max() <= 3, "an image rotated otherwise differs by up to 255"
     box = Box(7, 11, 50, 60)
-    part = ImageFile(encoded, "x").decode_box(box)
+    part = ImageFile(encoded, "x").open_box(box)()
     np.testing.assert_array_equal(part, crop(image, box))
 
     data = resolve({"data": {"image_size": 32, "resize": 32}}).data
@@ -161,7 +161,7 @@ def test_a_mangled_file_is_decoded_or_corrupt(kind, monkeypatch):
             image = None
         try:
             file = ImageFile(encoded, "x")
-            part = file.decode_box(Box(0, 0, file.height // 2 + 1, file.width // 2 + 1))
+            part = file.open_box(Box(0, 0, file.height // 2 + 1, file.width // 2 + 1))()
         except CorruptImageError:
             assert image is None
             continue
@@ -176,7 +176,7 @@ def test_a_mangled_file_is_decoded_or_corrupt(kind, monkeypatch):
 @pytest.mark.parametrize("case", images.CORRUPT)
 def test_corrupt_files_are_named(case, recwarn):
     encoded = images.CORRUPT[case]()
-    for decode in (decoding.decode, lambda *file: ImageFile(*file).decode_box(Box(0, 0, 1, 1))):
+    for decode in (decoding.decode, lambda *file: ImageFile(*file).open_box(Box(0, 0, 1, 1))()):
         with pytest.raises(CorruptImageError, match=r"^cats/7\.jpg (is|has) .*\.$"):
             decode(encoded, "cats/7.jpg")
     recwarn.clear()
@@ -192,7 +192,7 @@ def test_corrupt_files_are_named(case, recwarn):
     ],
 )
 def test_a_decompression_bomb_is_refused_before_memory_is_allocated(make, monkeypatch):
-    for library, name in ((decoding.jpeg, "decode_scaled"), (decoding.jpeg, "decode_box"), (cv2, "imdecode")):
+    for library, name in ((decoding.jpeg, "decode_scaled"), (decoding.jpeg, "open_box"), (cv2, "imdecode")):
         monkeypatch.setattr(library, name, lambda *_: pytest.fail("it was decoded"))
     encoded = make()
     tracemalloc.start()
@@ -210,7 +210,7 @@ def test_a_file_that_libjpeg_warns_about_is_decoded():
     whole = decoding.decode(bytes(encoded), "x")
     assert whole.shape == (480, 640, 3)
     for box in (Box(0, 0, 100, 100), Box(200, 100, 250, 300), Box(300, 0, 180, 640)):
-        part = ImageFile(bytes(encoded), "x").decode_box(box)
+        part = ImageFile(bytes(encoded), "x").open_box(box)()
         np.testing.assert_array_equal(part, crop(whole, box))
     inspected, warning = decoding.inspect(bytes(encoded), "x")
     np.testing.assert_array_equal(inspected, whole)
@@ -251,7 +251,7 @@ def test_sound_files_have_no_warning(case):
 )
 def test_a_large_part_is_decoded_at_a_fraction_of_its_size(box, at_least, shape):
     encoded = images.encode(images.photograph(480, 640), quality=95)
-    part = ImageFile(encoded, "x").decode_box(box, at_least=at_least)
+    part = ImageFile(encoded, "x").open_box(box, at_least=at_least)()
     assert part.shape == (*shape, 3)
     # The edges of the part are those of the larger pixels that it is decoded to.
     scale = box.height // shape[0]

@@ -47,10 +47,10 @@ def test_nvimgcodec_is_installed():
 def test_a_part_is_the_same_with_and_without_nvimgcodec(file, vertical, horizontal):
     (top, bottom), (left, right) = sorted(vertical), sorted(horizontal)
     box = Box(top, left, bottom - top + 1, right - left + 1)
-    part = jpeg.decode_box(FILES[file], jpeg.read_header(FILES[file]), box)
+    part = jpeg.open_box(FILES[file], jpeg.read_header(FILES[file]), box)()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jpeg, "_region_decoder", lambda: None)
-        reference = jpeg.decode_box(FILES[file], jpeg.read_header(FILES[file]), box)
+        patch.setattr(jpeg, "_region_opener", lambda: None)
+        reference = jpeg.open_box(FILES[file], jpeg.read_header(FILES[file]), box)()
     assert part.dtype == np.uint8
     np.testing.assert_array_equal(part, reference)
 
@@ -58,11 +58,11 @@ def test_a_part_is_the_same_with_and_without_nvimgcodec(file, vertical, horizont
 def test_threads_decode_at_the_same_time():
     box = Box(5, 6, 70, 80)
     expected = {
-        file: jpeg.decode_box(encoded, jpeg.read_header(encoded), box) for file, encoded in FILES.items()
+        file: jpeg.open_box(encoded, jpeg.read_header(encoded), box)() for file, encoded in FILES.items()
     }
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for file, part in pool.map(
-            lambda file: (file, jpeg.decode_box(FILES[file], jpeg.read_header(FILES[file]), box)),
+            lambda file: (file, jpeg.open_box(FILES[file], jpeg.read_header(FILES[file]), box)()),
             list(FILES) * 20,
         ):
             np.testing.assert_array_equal(part, expected[file])

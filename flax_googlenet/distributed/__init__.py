@@ -1,0 +1,26 @@
+"""Runs of many processes, usually one on each host: their start, their agreement, and their end."""
+
+from flax_googlenet.distributed.agreement import check_agreement, check_shared
+from flax_googlenet.distributed.coordination import (
+    compile_together,
+    describe,
+    exchange,
+    meet,
+    process_count,
+    process_index,
+)
+from flax_googlenet.distributed.startup import end_all, finish, start
+
+__all__ = [
+    "check_agreement",
+    "check_shared",
+    "compile_together",
+    "describe",
+    "end_all",
+    "exchange",
+    "finish",
+    "meet",
+    "process_count",
+    "process_index",
+    "start",
+]

@@ -1,0 +1,128 @@
+"""The start and the end of a run with many processes."""
+
+import atexit
+import os
+import re
+import socket
+from collections.abc import Mapping
+
+import jax
+
+from flax_googlenet.distributed.coordination import (
+    PATIENCE,
+    client,
+    exchange,
+    meet,
+    name_hosts,
+    process_count,
+)
+from flax_googlenet.distributed.watchdog import SILENCE, Watchdog
+from flax_googlenet.errors import UserError
+
+_NO_CLUSTER = "coordinator_address should be defined"  # JAX's words if it finds no cluster
+
+_watchdog: Watchdog | None = None
+
+
+def start(
+    coordinator: str = "",
+    number_of_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    deadline: float = PATIENCE,
+    silence: float = SILENCE,
+) -> None:
+    """Join the other processes of the run. Without a cluster, and without arguments, do nothing.
+
+    JAX finds Slurm, Cloud TPU, Kubernetes jobs and Open MPI by their environment variables. Elsewhere all
+    three arguments are needed. A process that is the only one on its host takes all devices of the host.
+
+    Args:
+      coordinator: HOST:PORT at which the first process listens; "" to ask the cluster.
+      number_of_processes: of the run.
+      process_id: number of this process, from 0.
+      deadline: seconds to wait for the other processes.
+      silence: seconds without a sign of life after which another process counts as dead, which ends this one.
+
+    Raises:
+      UserError: if the processes do not find each other.
+    """
+    global _watchdog
+    # JAX's own handler would keep SIGTERM from ending a process that does not ask it at every step.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator or None,
+            number_of_processes,
+            process_id,
+            local_device_ids=[] if _is_alone_on_host(os.environ) else None,
+            cluster_detection_method=None if _may_be_cluster(os.environ) else "deactivate",
+            initialization_timeout=round(deadline),
+            # Longer than ours, since JAX ends a process with a stack trace.
+            heartbeat_timeout_seconds=round(2 * silence + 60),
+        )
+    except ValueError as error:
+        if _NO_CLUSTER in str(error):
+            return
+        raise
+    except RuntimeError as error:
+        where = coordinator or "the first process of the job"
+        raise UserError(
+            f"The processes of this run did not find each other at {where} within {deadline:.0f} s: "
+            f"{str(error).splitlines()[0]}; start all of them at the same time, on hosts that reach each "
+            "other."
+        ) from error
+    if process_count() == 1:
+        return
+    name_hosts(exchange("host name", socket.gethostname(), deadline=deadline))
+    _watchdog = Watchdog(silence)
+    atexit.register(_watchdog.stop)
+
+
+def finish() -> None:
+    """Wait for the other processes at the end of a run.
+
+    Raises:
+      UserError: if one does not come in time.
+    """
+    if _watchdog is not None:
+        meet("end of the run")
+        _watchdog.stop()
+
+
+def end_all(failure: str) -> bool:
+    """Tell the other processes that this one fails, so that they end, too.
+
+    Args:
+      failure: the sentence with which this process ends.
+
+    Returns:
+      Whether there are other processes. JAX would wait for them if this one ended as usual.
+    """
+    if _watchdog is not None:
+        _watchdog.stop(failure=failure)
+    return client() is not None and process_count() > 1
+
+
+def _is_alone_on_host(environment: Mapping[str, str]) -> bool:
+    """Return whether a cluster runs one process on each host. JAX would give it one device only.
+
+    >>> _is_alone_on_host({"SLURM_STEP_TASKS_PER_NODE": "1(x4)"})
+    True
+    >>> _is_alone_on_host({"SLURM_STEP_TASKS_PER_NODE": "8(x4)"})
+    False
+    """
+    tasks = environment.get("SLURM_STEP_TASKS_PER_NODE", environment.get("OMPI_COMM_WORLD_LOCAL_SIZE", ""))
+    return set(re.sub(r"\(x\d+\)", "", tasks).split(",")) == {"1"}
+
+
+def _may_be_cluster(environment: Mapping[str, str]) -> bool:
+    """Return whether JAX should look for a cluster. It fails in a pod that is not part of an indexed job.
+
+    >>> _may_be_cluster({})
+    True
+    >>> _may_be_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+    False
+    """
+    in_pod = "KUBERNETES_SERVICE_HOST" in environment
+    return not in_pod or "JOB_COMPLETION_INDEX" in environment or "TPU_WORKER_ID" in environment

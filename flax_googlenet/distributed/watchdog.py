@@ -1,0 +1,125 @@
+"""A thread that ends this process if another one of the run has failed, died or stopped.
+
+Without it, the others wait in a collective operation of the devices, for ever if the process still exists.
+JAX notices a process that has died after a minute or more, and one that is stopped never.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import jax
+
+from flax_googlenet.distributed.coordination import client, describe, key_of, process_count, process_index
+
+# Exit status of a process that ends because of another one: EX_TEMPFAIL, "try again later".
+TRY_AGAIN = 75
+
+SILENCE = 60.0  # seconds without a sign of life after which a process counts as dead
+
+_INTERVAL = 1.0  # seconds between signs of life
+_PATIENCE = 3.0  # seconds for the last sign to be sent, and to be read
+_DONE = "done"
+
+
+def end_process(sentence: str) -> NoReturn:
+    """End this process at once, since its main thread may wait in JAX."""
+    os.write(2, f"error: {sentence}\n".encode())
+    os._exit(TRY_AGAIN)
+
+
+class Watchdog:
+    """Publishes a sign of life of this process every second, and watches those of the others."""
+
+    def __init__(self, silence: float = SILENCE, end: Callable[[str], Any] = end_process) -> None:
+        """Start to watch.
+
+        Args:
+          silence: seconds without a sign of life after which a process counts as dead.
+          end: called with a sentence about the process that failed, died or stopped.
+        """
+        self._silence, self._end = silence, end
+        self._stopped = threading.Event()
+        self._answered = time.monotonic()  # when the coordination service last answered
+        self._seen: dict[
+            int, tuple[str, float]
+        ] = {}  # the last sign of life of each process, and when it came
+        for target in (self._watch_processes, self._watch_service):
+            threading.Thread(target=target, name="watchdog", daemon=True).start()
+
+    def stop(self, *, failure: str = "") -> None:
+        """Stop watching, and tell the others how this process ends.
+
+        Args:
+          failure: the sentence with which it ends; "" if it ends as it should.
+        """
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        # In a thread, since the service may be gone or hang.
+        last = threading.Thread(
+            target=self._publish_if_possible, args=(json.dumps(failure) if failure else _DONE,)
+        )
+        last.daemon = True
+        last.start()
+        last.join(_PATIENCE)
+        if failure and process_index() == 0:
+            time.sleep(_PATIENCE)  # The service ends with this process, and the others should hear why.
+
+    def _publish(self, sign: str) -> None:
+        client().key_value_set(key_of("life", process_index()), sign, allow_overwrite=True)
+
+    def _publish_if_possible(self, sign: str) -> None:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            self._publish(sign)
+
+    def _watch_processes(self) -> None:
+        count = 0
+        while not self._stopped.wait(_INTERVAL):
+            count += 1
+            try:
+                self._publish(str(count))
+                signs = client().key_value_dir_get(key_of("life"))
+            except jax.errors.JaxRuntimeError as error:
+                self._report(
+                    f"{describe(0)}, which coordinates the run, cannot be reached: {_first_line(error)}"
+                )
+                return
+            self._answered = time.monotonic()
+            self._check({int(key.rpartition("/")[2]): sign for key, sign in signs})
+
+    def _check(self, signs: dict[int, str]) -> None:
+        """Compare the signs of life with the last ones."""
+        now = time.monotonic()
+        for index in range(process_count()):
+            sign = signs.get(index, "")
+            if sign.startswith('"'):
+                self._report(f"{describe(index)} failed: {json.loads(sign)}")
+            last, since = self._seen.get(index, (None, now))
+            if sign != last or sign == _DONE:
+                self._seen[index] = sign, now
+            elif now - since > self._silence:
+                self._report(f"{describe(index)} has given no sign of life for {self._silence:.0f} s")
+
+    def _watch_service(self) -> None:
+        """Watch over the other thread, which waits if the first process exists but does not answer."""
+        while not self._stopped.wait(_INTERVAL):
+            if time.monotonic() - self._answered > self._silence:
+                self._report(
+                    f"{describe(0)}, which coordinates the run, has not answered for {self._silence:.0f} s"
+                )
+                return
+
+    def _report(self, sentence: str) -> None:
+        if not self._stopped.is_set():
+            sys.stdout.flush()
+            self._end(f"{sentence} ({describe(process_index())} ends, too).")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
