@@ -129,10 +129,19 @@ def test_commands_exist_with_their_flags_and_keys(page):
 
 
 def defined_flags(module: str) -> set[str]:
-    """Return the flags that a command has of its own, and those that all commands share."""
+    """Return the flags that a command has of its own or adopts, and those that all commands share."""
     path = REPOSITORY / module.replace(".", "/")
     file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
-    own = re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\("--)(\w+)"', file.read_text())
+    text = file.read_text()
+    own = re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\("--)(\w+)"', text)
+    names = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for adopted in re.findall(r"adopt_module_key_flags\((\w+)\)", text):
+        own += defined_flags(names[adopted])
     return {"help", "compilation_cache", *own}
 
 

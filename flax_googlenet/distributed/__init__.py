@@ -9,7 +9,7 @@ from flax_googlenet.distributed.coordination import (
     process_count,
     process_index,
 )
-from flax_googlenet.distributed.startup import end_all, finish, start
+from flax_googlenet.distributed.startup import end_all, finish, start, wait_for_cause
 
 __all__ = [
     "check_agreement",
@@ -23,4 +23,5 @@ __all__ = [
     "process_count",
     "process_index",
     "start",
+    "wait_for_cause",
 ]

@@ -4,7 +4,10 @@ import atexit
 import os
 import re
 import socket
+import threading
+import time
 from collections.abc import Mapping
+from typing import NoReturn
 
 import jax
 
@@ -16,7 +19,8 @@ from flax_googlenet.distributed.coordination import (
     name_hosts,
     process_count,
 )
-from flax_googlenet.distributed.watchdog import SILENCE, Watchdog
+from flax_googlenet.distributed.watchdog import PATIENCE as PATIENCE_OF_WATCHDOG
+from flax_googlenet.distributed.watchdog import SILENCE, Watchdog, end_process
 from flax_googlenet.errors import UserError
 
 _NO_CLUSTER = "coordinator_address should be defined"  # JAX's words if it finds no cluster
@@ -50,6 +54,10 @@ def start(
     global _watchdog
     # JAX's own handler would keep SIGTERM from ending a process that does not ask it at every step.
     jax.config.update("jax_enable_preemption_service", False)
+    where = coordinator or "the first process of the job"
+    timer = threading.Timer(deadline, _give_up, (where, deadline))
+    timer.daemon = True
+    timer.start()
     try:
         jax.distributed.initialize(
             coordinator or None,
@@ -57,8 +65,8 @@ def start(
             process_id,
             local_device_ids=[] if _is_alone_on_host(os.environ) else None,
             cluster_detection_method=None if _may_be_cluster(os.environ) else "deactivate",
-            initialization_timeout=round(deadline),
             # Longer than ours, since JAX ends a process with a stack trace.
+            initialization_timeout=round(deadline + 60),
             heartbeat_timeout_seconds=round(2 * silence + 60),
         )
     except ValueError as error:
@@ -66,17 +74,33 @@ def start(
             return
         raise
     except RuntimeError as error:
-        where = coordinator or "the first process of the job"
         raise UserError(
-            f"The processes of this run did not find each other at {where} within {deadline:.0f} s: "
-            f"{str(error).splitlines()[0]}; start all of them at the same time, on hosts that reach each "
-            "other."
+            f"This process cannot join the others at {where}: {str(error).splitlines()[0]}; check that the "
+            "address is that of the first process, with a port that is free."
         ) from error
+    finally:
+        timer.cancel()
     if process_count() == 1:
         return
     name_hosts(exchange("host name", socket.gethostname(), deadline=deadline))
     _watchdog = Watchdog(silence)
     atexit.register(_watchdog.stop)
+
+
+def _give_up(where: str, deadline: float) -> NoReturn:
+    end_process(
+        f"The processes of this run did not find each other at {where} within {deadline:.0f} s; start all of "
+        "them at the same time, on hosts that reach each other."
+    )
+
+
+def wait_for_cause() -> None:
+    """Wait until the watchdog could have found why a common operation of the devices failed.
+
+    If another process died, the watchdog ends this one in the meantime, and names it.
+    """
+    if _watchdog is not None:
+        time.sleep(_watchdog.silence + PATIENCE_OF_WATCHDOG)
 
 
 def finish() -> None:

@@ -23,7 +23,7 @@ TRY_AGAIN = 75
 SILENCE = 60.0  # seconds without a sign of life after which a process counts as dead
 
 _INTERVAL = 1.0  # seconds between signs of life
-_PATIENCE = 3.0  # seconds for the last sign to be sent, and to be read
+PATIENCE = 3.0  # seconds for the last sign to be sent, and to be read
 _DONE = "done"
 
 
@@ -34,7 +34,11 @@ def end_process(sentence: str) -> NoReturn:
 
 
 class Watchdog:
-    """Publishes a sign of life of this process every second, and watches those of the others."""
+    """Publishes a sign of life of this process every second, and watches those of the others.
+
+    Attributes:
+      silence: seconds without a sign of life after which a process counts as dead.
+    """
 
     def __init__(self, silence: float = SILENCE, end: Callable[[str], Any] = end_process) -> None:
         """Start to watch.
@@ -43,7 +47,7 @@ class Watchdog:
           silence: seconds without a sign of life after which a process counts as dead.
           end: called with a sentence about the process that failed, died or stopped.
         """
-        self._silence, self._end = silence, end
+        self.silence, self._end = silence, end
         self._stopped = threading.Event()
         self._answered = time.monotonic()  # when the coordination service last answered
         self._seen: dict[
@@ -67,9 +71,9 @@ class Watchdog:
         )
         last.daemon = True
         last.start()
-        last.join(_PATIENCE)
+        last.join(PATIENCE)
         if failure and process_index() == 0:
-            time.sleep(_PATIENCE)  # The service ends with this process, and the others should hear why.
+            time.sleep(PATIENCE)  # The service ends with this process, and the others should hear why.
 
     def _publish(self, sign: str) -> None:
         client().key_value_set(key_of("life", process_index()), sign, allow_overwrite=True)
@@ -103,15 +107,15 @@ class Watchdog:
             last, since = self._seen.get(index, (None, now))
             if sign != last or sign == _DONE:
                 self._seen[index] = sign, now
-            elif now - since > self._silence:
-                self._report(f"{describe(index)} has given no sign of life for {self._silence:.0f} s")
+            elif now - since > self.silence:
+                self._report(f"{describe(index)} has given no sign of life for {self.silence:.0f} s")
 
     def _watch_service(self) -> None:
         """Watch over the other thread, which waits if the first process exists but does not answer."""
         while not self._stopped.wait(_INTERVAL):
-            if time.monotonic() - self._answered > self._silence:
+            if time.monotonic() - self._answered > self.silence:
                 self._report(
-                    f"{describe(0)}, which coordinates the run, has not answered for {self._silence:.0f} s"
+                    f"{describe(0)}, which coordinates the run, has not answered for {self.silence:.0f} s"
                 )
                 return
 

@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 
+import jax
 from absl import flags
 
 from flax_googlenet import distributed
@@ -68,6 +69,8 @@ def end_after(error: BaseException, status: int) -> None:
       error: the error.
       status: the exit status.
     """
+    if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+        distributed.wait_for_cause()
     sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     if not distributed.end_all(sentence):
         return

@@ -13,7 +13,7 @@ PATIENCE = 60  # seconds for what takes a fraction of one on an idle machine
 def watch(service, monkeypatch):  # noqa: ARG001 - the watchdog uses it
     """Start a watchdog that looks a hundred times a second, and return the queue of its reports."""
     monkeypatch.setattr(watchdog, "_INTERVAL", 0.01)
-    monkeypatch.setattr(watchdog, "_PATIENCE", 0.1)
+    monkeypatch.setattr(watchdog, "PATIENCE", 0.1)
     started = []
 
     def start(silence):

@@ -15,15 +15,23 @@ from tests.support.processes import free_port, start, wait_for
 
 pytestmark = pytest.mark.slow
 
+SHORT = (
+    *TINY,
+    "--config.duration=8 steps",
+    "--config.schedule.warmup=2 steps",
+    "--config.evaluation.every=8 steps",
+    "--config.checkpoint.every=4 steps",
+    "--config.model.aux_heads=0",
+)
 
-def start_hosts(*arguments, hosts=2, devices=1, of_each=((), ()), module="launch.train"):
+
+def start_hosts(*arguments, hosts=2, of_each=((), ()), module="launch.train"):
     """Start a command in several processes; `of_each` has more arguments of each."""
     port = free_port()
     return [
         start(
             *("-m", module, *arguments, *of_each[host]),
             *(f"--coordinator=localhost:{port}", f"--num_processes={hosts}", f"--process_id={host}"),
-            XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}",
         )
         for host in range(hosts)
     ]
@@ -35,31 +43,30 @@ def ends(processes):
 
 
 def test_two_hosts_train_as_one_does(tmp_path):
-    alone = result_of(run_module("launch.train", *TINY, f"--workdir={tmp_path / 'one'}", devices=4))
-    (first, second) = ends(start_hosts(*TINY, f"--workdir={tmp_path / 'two'}", devices=2))
+    alone = result_of(run_module("launch.train", *SHORT, f"--workdir={tmp_path / 'one'}", devices=2))
+    (first, second) = ends(start_hosts(*SHORT, f"--workdir={tmp_path / 'two'}"))
     (stdout, stderr), status = first
     assert status == 0, stderr
     assert second[1] == 0, second[0][1]
     assert second[0][0].strip() == "" or "{" not in second[0][0], "only the first process prints the result"
     result = json.loads(stdout.splitlines()[-1])
-    assert "40 steps of 16 images on 4 x cpu of 2 processes" in stderr
+    assert "8 steps of 16 images on 2 x cpu of 2 processes" in stderr
     assert result["step"] == alone["step"]
-    # The gradients of four devices are summed in another order, and the network amplifies the difference.
+    # The gradients of the devices are summed in another order, and the network amplifies the difference.
     one, two = (
         np.array([record["train/loss"] for record in read_metrics(tmp_path / name) if "train/loss" in record])
         for name in ("one", "two")
     )
-    assert len(one) == 40
-    np.testing.assert_allclose(two[:5], one[:5], rtol=1e-5)
-    np.testing.assert_allclose(two, one, rtol=0.05)
+    assert len(one) == 8
+    np.testing.assert_allclose(two, one, rtol=1e-4)
     # The same commands resume, and find the run complete.
-    again = ends(start_hosts(*TINY, f"--workdir={tmp_path / 'two'}", devices=2))
+    again = ends(start_hosts(*SHORT, f"--workdir={tmp_path / 'two'}"))
     assert json.loads(again[0][0][0].splitlines()[-1]) == result
     evaluated = ends(start_hosts(f"--checkpoint={tmp_path / 'two'}", module="launch.evaluate"))
     figures = json.loads(evaluated[0][0][0].splitlines()[-1])
     assert figures["top1"] == result["top1"]
     assert figures["loss"] == pytest.approx(result["loss"], rel=1e-6)
-    assert flax_googlenet.load(tmp_path / "two").step == 40
+    assert flax_googlenet.load(tmp_path / "two").step == 8
 
 
 @pytest.mark.parametrize(
@@ -70,7 +77,7 @@ def test_two_hosts_train_as_one_does(tmp_path):
     ],
 )
 def test_processes_that_differ_are_refused(arguments, words, tmp_path):
-    hosts = start_hosts(*TINY, f"--workdir={tmp_path / 'run'}", of_each=((), (arguments,)))
+    hosts = start_hosts(*SHORT, f"--workdir={tmp_path / 'run'}", of_each=((), (arguments,)))
     for (stdout, stderr), status in ends(hosts):
         assert status == 1, stderr
         assert "Traceback" not in stderr
@@ -80,7 +87,7 @@ def test_processes_that_differ_are_refused(arguments, words, tmp_path):
 
 
 def test_when_one_process_fails_the_others_end_and_say_why(tmp_path):
-    arguments = (*TINY, f"--workdir={tmp_path / 'run'}", "--config.data.source=image_folder")
+    arguments = (*SHORT, f"--workdir={tmp_path / 'run'}", "--config.data.source=image_folder")
     images = tmp_path / "images"
     of_each = ((f"--config.data.path={tmp_path}",), (f"--config.data.path={images}",))
     (_, first), (_, second) = hosts = ends(start_hosts(*arguments, of_each=of_each))
@@ -94,7 +101,7 @@ def test_when_one_process_fails_the_others_end_and_say_why(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("host", [0, 1])
 def test_a_process_that_dies_or_stops_ends_the_others(number, host, tmp_path):
-    arguments = (*TINY, f"--workdir={tmp_path / 'run'}", "--config.duration=100000 steps")
+    arguments = (*SHORT, f"--workdir={tmp_path / 'run'}", "--config.duration=100000 steps")
     hosts = start_hosts(*arguments, "--silence_timeout=20")
     wait_for(hosts[0], "step 5")
     hosts[host].send_signal(number)
@@ -118,7 +125,7 @@ def test_a_coordinator_that_does_not_answer_is_named(tmp_path):
         f"--workdir={tmp_path}",
         *(f"--coordinator=localhost:{port}", "--num_processes=2", "--process_id=1", "--start_timeout=3"),
     )
-    assert f"did not find each other at localhost:{port} within 3 s" in error_of(process)
+    assert f"did not find each other at localhost:{port} within 3 s" in error_of(process, TRY_AGAIN)
 
 
 @pytest.mark.parametrize(
