@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import jax
+from jax._src import clusters  # JAX has no public function that tells whether it finds one
 
 from flax_googlenet.distributed.coordination import (
     PATIENCE,
@@ -22,8 +23,6 @@ from flax_googlenet.distributed.coordination import (
 from flax_googlenet.distributed.watchdog import PATIENCE as PATIENCE_OF_WATCHDOG
 from flax_googlenet.distributed.watchdog import SILENCE, Watchdog, end_process
 from flax_googlenet.errors import UserError
-
-_NO_CLUSTER = "coordinator_address should be defined"  # JAX's words if it finds no cluster
 
 _watchdog: Watchdog | None = None
 
@@ -52,6 +51,8 @@ def start(
       UserError: if the processes do not find each other.
     """
     global _watchdog
+    if not coordinator and not _is_in_cluster(os.environ):
+        return
     # JAX's own handler would keep SIGTERM from ending a process that does not ask it at every step.
     jax.config.update("jax_enable_preemption_service", False)
     where = coordinator or "the first process of the job"
@@ -64,15 +65,10 @@ def start(
             number_of_processes,
             process_id,
             local_device_ids=[] if _is_alone_on_host(os.environ) else None,
-            cluster_detection_method=None if _may_be_cluster(os.environ) else "deactivate",
             # Longer than ours, since JAX ends a process with a stack trace.
             initialization_timeout=round(deadline + 60),
             heartbeat_timeout_seconds=round(2 * silence + 60),
         )
-    except ValueError as error:
-        if _NO_CLUSTER in str(error):
-            return
-        raise
     except RuntimeError as error:
         raise UserError(
             f"This process cannot join the others at {where}: {str(error).splitlines()[0]}; check that the "
@@ -140,13 +136,15 @@ def _is_alone_on_host(environment: Mapping[str, str]) -> bool:
     return set(re.sub(r"\(x\d+\)", "", tasks).split(",")) == {"1"}
 
 
-def _may_be_cluster(environment: Mapping[str, str]) -> bool:
-    """Return whether JAX should look for a cluster. It fails in a pod that is not part of an indexed job.
+def _is_in_cluster(environment: Mapping[str, str]) -> bool:
+    """Return whether JAX finds a cluster that runs more than one process.
 
-    >>> _may_be_cluster({})
-    True
-    >>> _may_be_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+    >>> _is_in_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
     False
     """
-    in_pod = "KUBERNETES_SERVICE_HOST" in environment
-    return not in_pod or "JOB_COMPLETION_INDEX" in environment or "TPU_WORKER_ID" in environment
+    in_pod, in_job = "KUBERNETES_SERVICE_HOST" in environment, "JOB_COMPLETION_INDEX" in environment
+    if in_pod and not in_job and "TPU_WORKER_ID" not in environment:
+        return False  # JAX fails in a pod that is not part of an indexed job
+    kinds = clusters.ClusterEnv._cluster_types
+    found = next((kind for kind in kinds if not kind.opt_in_only_method and kind.is_env_present()), None)
+    return found is not None and found.get_process_count() > 1

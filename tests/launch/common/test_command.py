@@ -101,7 +101,7 @@ def sentence_of(capsys) -> str:
             "train",
             ["--xyz=1"],
             1,
-            "choose from --compilation_cache, --config, --workdir.",
+            "choose from --compilation_cache, --config, --coordinator, ",
             id="no flag at all",
         ),
         pytest.param("train", ["workdir=x"], 1, '"workdir=x" is not a flag', id="without dashes"),
