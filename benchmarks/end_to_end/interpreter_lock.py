@@ -5,6 +5,7 @@ The process that is sampled is this module, run as
   python -m benchmarks.end_to_end.interpreter_lock CONFIG SECONDS
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -82,7 +83,7 @@ def timed(config: Mapping[str, Any], seconds: float) -> dict[str, float]:
     """Read batches for some seconds, and return the number of images, the seconds and the CPU seconds."""
     from benchmarks.end_to_end.workloads import read_batches
 
-    reading = read_batches(config)
+    reading = read_batches(config, itertools.count())
     started, cpu, images = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - started < seconds:
         images += len(next(reading)["label"])

@@ -1,8 +1,9 @@
 """Training from image files, the same steps without the input, and the input alone, as workloads."""
 
+import itertools
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -28,7 +29,7 @@ def train(config: Mapping[str, Any], steps: int, *, reads: bool = True) -> Workl
       reads: whether each step takes a new batch from image files; otherwise all take the same random batch.
     """
     step, state, batch, facts = compile_step(config)
-    batches: Iterator[Any] = read_batches(config) if reads else iter(lambda: batch, None)
+    batches: Iterator[Any] = read_batches(config, itertools.count()) if reads else iter(lambda: batch, None)
     waited: list[float] = []
 
     def call() -> None:
@@ -59,25 +60,26 @@ def read(config: Mapping[str, Any], batches: int) -> Workload:
       config: the config, before it is resolved.
       batches: number of batches of a call.
     """
-    reading = read_batches(config)
 
     def call() -> None:
-        for _ in range(batches):
-            jax.block_until_ready(next(reading))
+        # From start to end, so that the threads do not decode ahead while other forms are measured.
+        for batch in read_batches(config, range(batches)):
+            jax.block_until_ready(batch)
 
     return Workload(call, jax_facts())
 
 
-def read_batches(config: Mapping[str, Any]) -> Iterator[Any]:
+def read_batches(config: Mapping[str, Any], steps: Iterable[int]) -> Iterator[Any]:
     """Yield batches of an image folder on the device, as the trainer reads them.
 
     Args:
       config: the config, before it is resolved.
+      steps: the steps of the batches.
     """
     resolved = resolve(config)
     source = open_source(resolved.data, "train")
     batches = TrainBatches(source, resolved.data, resolved.seed, resolved.batch_size)
-    return to_devices(batches, range(10**9), split_batch(data_mesh(jax.devices()[:1])))
+    return to_devices(batches, steps, split_batch(data_mesh(jax.devices()[:1])))
 
 
 def data_config(folder: pathlib.Path, **options: Any) -> dict[str, Any]:
