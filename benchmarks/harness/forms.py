@@ -32,7 +32,7 @@ class Workload:
     Attributes:
       call: does the work and returns when it is complete, on an accelerator too.
       facts: what is known about it, ready for JSON: "library", "device", and if known
-        "temp_bytes" of compiled programs, "compile_cpu_seconds", and "flop" each time.
+        "temp_bytes" of compiled programs, "compile_cpu_seconds", and the "flop" of the work.
       matrix_product: computes one product of square matrices and returns when it is complete;
         None if the library has none.
       matrix_side: side of these matrices.

@@ -89,7 +89,7 @@ def _answer(answers: Any, value: Any) -> None:
 
 
 def _timed(workload: Workload) -> tuple[float, float, float]:
-    """Return wall seconds, CPU seconds of this process and busy seconds of all others, per work done."""
+    """Return wall seconds, CPU seconds of this process and busy seconds of all others, per repetition."""
     busy, cpu, start = _busy_seconds(), time.process_time(), time.perf_counter()
     workload.call()
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu

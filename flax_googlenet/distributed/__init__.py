@@ -3,6 +3,7 @@
 from flax_googlenet.distributed.agreement import check_agreement, check_shared
 from flax_googlenet.distributed.coordination import (
     compile_together,
+    compiled_together,
     describe,
     exchange,
     meet,
@@ -15,6 +16,7 @@ __all__ = [
     "check_agreement",
     "check_shared",
     "compile_together",
+    "compiled_together",
     "describe",
     "end_all",
     "exchange",

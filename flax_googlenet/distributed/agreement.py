@@ -1,5 +1,6 @@
 """Checks that all processes of a run do the same thing in the same place."""
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -80,6 +81,7 @@ def check_shared(directory: epath.Path) -> None:
             )
 
 
+@functools.cache
 def _digest_of_library() -> str:
     digest = hashlib.sha256()
     for path in sorted(_LIBRARY.rglob("*.py")):

@@ -127,3 +127,20 @@ def compile_together(function: Any, *arguments: Any) -> Any:
     compiled = function.lower(*arguments).compile()
     meet("compiled program", deadline=COMPILATION)
     return compiled
+
+
+def compiled_together(function: Any) -> Any:
+    """Return a function that all processes compile together at its first call.
+
+    Args:
+      function: as for `compile_together`. Its arguments have the same shapes in every call.
+    """
+    compiled: Any = None
+
+    def call(*arguments: Any) -> Any:
+        nonlocal compiled
+        if compiled is None:
+            compiled = compile_together(function, *arguments)
+        return compiled(*arguments)
+
+    return call

@@ -18,7 +18,7 @@ from flax_googlenet import inference
 from flax_googlenet.config import HOST_PREPROCESSING
 from flax_googlenet.data import EvaluationBatches, Source, to_devices
 from flax_googlenet.data.images import crops
-from flax_googlenet.distributed import compile_together
+from flax_googlenet.distributed import compiled_together
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
@@ -80,12 +80,13 @@ class Evaluator:
         images = min(batch_size // CROPS_AT_ONCE[number_of_crops] or 1, len(source))
         self._batches = EvaluationBatches(source, data, -(-images // devices) * devices, number_of_crops)
         self._replicated, self._split = replicate(mesh), split_batch(mesh)
-        self._step = compilation.jit(
-            self._sums_of_batch,
-            in_shardings=(self._replicated, self._split),
-            out_shardings=self._replicated,
+        self._step = compiled_together(
+            compilation.jit(
+                self._sums_of_batch,
+                in_shardings=(self._replicated, self._split),
+                out_shardings=self._replicated,
+            )
         )
-        self._compiled: Any = None
 
     def __call__(
         self, all_variables: Sequence[Variables], progress: Callable[[int], None] | None = None
@@ -127,12 +128,10 @@ class Evaluator:
         replicated = put_everywhere(tuple(all_variables), self._replicated)
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
         first_batch = next(batches)
-        if self._compiled is None:
-            with compilation.without_alarms():
-                self._compiled = compile_together(self._step, replicated, first_batch)
-        launched = [self._compiled(replicated, first_batch)]
+        with compilation.without_alarms():
+            launched = [self._step(replicated, first_batch)]
         for batch in batches:
-            launched.append(self._compiled(replicated, batch))
+            launched.append(self._step(replicated, batch))
             self._report(progress, launched, len(launched) - 2)  # the devices have a batch to work on
         self._report(progress, launched, len(launched) - 1)
         sums = jax.device_get(launched)

@@ -8,7 +8,6 @@ averaged weights are therefore measured on batches of the training split, as in 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from jaxtyping import Array, Int, PyTree
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import Source, TrainBatches, to_devices
-from flax_googlenet.distributed import compile_together
+from flax_googlenet.distributed import compiled_together
 from flax_googlenet.models.layers import LayerOptions
 from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import put_copies, put_everywhere, replicate, split_batch
@@ -97,24 +96,20 @@ def make_statistics(
             updated,
         )
 
-    program: Any = compilation.jit(
-        add,
-        in_shardings=(everywhere, everywhere, everywhere, split, everywhere),
-        out_shardings=everywhere,
-        donate_argnums=0,
+    add = compiled_together(
+        compilation.jit(
+            add,
+            in_shardings=(everywhere, everywhere, everywhere, split, everywhere),
+            out_shardings=everywhere,
+            donate_argnums=0,
+        )
     )
 
-    compiled: Any = None
-
     def measure(params: PyTree, running: PyTree) -> PyTree:
-        nonlocal compiled
         total = put_copies(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), running), everywhere)
         steps = range(STATISTICS_BATCHES)
         for index, batch in zip(steps, to_devices(batches, steps, split), strict=True):
-            arguments = (params, running, batch, put_everywhere(np.int32(index), everywhere))
-            if compiled is None:
-                compiled = compile_together(program, total, *arguments)
-            total = compiled(total, *arguments)
+            total = add(total, params, running, batch, put_everywhere(np.int32(index), everywhere))
         return total
 
     return measure
