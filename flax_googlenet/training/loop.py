@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from flax_googlenet.checkpoints import (
-    Checkpoints,
     Description,
     describe,
     evaluation_variables,
@@ -24,9 +22,7 @@ from flax_googlenet.checkpoints import (
     verify_digests,
 )
 from flax_googlenet.config import (
-    first_difference,
     flatten,
-    resolve,
     shared_settings,
     to_json_dict,
     with_num_classes,
@@ -35,19 +31,14 @@ from flax_googlenet.data import (
     Source,
     TrainBatches,
     check_classes,
-    check_same_classes,
     open_source,
     to_devices,
 )
-from flax_googlenet.data.sources.identity import check_same_data, describe_data
 from flax_googlenet.distributed import (
     check_agreement,
-    check_shared,
     compile_together,
     process_count,
-    process_index,
 )
-from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
@@ -55,7 +46,7 @@ from flax_googlenet.paths import resolve_path
 from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.training.averaging import make_statistics
-from flax_googlenet.training.durations import Timetable, make_timetable
+from flax_googlenet.training.durations import make_timetable
 from flax_googlenet.training.fine_tuning import read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
@@ -64,6 +55,8 @@ from flax_googlenet.training.reporting.clock import Clock
 from flax_googlenet.training.reporting.curves import save_curves, title_of
 from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
+from flax_googlenet.training.setup.checks import check_same_experiment, check_step, identify_data
+from flax_googlenet.training.setup.workdir import open_checkpoints
 from flax_googlenet.training.state import TrainState, initial_state, place_initial_state
 from flax_googlenet.training.step import Batch, Metrics, make_train_step
 
@@ -108,7 +101,7 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
         return _Run(resolved, root, mesh).execute()
     recorded = describe(latest)
     resolved = with_num_classes(resolved, recorded.config["model"]["num_classes"])
-    _check_same_experiment(resolved, recorded, root)
+    check_same_experiment(resolved, recorded, root)
     if recorded.result:
         verify_digests(latest)
         logger.info(f"The run in {root} is complete.")
@@ -128,14 +121,14 @@ class _Run:
         self.config = with_num_classes(config, len(self.source.class_names))
         validation = open_source(config.data, "val")
         check_classes(self.source, self.config.model.num_classes)
-        self.data = _identify_data(self.source, validation, recorded, root)
+        self.data = identify_data(self.source, validation, recorded, root)
         check_agreement({f"the data set's {name}": value for name, value in flatten(self.data).items()})
         self.timetable = make_timetable(self.config, len(self.source))
         if recorded:
-            _check_step(recorded.step, self.timetable, self.config, root)
+            check_step(recorded.step, self.timetable, self.config, root)
         self._build(validation)
         self._choose_start()
-        self.checkpoints = _open_checkpoints(self.config, root)
+        self.checkpoints = open_checkpoints(self.config, root)
         self.clock = Clock()
 
     def _build(self, validation: Source) -> None:
@@ -328,69 +321,3 @@ class _Run:
             description=description,
             metrics=figures,
         )
-
-
-def _check_same_experiment(config: FrozenConfigDict, recorded: Description, root: epath.Path) -> None:
-    """Check that a checkpoint belongs to a run of the same experiment."""
-    if not recorded.step:
-        raise UserError(
-            f"{root} holds imported weights, not a run; choose another workdir and start from them with "
-            f"init_from={root}."
-        )
-    recorded_config = resolve(recorded.config)
-    key = first_difference(recorded_config, config)
-    if key is not None:
-        recorded_value, value = (flatten(values)[key] for values in (recorded_config, config))
-        raise UserError(
-            f"{root} holds checkpoints of another experiment: config.{key} is {recorded_value!r} there and "
-            f"{value!r} here; choose another workdir."
-        )
-
-
-def _check_step(step: int, timetable: Timetable, config: FrozenConfigDict, root: epath.Path) -> None:
-    """Check that a checkpoint is not past the end of the run, which a smaller data set can cause."""
-    if step > timetable.total:
-        raise UserError(
-            f'The run in {root} is at step {step}, but config.duration "{config.duration}" ends at step '
-            f"{timetable.total} with this data set; restore the data set that the run began with."
-        )
-
-
-def _identify_data(
-    train: Source, validation: Source, recorded: Description | None, root: epath.Path
-) -> dict[str, Any]:
-    """Describe the data set for checkpoints. If a run resumes, compare it with the recorded one."""
-    check_same_classes(
-        train.class_names,
-        validation.class_names,
-        "the training split",
-        "the validation split",
-        "give both the same classes",
-    )
-    data = describe_data({"train": train, "val": validation})
-    if recorded:
-        check_same_classes(
-            recorded.class_names,
-            train.class_names,
-            f"the run in {root}",
-            "the data set",
-            "restore the data set, or start a run in another workdir",
-        )
-        check_same_data(recorded.data, data, root)
-    return data
-
-
-def _open_checkpoints(config: FrozenConfigDict, root: epath.Path) -> Checkpoints:
-    """Create the workdir, check that it can be written to, and open its checkpoints."""
-    try:
-        if process_index() == 0:
-            root.mkdir(parents=True, exist_ok=True)
-        check_shared(root)
-        probe = root / f".writable-{uuid.uuid4().hex}"
-        probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to the workdir {root}: {error.strerror}; choose another workdir."
-        ) from error
-    return Checkpoints(root, keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best)

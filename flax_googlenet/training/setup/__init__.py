@@ -1,0 +1,1 @@
+"""What a run checks and opens before its first step."""

@@ -1,0 +1,26 @@
+"""The directory of a run."""
+
+import uuid
+
+from etils import epath
+from ml_collections import FrozenConfigDict
+
+from flax_googlenet.checkpoints import Checkpoints
+from flax_googlenet.distributed import check_shared, process_index
+from flax_googlenet.errors import UserError
+
+
+def open_checkpoints(config: FrozenConfigDict, root: epath.Path) -> Checkpoints:
+    """Create the workdir, check that it can be written to, and open its checkpoints."""
+    try:
+        if process_index() == 0:
+            root.mkdir(parents=True, exist_ok=True)
+        check_shared(root)
+        probe = root / f".writable-{uuid.uuid4().hex}"
+        probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to the workdir {root}: {error.strerror}; choose another workdir."
+        ) from error
+    return Checkpoints(root, keep_last=config.checkpoint.keep_last, keep_best=config.checkpoint.keep_best)
