@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flax_googlenet.classifier import Classifier, load
+from flax_googlenet.distributed import Preempted
 from flax_googlenet.errors import UserError
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import VGG16, AuxiliaryClassifier, GoogLeNet, Inception, build_model
@@ -29,6 +30,7 @@ __all__ = [
     "Classifier",
     "GoogLeNet",
     "Inception",
+    "Preempted",
     "UserError",
     "build_model",
     "evaluate",

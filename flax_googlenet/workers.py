@@ -86,18 +86,27 @@ class Workers:
       closed: whether `close` has been called.
     """
 
-    def __init__(self, count: int = 0, name: str = "worker", deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        count: int = 0,
+        name: str = "worker",
+        deadline: float | None = None,
+        while_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start the threads.
 
         Args:
           count: the number of threads; 0 for one per core.
           name: the prefix of the threads' names.
           deadline: seconds that a read may take; None for `READ_DEADLINE`.
+          while_waiting: called about once a second by `result` while it waits. An error that it raises ends
+            the wait.
         """
         self.count = count or os.cpu_count() or 1
         self.closed = False
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._deadline = READ_DEADLINE if deadline is None else deadline
+        self._while_waiting = while_waiting
         self._threads = [_Worker(self, f"{name}-{number}") for number in range(self.count)]
         _pools.add(self)
         for thread in self._threads:
@@ -133,6 +142,7 @@ class Workers:
             concurrent.futures.wait([future], timeout=step)
             if not future.done():
                 self._charge_reads(step)
+                self._while_waiting()
         return future.result()
 
     def close(self) -> None:

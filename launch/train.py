@@ -7,7 +7,8 @@ r"""Train a network, or resume a run that was stopped.
 
 The first line trains on the 5,000 digits of configs/mnist_sample.py. The workdir gets checkpoints,
 metrics.jsonl, TensorBoard events and curves.png. The same command resumes a stopped run from its
-latest checkpoint, and prints the result of a complete one.
+latest checkpoint, and prints the result of a complete one. At SIGTERM or SIGUSR1, by which schedulers
+announce that they take the machine away, it saves a checkpoint and ends with status 75.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ from typing import Any
 from absl import flags
 
 from flax_googlenet.checkpoints import describe, find_latest
+from flax_googlenet.distributed import preemption
 from flax_googlenet.training import train
-from launch.common import cluster, command
+from launch.common import cluster, command, interrupts
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/mnist_sample", "Directory of the run; if it holds a checkpoint, the run resumes."
@@ -27,6 +29,7 @@ flags.adopt_module_key_flags(cluster)
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
+    interrupts.on_notice(preemption.notice)
     cluster.join()
     return train(command.config(_WORKDIR.value), _WORKDIR.value)
 

@@ -11,7 +11,7 @@ A checkpoint is a directory, `WORKDIR/checkpoints/STEP`, that appears when it is
 
 from flax_googlenet.checkpoints.description import FORMAT, Description, describe
 from flax_googlenet.checkpoints.integrity import EVALUATION_ITEMS, sha256, verify_digests
-from flax_googlenet.checkpoints.locations import DIRECTORY, find, find_latest, opened
+from flax_googlenet.checkpoints.locations import DIRECTORY, find, find_latest, finish_replacements, opened
 from flax_googlenet.checkpoints.manager import Checkpoints, evaluation_variables, read_weights, write
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "evaluation_variables",
     "find",
     "find_latest",
+    "finish_replacements",
     "opened",
     "read_weights",
     "sha256",

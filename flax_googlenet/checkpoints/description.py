@@ -11,8 +11,9 @@ from etils import epath
 from flax_googlenet.errors import UserError
 
 # Format 1 has other names for some keys of the config. Format 2 has no batch statistics of averaged weights
-# and no record of the data set.
-FORMAT = 3
+# and no record of the data set. Format 3 has no `unreported` and no `unevaluated`, since preempted runs saved
+# nothing.
+FORMAT = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Description:
       result: the result line of the run, or {} before its end.
       origin: the source of imported weights, or of those that the run started from: "source", "file",
         "sha256", "licence" and so on.
+      unreported: the metrics of the steps since the last record, if the run was preempted between two.
+      unevaluated: whether the run was preempted before it had completed the evaluation due at this step.
       data: "num_examples" and "digest" of the splits "train" and "val", as `describe_data` returns them;
         {} for imported weights and in formats 1 and 2.
       versions: the versions of the packages that wrote the checkpoint.
@@ -36,6 +39,8 @@ class Description:
     config: Mapping[str, Any] = dataclasses.field(repr=False)
     class_names: tuple[str, ...] = dataclasses.field(repr=False)
     history: Sequence[Mapping[str, float]] = dataclasses.field(default=(), repr=False)
+    unreported: Sequence[Mapping[str, int | float]] = dataclasses.field(default=(), repr=False)
+    unevaluated: bool = False
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
     data: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
@@ -90,9 +95,11 @@ def _unreadable(checkpoint: epath.Path) -> UserError:
 
 
 def _check_types(description: Description) -> None:
-    kinds = {"step": int, "config": dict, "history": list, "result": dict, "origin": dict, "data": dict}
+    lists, dictionaries = ("history", "unreported"), ("config", "result", "origin", "data")
+    kinds: dict[str, Any] = {"step": int, "unevaluated": bool}
+    kinds |= dict.fromkeys(lists, list | tuple) | dict.fromkeys(dictionaries, dict)
     for name, kind in kinds.items():
-        if not isinstance(getattr(description, name), kind | tuple if kind is list else kind):
+        if not isinstance(getattr(description, name), kind):
             raise TypeError(name)
     if not all(isinstance(name, str) for name in description.class_names):
         raise TypeError("class_names")

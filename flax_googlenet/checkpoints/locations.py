@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 DIRECTORY = "checkpoints"
 
+_REPLACED = "replaced-"  # begins the name of a checkpoint while its step is saved again
+
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike, items: Collection[str] = ITEMS) -> Iterator[epath.Path]:
@@ -97,6 +99,28 @@ def set_aside_incomplete(directory: epath.Path) -> None:
             incomplete.rename(aside)
             result = f"renamed {aside.name}"
         logger.warning(f"{incomplete} is not a complete checkpoint; it was {result}")
+
+
+def set_aside_for_replacement(checkpoint: epath.Path) -> None:
+    """Rename a complete checkpoint, so that its step can be saved again. `finish_replacements` removes it."""
+    checkpoint.rename(checkpoint.parent / f"{_REPLACED}{checkpoint.name}")
+
+
+def finish_replacements(workdir: str | os.PathLike) -> None:
+    """Remove the checkpoints that have been replaced.
+
+    One whose replacement was not completed gets its name back.
+
+    Args:
+      workdir: the directory of a run.
+    """
+    directory = resolve_path(workdir) / DIRECTORY
+    for replaced in list(directory.glob(f"{_REPLACED}*")) if directory.is_dir() else ():
+        checkpoint = directory / replaced.name.removeprefix(_REPLACED)
+        if _is_complete(checkpoint):
+            replaced.rmtree()
+        else:
+            replaced.rename(checkpoint)
 
 
 def _numbered(directory: epath.Path) -> list[epath.Path]:

@@ -14,9 +14,16 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 
 from flax_googlenet.checkpoints.description import Description
 from flax_googlenet.checkpoints.integrity import ITEMS, verify_digests, write_digests
-from flax_googlenet.checkpoints.locations import DIRECTORY, find_latest, set_aside_incomplete
+from flax_googlenet.checkpoints.locations import (
+    DIRECTORY,
+    find_latest,
+    finish_replacements,
+    set_aside_for_replacement,
+    set_aside_incomplete,
+)
+from flax_googlenet.distributed import meet
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import resolve_path
+from flax_googlenet.paths import is_remote, resolve_path
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +31,8 @@ logger = logging.getLogger(__name__)
 def evaluation_variables(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables to evaluate with: the averaged ones if they are complete, else the last ones.
 
-    Averaged parameters need batch statistics of their own, which formats 1 and 2 did not keep.
+    Averaged parameters need batch statistics of their own, which formats 1 and 2 and preempted runs do not
+    keep.
 
     Args:
       weights: "params" and "batch_stats"; and "averaged_params" and "averaged_batch_stats", which are
@@ -99,6 +107,9 @@ class Checkpoints:
     ) -> None:
         """Copy the arrays to the host, and write them in the background.
 
+        A checkpoint of the same step is replaced: a run that was preempted in an evaluation saved it without
+        the figures. It is removed when the new one is complete or, in a bucket, before.
+
         Args:
           step: the number of updates made.
           weights: the trees that `evaluation_variables` chooses from.
@@ -107,6 +118,7 @@ class Checkpoints:
           metrics: the figures of the evaluation at this step, if there was one.
         """
         self.wait()
+        self._make_room_for(step)
         self._saving = step
         self._manager.save(
             step,
@@ -147,6 +159,20 @@ class Checkpoints:
         """Wait for the last save, and release Orbax's threads."""
         self.wait()
         self._manager.close()
+        if jax.process_index() == 0:
+            finish_replacements(self.directory.parent)
+
+    def _make_room_for(self, step: int) -> None:
+        existing = self.directory / str(step)
+        if step not in self._manager.all_steps():
+            return
+        if is_remote(existing):
+            self._manager.delete(step)
+            return
+        if jax.process_index() == 0:
+            set_aside_for_replacement(existing)
+        meet("renamed checkpoint")
+        self._manager.reload()
 
     def _remove_partial(self) -> None:
         # Orbax would remove them in the background, where only save() waits for it. That fails when a
@@ -220,7 +246,7 @@ def read_weights(checkpoint: epath.Path, like: Mapping[str, Any] | None = None) 
     if weights.get("averaged_params") and chosen["params"] is weights["params"]:
         logger.warning(
             f"{checkpoint} has averaged weights without the batch statistics that belong to them, because "
-            "an earlier version wrote it; the weights of its last step are used"
+            "its run was preempted or an earlier version wrote it; the weights of its last step are used"
         )
     return chosen
 
@@ -235,7 +261,8 @@ def _read_metadata(checkpoint: epath.Path) -> dict[str, Any]:
 def _without_absent_averages(weights: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Return `weights` without the averages that a checkpoint does not have.
 
-    A run may not have averaged, and formats 1 and 2 have no batch statistics of averaged parameters.
+    A run may not have averaged, and formats 1 and 2 and preempted runs have no batch statistics of averaged
+    parameters.
     """
     return {
         name: {} if name.startswith("averaged_") and not recorded[name] else tree

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from flax_googlenet.data.batches import Batch, EvaluationBatches, TrainBatches
+from flax_googlenet.distributed import preemption
 from flax_googlenet.workers import Workers
 
 ON_DEVICE = 2  # batches that are put on the devices before they are requested
@@ -32,9 +33,10 @@ def to_devices(
 
     Raises:
       UserError: if an image is corrupt, or a read takes longer than the deadline.
+      StopHere: if the run is preempted while a batch is waited for.
     """
     first, end = local_rows(sharding, batches.batch_size)
-    with Workers(batches.data.workers, "decode") as pool:
+    with Workers(batches.data.workers, "decode", while_waiting=preemption.check) as pool:
         shares = list(itertools.pairwise(_edges(end - first, pool.count)))
 
         def tasks() -> Iterator[tuple[Batch, int, int, int]]:

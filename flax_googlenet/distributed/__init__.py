@@ -1,18 +1,21 @@
 """Runs of many processes, usually one on each host: their start, their agreement, and their end."""
 
 from flax_googlenet.distributed.agreement import check_agreement, check_shared
+from flax_googlenet.distributed.compilation import compile_together, compiled_together
 from flax_googlenet.distributed.coordination import (
-    compile_together,
-    compiled_together,
+    broadcast,
     describe,
     exchange,
     meet,
     process_count,
     process_index,
 )
+from flax_googlenet.distributed.preemption import Preempted
 from flax_googlenet.distributed.startup import end_all, finish, start, wait_for_cause
 
 __all__ = [
+    "Preempted",
+    "broadcast",
     "check_agreement",
     "check_shared",
     "compile_together",

@@ -16,9 +16,6 @@ from flax_googlenet.errors import UserError
 # Seconds to wait for the others where they have little to do. A busy machine takes long to import JAX.
 PATIENCE = 300.0
 
-# Seconds to wait for the others to compile the same program, which one of them may find in its cache.
-COMPILATION = 3600.0
-
 _PREFIX = "flax_googlenet"
 
 _exchanges: collections.Counter[str] = collections.Counter()
@@ -71,28 +68,82 @@ def exchange(topic: str, message: str, *, deadline: float = PATIENCE) -> list[st
     Raises:
       UserError: if a process sends none in time.
     """
-    service = client()
-    if service is None:
+    if client() is None:
         return [message]
     _exchanges[topic] += 1
-    key = key_of(topic, _exchanges[topic])
-    service.key_value_set(f"{key}/{process_index()}", message)
+    name = f"{topic}/{_exchanges[topic]}"
+    publish(name, message)
+    return gather(name, deadline=deadline)
+
+
+def publish(topic: str, message: str) -> None:
+    """Send a message to all processes, if there are others. Each process sends one about a topic.
+
+    Args:
+      topic: what the message is about.
+      message: any text.
+    """
+    if client() is not None:
+        client().key_value_set(key_of(topic, process_index()), message)
+
+
+def gather(topic: str, *, deadline: float = PATIENCE) -> list[str]:
+    """Wait for the messages that all processes `publish` about a topic.
+
+    Args:
+      topic: what the messages are about, as a noun phrase.
+      deadline: seconds to wait.
+
+    Returns:
+      The messages of all processes, in their order.
+
+    Raises:
+      UserError: if a process sends none in time.
+    """
     end = time.monotonic() + deadline
-    messages = []
-    for index in range(process_count()):
-        milliseconds = max(1, round(1000 * (end - time.monotonic())))
-        try:
-            messages.append(service.blocking_key_value_get(f"{key}/{index}", milliseconds))
-        except jax.errors.JaxRuntimeError as error:
-            if "DEADLINE_EXCEEDED" not in str(error):
-                raise
-            present = {int(name.rpartition("/")[2]) for name, _ in service.key_value_dir_get(key)}
-            missing = [describe(other) for other in range(process_count()) if other not in present]
-            raise UserError(
-                f"{' and '.join(missing)} did not send its {topic} within {deadline:.0f} s; see its own "
-                "messages, and start all processes again."
-            ) from error
-    return messages
+    return [_receive(topic, index, end, deadline) for index in range(process_count())]
+
+
+def _receive(topic: str, index: int, end: float, deadline: float) -> str:
+    """Wait until `end`, by `time.monotonic`, for the message of a process."""
+    service, key = client(), key_of(topic)
+    try:
+        message: str = service.blocking_key_value_get(
+            f"{key}/{index}", max(1, round(1000 * (end - time.monotonic())))
+        )
+    except jax.errors.JaxRuntimeError as error:
+        if "DEADLINE_EXCEEDED" not in str(error):
+            raise
+        present = {int(name.rpartition("/")[2]) for name, _ in service.key_value_dir_get(key)}
+        missing = [describe(other) for other in range(process_count()) if other not in present]
+        raise UserError(
+            f"{' and '.join(missing)} did not send its {topic.partition('/')[0]} within {deadline:.0f} s; "
+            "see its own messages, and start all processes again."
+        ) from error
+    return message
+
+
+def broadcast(topic: str, message: str, *, deadline: float = PATIENCE) -> str:
+    """Send a message of the first process to all, and return it.
+
+    All processes call this with the same topics in the same order.
+
+    Args:
+      topic: what the message is about, as a noun phrase.
+      message: any text; that of the first process counts.
+      deadline: seconds to wait.
+
+    Raises:
+      UserError: if the first process does not send it in time.
+    """
+    if client() is None:
+        return message
+    _exchanges[topic] += 1
+    name = f"{topic}/{_exchanges[topic]}"
+    if process_index() == 0:
+        publish(name, message)
+        return message
+    return _receive(name, 0, time.monotonic() + deadline, deadline)
 
 
 def meet(topic: str, *, deadline: float = PATIENCE) -> None:
@@ -106,41 +157,3 @@ def meet(topic: str, *, deadline: float = PATIENCE) -> None:
       UserError: if a process does not come in time.
     """
     exchange(topic, "", deadline=deadline)
-
-
-def compile_together(function: Any, *arguments: Any) -> Any:
-    """Compile a jitted function, and wait until all processes have.
-
-    The devices of a process wait only seconds for those of another one in their first common operation, but
-    compilation takes minutes on a busy machine, or none if the program is in the compilation cache.
-
-    Args:
-      function: a function from `jax.jit`, with the same program on all processes.
-      arguments: its arguments, or their shapes.
-
-    Returns:
-      The compiled function, for arguments of the same shapes.
-
-    Raises:
-      UserError: if a process does not compile it in time.
-    """
-    compiled = function.lower(*arguments).compile()
-    meet("compiled program", deadline=COMPILATION)
-    return compiled
-
-
-def compiled_together(function: Any) -> Any:
-    """Return a function that all processes compile together at its first call.
-
-    Args:
-      function: as for `compile_together`. Its arguments have the same shapes in every call.
-    """
-    compiled: Any = None
-
-    def call(*arguments: Any) -> Any:
-        nonlocal compiled
-        if compiled is None:
-            compiled = compile_together(function, *arguments)
-        return compiled(*arguments)
-
-    return call

@@ -1,5 +1,6 @@
 """Exact evaluation: every image counts once, on any number of devices, for one or many crops and networks."""
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -18,7 +19,7 @@ from flax_googlenet import inference
 from flax_googlenet.config import HOST_PREPROCESSING
 from flax_googlenet.data import EvaluationBatches, Source, to_devices
 from flax_googlenet.data.images import crops
-from flax_googlenet.distributed import compiled_together
+from flax_googlenet.distributed import compiled_together, preemption
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import metrics
 from flax_googlenet.models import Network
@@ -107,6 +108,7 @@ class Evaluator:
 
         Raises:
           UserError: if every image is corrupt.
+          StopHere: if the run is preempted.
         """
         total = self._total(all_variables, progress)
         counts: dict[str, int] = {
@@ -127,20 +129,22 @@ class Evaluator:
         """Return the sums over all batches."""
         replicated = put_everywhere(tuple(all_variables), self._replicated)
         batches = to_devices(self._batches, range(self._batches.steps), self._split)
-        first_batch = next(batches)
-        with compilation.without_alarms():
-            launched = [self._step(replicated, first_batch)]
-        for batch in batches:
-            launched.append(self._step(replicated, batch))
-            self._report(progress, launched, len(launched) - 2)  # the devices have a batch to work on
+        launched: list[Any] = []
+        with contextlib.closing(batches):
+            for batch in batches:
+                preemption.point()
+                launched.append(self._step(replicated, batch))
+                self._report(progress, launched, len(launched) - 2)  # the devices have a batch to work on
         self._report(progress, launched, len(launched) - 1)
         sums = jax.device_get(launched)
         return {name: _exact_sum([batch_sums[name] for batch_sums in sums]) for name in sums[0]}
 
     def _report(self, progress: Callable[[int], None] | None, launched: Sequence[Any], index: int) -> None:
         """Wait for a batch and report its number of images."""
-        if progress and index >= 0:
-            jax.block_until_ready(launched[index])
+        if index < 0:
+            return
+        jax.block_until_ready(launched[index])
+        if progress:
             size = self._batches.batch_size
             progress(min(size, len(self._batches.source) - index * size))
 

@@ -7,6 +7,7 @@ averaged weights are therefore measured on batches of the training split, as in 
 2018, "Averaging weights leads to wider optima and better generalization", section 3.2.
 """
 
+import contextlib
 from collections.abc import Callable
 
 import jax
@@ -18,7 +19,7 @@ from jaxtyping import Array, Int, PyTree
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import Source, TrainBatches, to_devices
-from flax_googlenet.distributed import compiled_together
+from flax_googlenet.distributed import compiled_together, preemption
 from flax_googlenet.models.layers import LayerOptions
 from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import put_copies, put_everywhere, replicate, split_batch
@@ -108,8 +109,10 @@ def make_statistics(
     def measure(params: PyTree, running: PyTree) -> PyTree:
         total = put_copies(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), running), everywhere)
         steps = range(STATISTICS_BATCHES)
-        for index, batch in zip(steps, to_devices(batches, steps, split), strict=True):
-            total = add(total, params, running, batch, put_everywhere(np.int32(index), everywhere))
+        with contextlib.closing(to_devices(batches, steps, split)) as stream:
+            for index, batch in zip(steps, stream, strict=True):
+                preemption.point()
+                total = add(total, params, running, batch, put_everywhere(np.int32(index), everywhere))
         return total
 
     return measure

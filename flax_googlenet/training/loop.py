@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from flax_googlenet.checkpoints import (
     describe,
     evaluation_variables,
     find_latest,
+    finish_replacements,
     verify_digests,
 )
 from flax_googlenet.config import (
@@ -35,16 +37,20 @@ from flax_googlenet.data import (
     to_devices,
 )
 from flax_googlenet.distributed import (
+    Preempted,
     check_agreement,
     compile_together,
+    meet,
+    preemption,
     process_count,
+    process_index,
 )
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.models import build_model
 from flax_googlenet.paths import resolve_path
-from flax_googlenet.runtime import compilation
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
+from flax_googlenet.training import saving
 from flax_googlenet.training.averaging import make_statistics
 from flax_googlenet.training.durations import make_timetable
 from flax_googlenet.training.fine_tuning import read_start, with_weights
@@ -55,14 +61,17 @@ from flax_googlenet.training.reporting.clock import Clock
 from flax_googlenet.training.reporting.curves import save_curves, title_of
 from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
+from flax_googlenet.training.saving import Saver
 from flax_googlenet.training.setup.checks import check_same_experiment, check_step, identify_data
 from flax_googlenet.training.setup.workdir import open_checkpoints
 from flax_googlenet.training.state import TrainState, initial_state, place_initial_state
-from flax_googlenet.training.step import Batch, Metrics, make_train_step
+from flax_googlenet.training.step import Batch, make_train_step
 
 logger = logging.getLogger(__name__)
 
 Result = dict[str, Any]
+
+STEPS_IN_FLIGHT = 2  # steps on the devices at a time, so that they always have the next one
 
 
 def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) -> Result:
@@ -84,9 +93,13 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
     Raises:
       UserError: if the config, the data or the workdir cannot be used, or if the loss becomes
         infinite or NaN.
+      Preempted: if `distributed.preemption.notice` was called; the run can be resumed.
     """
     root = resolve_path(workdir)
     resolved = resolve_config(config, root)
+    if process_index() == 0:
+        finish_replacements(root)
+    meet("look at the workdir")
     latest = find_latest(root)
     check_agreement(
         {
@@ -129,7 +142,16 @@ class _Run:
         self._build(validation)
         self._choose_start()
         self.checkpoints = open_checkpoints(self.config, root)
+        self.saver = Saver(
+            self.checkpoints,
+            Description(
+                0, to_json_dict(self.config), self.source.class_names, origin=self.origin, data=self.data
+            ),
+            last=recorded.step if recorded else None,
+            every_minutes=self.config.checkpoint.every_minutes,
+        )
         self.clock = Clock()
+        self.measured = self.evaluated = -1  # steps of the last batch statistics and of the last evaluation
 
     def _build(self, validation: Source) -> None:
         """Build the network, the functions that train and evaluate it, and the shapes of the state."""
@@ -192,7 +214,7 @@ class _Run:
             recorded.step, weights=like.weights(), optimizer=like.optimizer()
         )
         state = TrainState(**weights, **rest)
-        if like.averaged_batch_stats and not state.averaged_batch_stats:  # not kept by formats 1 and 2
+        if like.averaged_batch_stats and not state.averaged_batch_stats:  # such as after a preemption
             state = self._measure_statistics(state)
         return recorded.step, state
 
@@ -213,42 +235,86 @@ class _Run:
             (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
 
     def _train(self, first: int, state: TrainState, stream: Iterator[Batch]) -> Result:
-        timetable, reporter = self.timetable, self.reporter
-        stuck_heads = StuckHeads(self.config.model.num_classes, timetable.warmup)
-        pending: list[Metrics] = []  # of the steps since the last report; still on the devices
-        result: Result = {}
-        for step in range(first + 1, timetable.total + 1):
-            batch = self._next_batch(stream)
-            is_first = step == first + 1
-            if is_first:
-                self._compile_step(state, batch)
-            with jax.transfer_guard("disallow"):
-                state, metrics = self.step(state, batch)
-            pending.append(metrics)
-            reporter.advance()
-            if step == 1 and reporter.enabled:
-                reporter.samples(augmented_samples(batch, self.config))
+        """Train from the state after step `first`, and save it early if the run is preempted."""
+        self.state, self.done = state, first
+        self.pending = saving.from_json(self.recorded.unreported) if self.recorded else []
+        if first < self.timetable.total:
+            stream = self._compile_step(stream)
+        with preemption.heeded():
+            try:
+                return self._run_steps(first, stream)
+            except preemption.StopHere:
+                self._save_preempted()
+                checkpoint = self.checkpoints.path(self.done) if self.done else ""
+                raise Preempted(self.done, checkpoint) from None
 
-            reports, evaluates = timetable.reports(step), timetable.evaluates(step)
+    def _run_steps(self, first: int, stream: Iterator[Batch]) -> Result:
+        total = self.timetable.total
+        stuck_heads = StuckHeads(self.config.model.num_classes, self.timetable.warmup)
+        result: Result = {}
+        if self.recorded and self.recorded.unevaluated:
+            result = self._evaluate_and_save(first, evaluates=True, saves=self.timetable.saves(first))
+        for step in range(first + 1, total + 1):
+            batch = self._next_batch(stream)
+            preemption.point()
+            with jax.transfer_guard("disallow"):
+                self.state, metrics = self.step(self.state, batch)
+            self.done = step
+            self.pending.append(metrics)
+            # At a notice, the devices have these steps to finish before the run can stop.
+            jax.block_until_ready(self.pending[-STEPS_IN_FLIGHT:][0])
+            self.reporter.advance()
+            if step == 1 and self.reporter.enabled:
+                self.reporter.samples(augmented_samples(batch, self.config))
+
+            reports, evaluates = self.timetable.reports(step), self.timetable.evaluates(step)
+            is_first = step == first + 1
             if not (reports or evaluates or is_first):
                 continue
             # From here until the clock starts again, the devices have finished all steps.
-            fetched = jax.device_get(pending)
-            self._check_finite(step, fetched)
+            fetched = self._fetch_metrics()
             if reports:
                 self._report(step, fetched, stuck_heads)
-                pending = []
+                self.pending = []
             self.clock.stop()
-            if evaluates or timetable.saves(step):
-                state = self._measure_statistics(state)
-            figures = self._evaluate(step, state) if evaluates else {}
-            if step == timetable.total:
-                result = self._result(step, figures)
-                self._draw_curves(result)
-            if timetable.saves(step):
-                self._save(step, state, figures, result)
+            saves = self.timetable.saves(step) or (reports and self.saver.is_overdue())
+            result = self._evaluate_and_save(step, evaluates=evaluates, saves=saves)
             self.clock.start()
-        return {**result, "checkpoint": self.checkpoints.path(timetable.total)}
+        return {**result, "checkpoint": self.checkpoints.path(total)}
+
+    def _evaluate_and_save(self, step: int, *, evaluates: bool, saves: bool) -> Result:
+        """Do what is due after a step, and return the result of the run if it was the last one."""
+        result: Result = {}
+        if evaluates or saves:
+            self.state = self._measure_statistics(self.state)
+            self.measured = step
+        figures = self._evaluate(step, self.state) if evaluates else {}
+        if step == self.timetable.total:
+            result = self._result(step, figures)
+            self._draw_curves(result)
+        if saves:
+            self.saver.save(step, self.state, figures, history=self.reporter.records, result=result)
+        return result
+
+    def _save_preempted(self) -> None:
+        """Save the last step, which may not be one at which the run reports, evaluates or saves."""
+        step = self.done
+        self.reporter.log(
+            f"stopping after step {step}, {preemption.seconds_since_notice():.1f} s after the notice"
+        )
+        if step and step != self.saver.last:
+            state = self.state
+            if self.measured != step:  # those of earlier weights; to measure them would take long
+                state = dataclasses.replace(state, averaged_batch_stats={})
+            self.saver.save(
+                step,
+                state,
+                {},
+                history=self.reporter.records,
+                unreported=saving.to_json(self._fetch_metrics()),
+                unevaluated=self.timetable.evaluates(step) and self.evaluated != step,
+            )
+        self.checkpoints.wait()
 
     def _next_batch(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
@@ -256,12 +322,20 @@ class _Run:
         self.clock.count(self.config.batch_size, waited=time.perf_counter() - started)
         return batch
 
-    def _compile_step(self, state: TrainState, batch: Batch) -> None:
+    def _compile_step(self, stream: Iterator[Batch]) -> Iterator[Batch]:
+        """Compile the step for the batches of a stream, and return the stream from its start."""
+        batch = next(stream)
         self.reporter.log("compiling the training step ...")
         started = time.perf_counter()
-        with compilation.without_alarms():
-            self.step = compile_together(self.step, state, batch)
+        self.step = compile_together(self.step, self.state, batch)
         self.reporter.log(f"compiled the training step in {time.perf_counter() - started:.1f} s")
+        return itertools.chain([batch], stream)
+
+    def _fetch_metrics(self) -> list[dict[str, Any]]:
+        """Return the metrics of the steps since the last report, and check them."""
+        fetched: list[dict[str, Any]] = jax.device_get(self.pending)
+        self._check_finite(self.done, fetched)
+        return fetched
 
     def _check_finite(self, step: int, fetched: Sequence[Mapping[str, Any]]) -> None:
         """Check the metrics of the steps up to `step`."""
@@ -290,6 +364,7 @@ class _Run:
     def _evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
         figures = self.evaluator([evaluation_variables(state.weights())])
         self.reporter.evaluation(step, figures)
+        self.evaluated = step
         check_finite("validation loss", [figures["loss"]], step, self._last_checkpoint)
         return figures
 
@@ -303,21 +378,3 @@ class _Run:
     def _draw_curves(self, result: Result) -> None:
         if self.reporter.enabled:
             save_curves(self.root, self.reporter.records, title_of(self.config, result))
-
-    def _save(self, step: int, state: TrainState, figures: Mapping[str, Any], result: Result) -> None:
-        description = Description(
-            step,
-            to_json_dict(self.config),
-            self.source.class_names,
-            history=self.reporter.records,
-            result=result,
-            origin=self.origin,
-            data=self.data,
-        )
-        self.checkpoints.save(
-            step,
-            weights=state.weights(),
-            optimizer=state.optimizer(),
-            description=description,
-            metrics=figures,
-        )

@@ -1,14 +1,17 @@
 """The flags with which a command joins the other processes of a run, and the end of such a run."""
 
+import contextlib
 import os
 import sys
 import traceback
+from typing import NoReturn
 
 import jax
 from absl import flags
 
 from flax_googlenet import distributed
 from flax_googlenet.errors import UserError
+from launch.common import interrupts
 
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -60,6 +63,20 @@ def join() -> None:
     )
 
 
+def end_preempted(outlook: str) -> NoReturn:
+    """End this process after a scheduler's notice, together with the others.
+
+    Args:
+      outlook: what the same command would do.
+    """
+    print(f"stopped: {outlook}", file=sys.stderr)
+    with contextlib.suppress(UserError):  # if another process does not come, the watchdog of each ends it
+        distributed.finish()
+    if distributed.process_count() > 1:
+        jax.distributed.shutdown()
+    _end(interrupts.TRY_AGAIN)
+
+
 def end_after(error: BaseException, status: int) -> None:
     """End this process after an error, if there are others. They end, too.
 
@@ -76,6 +93,11 @@ def end_after(error: BaseException, status: int) -> None:
         return
     if not isinstance(error, UserError):
         traceback.print_exception(error)
+    _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """End at once, without waiting for threads that compile or for other processes."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

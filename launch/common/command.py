@@ -58,6 +58,8 @@ def run(
         try:
             result = main(argv[1:])
             distributed.finish()
+        except distributed.Preempted:
+            cluster.end_preempted(if_interrupted())
         except UserError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             cluster.end_after(error, USER_ERROR)

@@ -1,8 +1,11 @@
-"""Ctrl-C: a command ends at once, at any point, and says what the same command would do next.
+"""Signals: a command ends at once, at any point, and says what the same command would do next.
+
+Ctrl-C is from its user. SIGTERM and SIGUSR1 are notices of a scheduler that takes the machine away: a
+training that would lose steps stops by itself and saves, unless a second signal comes.
 
 Python runs signal handlers in the main thread between two bytecode instructions, which may be minutes later
 if XLA is compiling. A KeyboardInterrupt at an arbitrary point ends in a traceback or in clean-up that blocks.
-Therefore a separate thread receives the signal, prints the line and ends the process as SIGKILL would.
+Therefore a separate thread receives the signals, prints the line and ends the process as SIGKILL would.
 That is safe because every file that a command leaves is either complete or recognizably partial.
 
 All signal handling is in this module. It imports only what is quick to import, since commands install it
@@ -17,10 +20,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 INTERRUPTED = 130  # exit status, by the convention of shells
+TRY_AGAIN = 75  # exit status EX_TEMPFAIL: a scheduler should start the same command again
+
+_NOTICES = (signal.SIGTERM, signal.SIGUSR1)
 
 _PATIENCE = 1.5  # seconds that the outlook may take
 
@@ -29,21 +35,28 @@ def _nothing_done() -> str:
     return "nothing has been done yet"
 
 
+def _ends_at_once() -> None:
+    return None
+
+
 _outlook: Callable[[], str] = _nothing_done
+_give_notice: Callable[[], float | None] = _ends_at_once
 
 
 def install() -> None:
-    """Make Ctrl-C end the process from now on, unless SIGINT is ignored, as under nohup."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    """Handle the signals from now on, except those that are ignored, as SIGINT is in background jobs."""
+    defaults = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(_NOTICES, signal.SIG_DFL)}
+    handled = [number for number, default in defaults.items() if signal.getsignal(number) == default]
+    if not handled:
         return
     receiver, sender = os.pipe()
     os.set_blocking(sender, False)
     threading.Thread(target=_listen, args=(receiver,), name="interrupts", daemon=True).start()
     signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
-    # Hold the main thread, if it handles the signal, until the process ends.
-    signal.signal(signal.SIGINT, lambda *_: time.sleep(2 * _PATIENCE))
-    os.register_at_fork(after_in_child=_restore)
-    atexit.register(_restore)  # the thread does not outlive the interpreter
+    for number in handled:
+        signal.signal(number, _hold if number == signal.SIGINT else _go_on)
+    os.register_at_fork(after_in_child=lambda: _restore(handled))
+    atexit.register(_restore, handled)  # the thread does not outlive the interpreter
 
 
 def explain(outlook: Callable[[], str]) -> None:
@@ -57,28 +70,63 @@ def explain(outlook: Callable[[], str]) -> None:
     _outlook = outlook
 
 
+def on_notice(give_notice: Callable[[], float | None]) -> None:
+    """Set the function that tells the command of a scheduler's notice.
+
+    Args:
+      give_notice: returns about how many seconds later the command stops by itself, or None if it loses
+        nothing when it ends at once.
+    """
+    global _give_notice
+    _give_notice = give_notice
+
+
+def _hold(*_: object) -> None:
+    """Hold the main thread, if it handles the signal, until the process ends."""
+    time.sleep(2 * _PATIENCE)
+
+
+def _go_on(*_: object) -> None:
+    """Let the main thread finish a step."""
+
+
 def _listen(receiver: int) -> None:
-    while os.read(receiver, 1)[0] != signal.SIGINT:
-        pass
-    threading.Thread(target=_end_with_outlook, daemon=True).start()
+    has_notice = False
+    while True:
+        number = os.read(receiver, 1)[0]
+        if number == signal.SIGINT or (number in _NOTICES and has_notice):
+            break
+        if number in _NOTICES:
+            has_notice = True
+            seconds = _give_notice()
+            if seconds is None:
+                break
+            name = signal.Signals(number).name
+            _write(f"{name}: stopping within about {seconds:.0f} s to save; a second signal ends at once")
+    end, status = ("interrupted", INTERRUPTED) if number == signal.SIGINT else ("stopped", TRY_AGAIN)
+    threading.Thread(target=_end_with_outlook, args=(end, status), daemon=True).start()
     select.select([receiver], [], [], _PATIENCE)  # a second Ctrl-C ends the wait
-    _end()
+    _end(end, status)
 
 
-def _end_with_outlook() -> None:
+def _end_with_outlook(end: str, status: int) -> None:
     with contextlib.suppress(Exception):  # such as that of an unreadable checkpoint
-        _end(_outlook())
-    _end()
+        _end(f"{end}: {_outlook()}", status)
+    _end(end, status)
 
 
-def _end(outlook: str = "") -> NoReturn:
+def _end(line: str, status: int) -> NoReturn:
+    _write(line)
+    os._exit(status)
+
+
+def _write(line: str) -> None:
     # Keep the line of a progress bar. Write to the file descriptor, since `sys.stderr` may be locked.
-    line = ("\n" if sys.stderr.isatty() else "") + "interrupted" + (f": {outlook}" if outlook else "") + "\n"
     with contextlib.suppress(OSError):
-        os.write(2, line.encode())
-    os._exit(INTERRUPTED)
+        os.write(2, (("\n" if sys.stderr.isatty() else "") + line + "\n").encode())
 
 
-def _restore() -> None:
+def _restore(handled: Sequence[int]) -> None:
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in handled:
+        signal.signal(number, signal.SIG_DFL)

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import pytest
 
 from flax_googlenet.distributed import coordination
-from flax_googlenet.distributed.coordination import compile_together, describe, exchange, meet
+from flax_googlenet.distributed.compilation import compile_together
+from flax_googlenet.distributed.coordination import describe, exchange, meet
 from flax_googlenet.errors import UserError
 
 
