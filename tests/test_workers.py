@@ -67,6 +67,17 @@ def test_a_read_that_does_not_end_is_named(gate, count, words):
     assert pool.closed, "the pool does not wait for the read"
 
 
+def test_a_wait_can_be_ended(gate):
+    def stop():
+        raise KeyError("stop")
+
+    with Workers(1, deadline=0.2, while_waiting=stop) as pool:
+        assert pool.result(pool.submit(lambda: 1)) == 1
+        with pytest.raises(KeyError, match="stop"):
+            pool.result(pool.submit(gate.wait))
+        gate.set()
+
+
 @pytest.mark.parametrize(("ahead", "begun"), [(None, 4), (3, 3)])
 def test_a_bounded_number_of_tasks_is_in_progress(ahead, begun):
     taken = []

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from launch.common.interrupts import INTERRUPTED
+from launch.common.interrupts import INTERRUPTED, TRY_AGAIN
 from tests.support.commands import REPOSITORY, process_environment
 
 # Tests that run in the background ignore SIGINT, and so would their child processes. Resetting it between
@@ -54,11 +54,11 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
     raise AssertionError("".join(lines))
 
 
-def interrupt(process: subprocess.Popen[str]) -> str:
-    """Send SIGINT, check how the process ends, and return its last line on stderr."""
-    process.send_signal(signal.SIGINT)
+def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
+    """Send a signal, check how the process ends, and return its last line on stderr."""
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=PATIENCE)
-    assert process.returncode == INTERRUPTED, stderr
+    assert process.returncode == (INTERRUPTED if number == signal.SIGINT else TRY_AGAIN), stderr
     assert "Traceback" not in stderr
     assert stdout == ""
     return stderr.splitlines()[-1]

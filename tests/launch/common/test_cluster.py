@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import flax_googlenet
+from flax_googlenet import checkpoints
 from flax_googlenet.distributed.watchdog import TRY_AGAIN
 from tests.support.commands import TINY, error_of, read_metrics, result_of, run_module
 from tests.support.processes import free_port, start, wait_for
@@ -116,6 +117,31 @@ def test_a_process_that_dies_or_stops_ends_the_others(number, host, tmp_path):
         return
     assert survivor.returncode == TRY_AGAIN, stderr
     assert re.search(rf"error: {name}.* has (given no sign of life|not answered)|cannot be reached", stderr)
+
+
+def test_a_notice_to_one_process_stops_all_at_the_same_step(tmp_path):
+    arguments = (*SHORT, "--config.log_every=3 steps", "--config.duration=300 steps", f"--workdir={tmp_path}")
+    hosts = start_hosts(*arguments)
+    wait_for(hosts[0], "step 3/")
+    hosts[1].send_signal(signal.SIGTERM)
+    outlooks = []
+    for (stdout, stderr), status in ends(hosts):
+        assert status == TRY_AGAIN, stderr
+        assert stdout.strip() == "" or "{" not in stdout
+        outlooks.append(stderr.splitlines()[-1])
+    (step,) = set(re.findall(r"stopped: the same command resumes from step (\d+)", "\n".join(outlooks)))
+    assert len(outlooks) == 2
+    again = start_hosts(*arguments)
+    wait_for(again[0], f"resuming at step {step} of 300 steps")
+    for process in again:
+        process.send_signal(signal.SIGTERM)  # before or after the first step
+    assert [status for _, status in ends(again)] == [TRY_AGAIN, TRY_AGAIN]
+    checkpoint = checkpoints.find(tmp_path)
+    checkpoints.verify_digests(checkpoint)
+    recorded = checkpoints.describe(checkpoint)
+    assert recorded.step >= int(step)
+    reported = [record["step"] for record in recorded.history if "train/loss" in record]
+    assert recorded.step - len(recorded.unreported) == max(reported)
 
 
 def test_a_coordinator_that_does_not_answer_is_named(tmp_path):

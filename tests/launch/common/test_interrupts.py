@@ -1,4 +1,4 @@
-"""Ctrl-C, sent to real processes in every phase of a command."""
+"""Ctrl-C and the notices of schedulers, sent to real processes in every phase of a command."""
 
 import json
 import os
@@ -13,6 +13,8 @@ import textwrap
 
 import pytest
 
+from flax_googlenet.distributed import watchdog
+from launch.common import interrupts
 from launch.common.interrupts import INTERRUPTED
 from tests.support.commands import REPOSITORY, TINY
 from tests.support.processes import PATIENCE, interrupt, start, wait_for
@@ -56,6 +58,30 @@ def start_body(tmp_path: pathlib.Path, body: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_ctrl_c_ends_a_process_that(tmp_path, body):
     assert interrupt(start_body(tmp_path, body)) == "interrupted: it was in vain"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_notice_ends_a_process_that_loses_nothing(tmp_path, number):
+    assert interrupt(start_body(tmp_path, BODIES["computes"]), number) == "stopped: it was in vain"
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_after_a_notice_a_process_may_go_on_until_a_second_signal(tmp_path, second):
+    body = """
+        interrupts.on_notice(lambda: 5.2)
+        print("set", file=sys.stderr, flush=True)
+        while True: pass
+        """
+    process = start_body(tmp_path, body)
+    wait_for(process, "set")
+    process.send_signal(signal.SIGTERM)
+    wait_for(process, "SIGTERM: stopping within about 5 s to save; a second signal ends at once")
+    end = "interrupted" if second == signal.SIGINT else "stopped"
+    assert interrupt(process, second) == f"{end}: it was in vain"
+
+
+def test_the_status_after_a_notice_is_that_of_a_process_that_ends_because_of_another():
+    assert interrupts.TRY_AGAIN == watchdog.TRY_AGAIN
 
 
 @pytest.mark.parametrize("outlook", ["time.sleep(1000)", "1 / 0"], ids=["hangs", "fails"])
