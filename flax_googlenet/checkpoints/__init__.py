@@ -10,23 +10,36 @@ A checkpoint is a directory, `WORKDIR/checkpoints/STEP`, that appears when it is
 """
 
 from flax_googlenet.checkpoints.description import FORMAT, Description, describe
-from flax_googlenet.checkpoints.integrity import EVALUATION_ITEMS, sha256, verify_digests
+from flax_googlenet.checkpoints.integrity import (
+    EVALUATION_ITEMS,
+    CorruptCheckpointError,
+    sha256,
+    verify_digests,
+)
 from flax_googlenet.checkpoints.locations import DIRECTORY, find, find_latest, opened
+from flax_googlenet.checkpoints.lock import WorkdirLock
 from flax_googlenet.checkpoints.manager import Checkpoints, evaluation_variables, read_weights, write
+from flax_googlenet.checkpoints.soundness import Survey, last_described, set_aside, survey
 
 __all__ = [
     "DIRECTORY",
     "EVALUATION_ITEMS",
     "FORMAT",
     "Checkpoints",
+    "CorruptCheckpointError",
     "Description",
+    "Survey",
+    "WorkdirLock",
     "describe",
     "evaluation_variables",
     "find",
     "find_latest",
+    "last_described",
     "opened",
     "read_weights",
+    "set_aside",
     "sha256",
+    "survey",
     "verify_digests",
     "write",
 ]

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -18,8 +17,6 @@ from flax_googlenet.checkpoints import (
     Description,
     describe,
     evaluation_variables,
-    find_latest,
-    verify_digests,
 )
 from flax_googlenet.config import (
     flatten,
@@ -56,7 +53,7 @@ from flax_googlenet.training.reporting.curves import save_curves, title_of
 from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
 from flax_googlenet.training.setup.checks import check_same_experiment, check_step, identify_data
-from flax_googlenet.training.setup.workdir import open_checkpoints
+from flax_googlenet.training.setup.workdir import Workdir, opened_workdir
 from flax_googlenet.training.state import TrainState, initial_state, place_initial_state
 from flax_googlenet.training.step import Batch, Metrics, make_train_step
 
@@ -87,48 +84,48 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
     """
     root = resolve_path(workdir)
     resolved = resolve_config(config, root)
-    latest = find_latest(root)
+    with opened_workdir(root) as place:
+        return _start_or_resume(resolved, place)
+
+
+def _start_or_resume(config: FrozenConfigDict, workdir: Workdir) -> Result:
+    root, latest = workdir.root, workdir.latest
     check_agreement(
-        {
-            "the workdir": str(root),
-            "the latest checkpoint": latest.name if latest else "",
-            **shared_settings(resolved),
-        }
+        {"the workdir": str(root), "the latest checkpoint": workdir.seen, **shared_settings(config)}
     )
     mesh = data_mesh()
-    check_batch_size(resolved.batch_size, mesh, resolved.optimizer.accumulate)
+    check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     if latest is None:
-        return _Run(resolved, root, mesh).execute()
+        return _Run(config, workdir, mesh).execute()
     recorded = describe(latest)
-    resolved = with_num_classes(resolved, recorded.config["model"]["num_classes"])
-    check_same_experiment(resolved, recorded, root)
+    config = with_num_classes(config, recorded.config["model"]["num_classes"])
+    check_same_experiment(config, recorded, root)
     if recorded.result:
-        verify_digests(latest)
         logger.info(f"The run in {root} is complete.")
         return {**recorded.result, "checkpoint": str(latest)}
-    return _Run(resolved, root, mesh, recorded).execute()
+    return _Run(config, workdir, mesh, recorded).execute()
 
 
 class _Run:
     """A process's part of a run. Nothing is written to disk until the constructor has checked everything."""
 
     def __init__(
-        self, config: FrozenConfigDict, root: epath.Path, mesh: Mesh, recorded: Description | None = None
+        self, config: FrozenConfigDict, workdir: Workdir, mesh: Mesh, recorded: Description | None = None
     ) -> None:
         """Prepare a run, to resume from a checkpoint if its description is given."""
-        self.root, self.mesh, self.recorded = root, mesh, recorded
+        self.workdir, self.root, self.mesh, self.recorded = workdir, workdir.root, mesh, recorded
         self.source = open_source(config.data, "train")
         self.config = with_num_classes(config, len(self.source.class_names))
         validation = open_source(config.data, "val")
         check_classes(self.source, self.config.model.num_classes)
-        self.data = identify_data(self.source, validation, recorded, root)
+        self.data = identify_data(self.source, validation, recorded, self.root)
         check_agreement({f"the data set's {name}": value for name, value in flatten(self.data).items()})
         self.timetable = make_timetable(self.config, len(self.source))
         if recorded:
-            check_step(recorded.step, self.timetable, self.config, root)
+            check_step(recorded.step, self.timetable, self.config, self.root)
         self._build(validation)
         self._choose_start()
-        self.checkpoints = open_checkpoints(self.config, root)
+        self.checkpoints = workdir.open_checkpoints(self.config)
         self.clock = Clock()
 
     def _build(self, validation: Source) -> None:
@@ -226,6 +223,7 @@ class _Run:
                 state, metrics = self.step(state, batch)
             pending.append(metrics)
             reporter.advance()
+            self.checkpoints.check()
             if step == 1 and reporter.enabled:
                 reporter.samples(augmented_samples(batch, self.config))
 
@@ -248,7 +246,7 @@ class _Run:
             if timetable.saves(step):
                 self._save(step, state, figures, result)
             self.clock.start()
-        return {**result, "checkpoint": self.checkpoints.path(timetable.total)}
+        return {**result, "checkpoint": self.checkpoints.complete(timetable.total)}
 
     def _next_batch(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
@@ -314,6 +312,7 @@ class _Run:
             origin=self.origin,
             data=self.data,
         )
+        self.workdir.check()
         self.checkpoints.save(
             step,
             weights=state.weights(),
