@@ -1,13 +1,42 @@
 """Errors of a disk that fills up, or goes away, while a run writes to it."""
 
+import contextlib
 import errno
+import functools
+import logging
 import os
 import re
 import shutil
+from collections.abc import Iterator
 
 from flax_googlenet.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike, on_full_disk: str = "stop") -> Iterator[None]:
+    """Turn the error of a write into a sentence.
+
+    Args:
+      path: what is written.
+      on_full_disk: "continue", to warn of a full disk once instead.
+
+    Raises:
+      UserError: if the write fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_full(error) and on_full_disk == "continue":
+            _warn_of_full_disk(os.fspath(path))
+            return
+        sentence = write_error(error, path)
+        if sentence is None:
+            raise
+        raise sentence from error
 
 
 def is_full(error: BaseException) -> bool:
@@ -74,6 +103,11 @@ def megabytes(size: int) -> str:
     '123.5 MB'
     """
     return f"{size / 1e6:.1f} MB"
+
+
+@functools.cache
+def _warn_of_full_disk(path: str) -> None:
+    logger.warning(f"{lack_of_space(path)}; training continues")
 
 
 def _free(path: str | os.PathLike) -> int | None:

@@ -16,6 +16,13 @@ from flax_googlenet.checkpoints.integrity import (
     sha256,
     verify_digests,
 )
+from flax_googlenet.checkpoints.inventory import (
+    Entry,
+    choose_to_remove,
+    find_unsound,
+    size_of,
+    take_inventory,
+)
 from flax_googlenet.checkpoints.locations import DIRECTORY, find, find_latest, opened
 from flax_googlenet.checkpoints.lock import WorkdirLock
 from flax_googlenet.checkpoints.manager import Checkpoints, evaluation_variables, read_weights, write
@@ -28,18 +35,23 @@ __all__ = [
     "Checkpoints",
     "CorruptCheckpointError",
     "Description",
+    "Entry",
     "Survey",
     "WorkdirLock",
+    "choose_to_remove",
     "describe",
     "evaluation_variables",
     "find",
     "find_latest",
+    "find_unsound",
     "last_described",
     "opened",
     "read_weights",
     "set_aside",
     "sha256",
+    "size_of",
     "survey",
+    "take_inventory",
     "verify_digests",
     "write",
 ]

@@ -118,6 +118,19 @@ def copy_items(checkpoint: epath.Path, copy: epath.Path, items: Collection[str])
                 raise _corrupt(checkpoint, source, _CHANGED)
 
 
+def files_of(directory: epath.Path) -> dict[str, epath.Path]:
+    """Return all files below a directory, by their relative path."""
+    pending = [directory]
+    files = {}
+    while pending:
+        for entry in pending.pop().iterdir():
+            if entry.is_dir():
+                pending.append(entry)
+            else:
+                files[str(entry.relative_to(directory))] = entry
+    return files
+
+
 def sha256(path: epath.PathLike) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     digest = hashlib.sha256()
@@ -153,15 +166,7 @@ def _of_items(files: dict[str, Value], items: Collection[str]) -> dict[str, Valu
 
 def _files_of_items(checkpoint: epath.Path) -> dict[str, epath.Path]:
     """Return the files in all directories of a checkpoint, by their relative path."""
-    pending = [entry for entry in checkpoint.iterdir() if entry.is_dir()]
-    files = {}
-    while pending:
-        for entry in pending.pop().iterdir():
-            if entry.is_dir():
-                pending.append(entry)
-            else:
-                files[str(entry.relative_to(checkpoint))] = entry
-    return files
+    return {name: path for name, path in files_of(checkpoint).items() if "/" in name}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 from etils import epath
 
-from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items
+from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items, files_of
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import is_remote, resolve_path
 
@@ -109,8 +109,8 @@ def rename_aside(checkpoint: epath.Path, kind: str) -> epath.Path:
     names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
     aside = next(path for name in names if not (path := checkpoint.parent / name).exists())
     if is_remote(checkpoint):  # where a directory is no object that can be renamed
-        for file in [path for path in checkpoint.rglob("*") if path.is_file()]:
-            file.copy(aside / file.relative_to(checkpoint))
+        for name, file in files_of(checkpoint).items():
+            file.copy(aside / name)
         checkpoint.rmtree()
     else:
         checkpoint.rename(aside)

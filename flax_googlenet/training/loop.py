@@ -31,6 +31,7 @@ from flax_googlenet.data import (
     open_source,
     to_devices,
 )
+from flax_googlenet.disk import writing
 from flax_googlenet.distributed import (
     check_agreement,
     compile_together,
@@ -167,6 +168,7 @@ class _Run:
                 total_steps=total,
                 history=self.recorded.history if self.recorded else (),
                 enabled=jax.process_index() == 0,
+                on_full_disk=self.config.checkpoint.on_full_disk,
             )
             stack.callback(self.reporter.close)
             self._report_start(first)
@@ -207,7 +209,8 @@ class _Run:
             reporter.log(self.start.summary)
             self.start = None  # frees a copy of all weights
         if reporter.enabled:
-            (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
+            with writing(self.root / "config.json", config.checkpoint.on_full_disk):
+                (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
 
     def _train(self, first: int, state: TrainState, stream: Iterator[Batch]) -> Result:
         timetable, reporter = self.timetable, self.reporter
@@ -299,7 +302,9 @@ class _Run:
         return {**result, "images_per_second": round(self.clock.overall().images_per_second, 1)}
 
     def _draw_curves(self, result: Result) -> None:
-        if self.reporter.enabled:
+        if not self.reporter.enabled:
+            return
+        with writing(self.root, self.config.checkpoint.on_full_disk):
             save_curves(self.root, self.reporter.records, title_of(self.config, result))
 
     def _save(self, step: int, state: TrainState, figures: Mapping[str, Any], result: Result) -> None:
