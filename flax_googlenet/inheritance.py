@@ -47,7 +47,7 @@ def inherited(init_from: str, workdir: str | os.PathLike = "") -> dict[str, Any]
     Raises:
       UserError: if there is no checkpoint.
     """
-    latest = checkpoints.find_latest(workdir) if workdir else None
+    latest = checkpoints.last_described(workdir) if workdir else None
     with checkpoints.opened(latest or init_from, items=("description",)) as checkpoint:
         config = checkpoints.describe(checkpoint).config
     return {

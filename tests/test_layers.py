@@ -19,7 +19,7 @@ MODULES = {
 # Rooms from the ground up. The public face, flax_googlenet/__init__.py, stands above all of them.
 FLOORS = (
     {"errors", "variants", "table", "runtime", "pictures"},
-    {"workers", "paths"},
+    {"workers", "paths", "disk"},
     {"progress", "distributed"},
     {"config", "sharding"},
     {"ops"},

@@ -10,24 +10,49 @@ A checkpoint is a directory, `WORKDIR/checkpoints/STEP`, that appears when it is
 """
 
 from flax_googlenet.checkpoints.description import FORMAT, Description, describe
-from flax_googlenet.checkpoints.integrity import EVALUATION_ITEMS, sha256, verify_digests
+from flax_googlenet.checkpoints.integrity import (
+    EVALUATION_ITEMS,
+    CorruptCheckpointError,
+    sha256,
+    verify_digests,
+)
+from flax_googlenet.checkpoints.inventory import (
+    Entry,
+    choose_to_remove,
+    find_unsound,
+    size_of,
+    take_inventory,
+)
 from flax_googlenet.checkpoints.locations import DIRECTORY, find, find_latest, finish_replacements, opened
+from flax_googlenet.checkpoints.lock import WorkdirLock
 from flax_googlenet.checkpoints.manager import Checkpoints, evaluation_variables, read_weights, write
+from flax_googlenet.checkpoints.soundness import Survey, last_described, set_aside, survey
 
 __all__ = [
     "DIRECTORY",
     "EVALUATION_ITEMS",
     "FORMAT",
     "Checkpoints",
+    "CorruptCheckpointError",
     "Description",
+    "Entry",
+    "Survey",
+    "WorkdirLock",
+    "choose_to_remove",
     "describe",
     "evaluation_variables",
     "find",
     "find_latest",
+    "find_unsound",
     "finish_replacements",
+    "last_described",
     "opened",
     "read_weights",
+    "set_aside",
     "sha256",
+    "size_of",
+    "survey",
+    "take_inventory",
     "verify_digests",
     "write",
 ]

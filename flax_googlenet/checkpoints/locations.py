@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterator
 
 from etils import epath
 
-from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items
+from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items, files_of
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import is_remote, resolve_path
 
 logger = logging.getLogger(__name__)
 
 DIRECTORY = "checkpoints"
+CORRUPT, INCOMPLETE = "corrupt", "incomplete"  # how the names of directories that were set aside begin
 
 _REPLACED = "replaced-"  # begins the name of a checkpoint while its step is saved again
 
@@ -40,7 +41,7 @@ def opened(path: str | os.PathLike, items: Collection[str] = ITEMS) -> Iterator[
         return
     with tempfile.TemporaryDirectory(prefix="flax_googlenet-", ignore_cleanup_errors=True) as temporary:
         copy = epath.Path(temporary) / checkpoint.name
-        with _explaining_errors(checkpoint):
+        with explaining_errors(checkpoint):
             copy_items(checkpoint, copy, items)
         yield copy
 
@@ -56,16 +57,16 @@ def find(path: str | os.PathLike) -> epath.Path:
       UserError: if there is no checkpoint.
     """
     root = resolve_path(path)
-    with _explaining_errors(root):
+    with explaining_errors(root):
         if root.is_file():
             raise UserError(
                 f"{path} is a file, not a checkpoint; import_weights makes a checkpoint of a file of weights."
             )
         for directory in (root, root / DIRECTORY):
-            if _is_complete(directory):
+            if is_complete(directory):
                 return directory
-            for checkpoint in reversed(_numbered(directory)):
-                if _is_complete(checkpoint):
+            for checkpoint in reversed(numbered(directory)):
+                if is_complete(checkpoint):
                     return checkpoint
                 _warn_of_incomplete(checkpoint)
     raise UserError(f"There is no checkpoint in {path}; give a run's workdir, or WORKDIR/{DIRECTORY}/STEP.")
@@ -73,8 +74,8 @@ def find(path: str | os.PathLike) -> epath.Path:
 
 def find_latest(workdir: str | os.PathLike) -> epath.Path | None:
     """Return the directory of the last complete checkpoint of a run, or None."""
-    steps = reversed(_numbered(resolve_path(workdir) / DIRECTORY))
-    return next((checkpoint for checkpoint in steps if _is_complete(checkpoint)), None)
+    steps = reversed(numbered(resolve_path(workdir) / DIRECTORY))
+    return next((checkpoint for checkpoint in steps if is_complete(checkpoint)), None)
 
 
 def set_aside_incomplete(directory: epath.Path) -> None:
@@ -85,19 +86,14 @@ def set_aside_incomplete(directory: epath.Path) -> None:
     Args:
       directory: the `checkpoints` of a run.
     """
-    for incomplete in _numbered(directory):
-        if _is_complete(incomplete):
+    for incomplete in numbered(directory):
+        if is_complete(incomplete):
             continue
         if is_remote(incomplete):
-            # Directories in a bucket cannot be renamed. This one was left by a killed save.
-            incomplete.rmtree()
+            incomplete.rmtree()  # left by a killed save
             result = "removed"
         else:
-            name = f"incomplete-{incomplete.name}"
-            names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
-            aside = next(path for name in names if not (path := directory / name).exists())
-            incomplete.rename(aside)
-            result = f"renamed {aside.name}"
+            result = f"renamed {rename_aside(incomplete, INCOMPLETE).name}"
         logger.warning(f"{incomplete} is not a complete checkpoint; it was {result}")
 
 
@@ -117,19 +113,48 @@ def finish_replacements(workdir: str | os.PathLike) -> None:
     directory = resolve_path(workdir) / DIRECTORY
     for replaced in list(directory.glob(f"{_REPLACED}*")) if directory.is_dir() else ():
         checkpoint = directory / replaced.name.removeprefix(_REPLACED)
-        if _is_complete(checkpoint):
+        if is_complete(checkpoint):
             replaced.rmtree()
         else:
             replaced.rename(checkpoint)
 
 
-def _numbered(directory: epath.Path) -> list[epath.Path]:
+def rename_aside(checkpoint: epath.Path, kind: str) -> epath.Path:
+    """Rename a checkpoint so that it no longer counts as one; in a bucket, its files are copied.
+
+    Args:
+      checkpoint: the directory of the checkpoint.
+      kind: `CORRUPT` or `INCOMPLETE`.
+
+    Returns:
+      The new directory.
+    """
+    name = f"{kind}-{checkpoint.name}"
+    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
+    aside = next(path for name in names if not (path := checkpoint.parent / name).exists())
+    if is_remote(checkpoint):  # where a directory is no object that can be renamed
+        for name, file in files_of(checkpoint).items():
+            file.copy(aside / name)
+        checkpoint.rmtree()
+    else:
+        checkpoint.rename(aside)
+    return aside
+
+
+def set_aside_earlier(directory: epath.Path) -> list[epath.Path]:
+    """Return the directories that `rename_aside` has made in the `checkpoints` of a run."""
+    entries = directory.iterdir() if directory.is_dir() else ()
+    return sorted(entry for entry in entries if entry.name.split("-")[0] in (CORRUPT, INCOMPLETE))
+
+
+def numbered(directory: epath.Path) -> list[epath.Path]:
     """Return the entries of a directory whose names are numbers, in numerical order."""
     entries = directory.iterdir() if directory.is_dir() else ()
     return sorted((entry for entry in entries if entry.name.isdecimal()), key=lambda entry: int(entry.name))
 
 
-def _is_complete(directory: epath.Path) -> bool:
+def is_complete(directory: epath.Path) -> bool:
+    """Return whether a directory has all parts of a checkpoint. It may still be corrupt."""
     items = ["description", "weights"]
     if is_remote(directory):
         # A local checkpoint gets its name when it is complete. In a bucket it has the name from the start,
@@ -144,7 +169,7 @@ def _warn_of_incomplete(directory: epath.Path) -> None:
 
 
 @contextlib.contextmanager
-def _explaining_errors(path: epath.Path) -> Iterator[None]:
+def explaining_errors(path: epath.Path) -> Iterator[None]:
     """Turn errors of a file system into a sentence for the user."""
     try:
         yield

@@ -1,7 +1,9 @@
 """Saving and restoring the arrays of checkpoints. No other module knows Orbax."""
 
+import contextlib
 import logging
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +23,15 @@ from flax_googlenet.checkpoints.locations import (
     set_aside_for_replacement,
     set_aside_incomplete,
 )
-from flax_googlenet.distributed import meet
+from flax_googlenet.disk import is_full, lack_of_space, megabytes, write_error
+from flax_googlenet.distributed import meet, process_index
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import is_remote, resolve_path
 
 logger = logging.getLogger(__name__)
+
+# Seconds for the other processes to wait for the end of the last save.
+_PATIENCE = 3600.0
 
 
 def evaluation_variables(weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,9 +54,15 @@ def evaluation_variables(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Checkpoints:
-    """The checkpoints of one run. They are saved in the background, and the last and best ones are kept."""
+    """The checkpoints of one run. They are saved in the background, and the last and best ones are kept.
 
-    def __init__(self, workdir: str | os.PathLike, *, keep_last: int, keep_best: int) -> None:
+    All processes of a run have the same arrays, so that only the first one saves. If that fails, the others
+    need not know.
+    """
+
+    def __init__(
+        self, workdir: str | os.PathLike, *, keep_last: int, keep_best: int, on_full_disk: str = "stop"
+    ) -> None:
         """Open `WORKDIR/checkpoints`, and make it if it is missing.
 
         Partial checkpoints left by a killed run are removed, and incomplete directories with the name of
@@ -60,20 +72,33 @@ class Checkpoints:
           workdir: the directory of the run.
           keep_last: the number of latest checkpoints to keep.
           keep_best: the number of checkpoints with the highest top1 to keep in addition.
+          on_full_disk: "stop", so that a save that fails for lack of space is an error; or "continue", so
+            that it is a warning, unless it is the last one.
         """
         self.directory = resolve_path(workdir) / DIRECTORY
+        self._keep_last, self._keep_best, self._on_full_disk = keep_last, keep_best, on_full_disk
+        self._saving: int | None = None  # the step of a save that may not be complete
+        self._size = 0  # of the arrays of a checkpoint, in bytes
+        self._is_writer = process_index() == 0
+        if self._is_writer:
+            self._remove_partial()
+            set_aside_incomplete(self.directory)
+            self._manager = self._open_manager()
 
+    def _open_manager(self) -> ocp.CheckpointManager:
         def by_top1(metrics: Mapping[str, float]) -> float:
             return metrics["top1"]
 
-        if jax.process_index() == 0:
-            self._remove_partial()
-            set_aside_incomplete(self.directory)
-        self._saving = 0
-        self._manager = ocp.CheckpointManager(
+        self.directory.mkdir(parents=True, exist_ok=True)
+        keep_last, keep_best = self._keep_last, self._keep_best
+        return ocp.CheckpointManager(
             self.directory,
             item_names=ITEMS,
             options=ocp.CheckpointManagerOptions(
+                create=False,  # Orbax does not create it for one process of many
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=0, active_processes={0}, barrier_sync_key_prefix="first_process"
+                ),
                 preservation_policy=AnyPreservationPolicy(
                     [
                         LatestN(keep_last),
@@ -107,8 +132,7 @@ class Checkpoints:
     ) -> None:
         """Copy the arrays to the host, and write them in the background.
 
-        A checkpoint of the same step is replaced: a run that was preempted in an evaluation saved it without
-        the figures. It is removed when the new one is complete or, in a bucket, before.
+        A checkpoint of the same step, which a run that was preempted in an evaluation has left, is replaced.
 
         Args:
           step: the number of updates made.
@@ -116,18 +140,33 @@ class Checkpoints:
           optimizer: the optimizer's state and the step.
           description: the description of the checkpoint.
           metrics: the figures of the evaluation at this step, if there was one.
+
+        Raises:
+          UserError: if this save or the one before it cannot be written.
         """
+        if not self._is_writer:
+            return
+        started = time.perf_counter()
         self.wait()
-        self._make_room_for(step)
-        self._saving = step
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                weights=ocp.args.StandardSave(_on_host(weights)),
-                optimizer=ocp.args.StandardSave(_on_host(optimizer)),
-                description=ocp.args.JsonSave(description.to_json()),
-            ),
-            metrics=dict(metrics) if metrics else None,
+        weights, optimizer = _on_host(weights), _on_host(optimizer)
+        self._saving, self._size = step, sum(leaf.nbytes for leaf in jax.tree.leaves((weights, optimizer)))
+        try:
+            self._make_room_for(step)
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    weights=ocp.args.StandardSave(weights),
+                    optimizer=ocp.args.StandardSave(optimizer),
+                    description=ocp.args.JsonSave(description.to_json()),
+                ),
+                metrics=dict(metrics) if metrics else None,
+            )
+        except (OSError, ValueError) as error:
+            self._recover(error)
+            return
+        seconds = time.perf_counter() - started
+        logger.info(
+            f"saving step {step}, {megabytes(self._size)}, in the background; training waited {seconds:.2f} s"
         )
 
     def restore(
@@ -152,27 +191,83 @@ class Checkpoints:
         return restored, _restore_item(checkpoint, "optimizer", optimizer)
 
     def wait(self) -> None:
-        """Block until the last save is on disk, and raise the errors of its writer."""
-        self._manager.wait_until_finished()
+        """Block until the last save is on disk.
+
+        Raises:
+          UserError: if it cannot be written.
+        """
+        if not self._is_writer:
+            return
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError) as error:
+            self._recover(error)
+        self._saving = None
+
+    def check(self) -> None:
+        """Raise the error of the last save, if it has failed. A save that is not complete is not waited for.
+
+        Raises:
+          UserError: if it cannot be written.
+        """
+        if self._is_writer and self._saving is not None and not self._manager.is_saving_in_progress():
+            self.wait()
+
+    def complete(self, step: int) -> str:
+        """Block until the last save of the run is on disk, in all processes.
+
+        Args:
+          step: the step of the save.
+
+        Returns:
+          The directory of the checkpoint.
+
+        Raises:
+          UserError: if it cannot be written.
+        """
+        self._on_full_disk = "stop"
+        self.wait()
+        if self._is_writer and self.latest_step != step:
+            raise UserError(
+                f"The disk was too full for the last checkpoint, {self.path(step)}; make room and start "
+                "again, to go on from the one before it."
+            )
+        meet("last checkpoint", deadline=_PATIENCE)
+        return self.path(step)
 
     def close(self) -> None:
         """Wait for the last save, and release Orbax's threads."""
-        self.wait()
-        self._manager.close()
-        if jax.process_index() == 0:
+        if self._is_writer:
+            self.wait()
+            self._manager.close()
             finish_replacements(self.directory.parent)
 
+    def _recover(self, error: Exception) -> None:
+        """Remove what a failed save has left, and raise its error as a sentence, or warn of a full disk."""
+        step, self._saving = self._saving, None
+        self._manager.close()
+        with contextlib.suppress(OSError):  # the disk may have become read-only
+            self._remove_partial()
+            finish_replacements(self.directory.parent)
+        sentence = write_error(error, self.directory, self._size)
+        if sentence is None:
+            raise error
+        if not is_full(error) or self._on_full_disk != "continue":
+            raise sentence from error
+        self._manager = self._open_manager()
+        logger.warning(
+            f"{lack_of_space(self.directory, self._size)}; step {step} is not saved, and training continues"
+        )
+
     def _make_room_for(self, step: int) -> None:
-        existing = self.directory / str(step)
         if step not in self._manager.all_steps():
             return
+        existing = self.directory / str(step)
         if is_remote(existing):
             self._manager.delete(step)
-            return
-        if jax.process_index() == 0:
+        else:
             set_aside_for_replacement(existing)
-        meet("renamed checkpoint")
-        self._manager.reload()
+            self._manager.reload()
 
     def _remove_partial(self) -> None:
         # Orbax would remove them in the background, where only save() waits for it. That fails when a
@@ -184,8 +279,6 @@ class Checkpoints:
     def _write_digests(self) -> None:
         # Orbax calls this before it completes the checkpoint, by renaming it or, in a bucket, with a last
         # file. So every complete checkpoint has digests.
-        if jax.process_index() != 0:
-            return
         step = str(self._saving)
         write_digests(next(path for path in self.directory.iterdir() if path.name.split(".")[0] == step))
 

@@ -270,6 +270,9 @@ _ROWS = (
         "Number of latest checkpoints to keep.", operational=True),
     Key("checkpoint.keep_best", 1, Whole(at_least=0),
         "Number of checkpoints with the best top-1 accuracy to keep.", operational=True),
+    Key("checkpoint.on_full_disk", "stop", Choice("stop", "continue"),
+        "What to do if the disk is too full for a checkpoint: stop the run, or continue without it until the "
+        "next one. Checkpoints that are complete are kept.", operational=True),
 )
 # fmt: on
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -19,9 +18,6 @@ from flax_googlenet.checkpoints import (
     Description,
     describe,
     evaluation_variables,
-    find_latest,
-    finish_replacements,
-    verify_digests,
 )
 from flax_googlenet.config import (
     flatten,
@@ -36,14 +32,13 @@ from flax_googlenet.data import (
     open_source,
     to_devices,
 )
+from flax_googlenet.disk import writing
 from flax_googlenet.distributed import (
     Preempted,
     check_agreement,
     compile_together,
-    meet,
     preemption,
     process_count,
-    process_index,
 )
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
@@ -63,7 +58,7 @@ from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
 from flax_googlenet.training.saving import Saver
 from flax_googlenet.training.setup.checks import check_same_experiment, check_step, identify_data
-from flax_googlenet.training.setup.workdir import open_checkpoints
+from flax_googlenet.training.setup.workdir import Workdir, opened_workdir
 from flax_googlenet.training.state import TrainState, initial_state, place_initial_state
 from flax_googlenet.training.step import Batch, make_train_step
 
@@ -97,52 +92,50 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
     """
     root = resolve_path(workdir)
     resolved = resolve_config(config, root)
-    if process_index() == 0:
-        finish_replacements(root)
-    meet("look at the workdir")
-    latest = find_latest(root)
+    with opened_workdir(root) as place:
+        return _start_or_resume(resolved, place)
+
+
+def _start_or_resume(config: FrozenConfigDict, workdir: Workdir) -> Result:
+    root, latest = workdir.root, workdir.latest
     check_agreement(
-        {
-            "the workdir": str(root),
-            "the latest checkpoint": latest.name if latest else "",
-            **shared_settings(resolved),
-        }
+        {"the workdir": str(root), "the latest checkpoint": workdir.seen, **shared_settings(config)}
     )
     mesh = data_mesh()
-    check_batch_size(resolved.batch_size, mesh, resolved.optimizer.accumulate)
+    check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     if latest is None:
-        return _Run(resolved, root, mesh).execute()
+        return _Run(config, workdir, mesh).execute()
     recorded = describe(latest)
-    resolved = with_num_classes(resolved, recorded.config["model"]["num_classes"])
-    check_same_experiment(resolved, recorded, root)
+    config = with_num_classes(config, recorded.config["model"]["num_classes"])
+    check_same_experiment(config, recorded, root)
     if recorded.result:
-        verify_digests(latest)
         logger.info(f"The run in {root} is complete.")
         return {**recorded.result, "checkpoint": str(latest)}
-    return _Run(resolved, root, mesh, recorded).execute()
+    return _Run(config, workdir, mesh, recorded).execute()
 
 
 class _Run:
     """A process's part of a run. Nothing is written to disk until the constructor has checked everything."""
 
     def __init__(
-        self, config: FrozenConfigDict, root: epath.Path, mesh: Mesh, recorded: Description | None = None
+        self, config: FrozenConfigDict, workdir: Workdir, mesh: Mesh, recorded: Description | None = None
     ) -> None:
         """Prepare a run, to resume from a checkpoint if its description is given."""
-        self.root, self.mesh, self.recorded = root, mesh, recorded
+        self.workdir, self.root, self.mesh, self.recorded = workdir, workdir.root, mesh, recorded
         self.source = open_source(config.data, "train")
         self.config = with_num_classes(config, len(self.source.class_names))
         validation = open_source(config.data, "val")
         check_classes(self.source, self.config.model.num_classes)
-        self.data = identify_data(self.source, validation, recorded, root)
+        self.data = identify_data(self.source, validation, recorded, self.root)
         check_agreement({f"the data set's {name}": value for name, value in flatten(self.data).items()})
         self.timetable = make_timetable(self.config, len(self.source))
         if recorded:
-            check_step(recorded.step, self.timetable, self.config, root)
+            check_step(recorded.step, self.timetable, self.config, self.root)
         self._build(validation)
         self._choose_start()
-        self.checkpoints = open_checkpoints(self.config, root)
+        self.checkpoints = workdir.open_checkpoints(self.config)
         self.saver = Saver(
+            workdir,
             self.checkpoints,
             Description(
                 0, to_json_dict(self.config), self.source.class_names, origin=self.origin, data=self.data
@@ -192,6 +185,7 @@ class _Run:
                 total_steps=total,
                 history=self.recorded.history if self.recorded else (),
                 enabled=jax.process_index() == 0,
+                on_full_disk=self.config.checkpoint.on_full_disk,
             )
             stack.callback(self.reporter.close)
             self._report_start(first)
@@ -232,7 +226,8 @@ class _Run:
             reporter.log(self.start.summary)
             self.start = None  # frees a copy of all weights
         if reporter.enabled:
-            (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
+            with writing(self.root / "config.json", config.checkpoint.on_full_disk):
+                (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
 
     def _train(self, first: int, state: TrainState, stream: Iterator[Batch]) -> Result:
         """Train from the state after step `first`, and save it early if the run is preempted."""
@@ -244,9 +239,7 @@ class _Run:
             try:
                 return self._run_steps(first, stream)
             except preemption.StopHere:
-                self._save_preempted()
-                checkpoint = self.checkpoints.path(self.done) if self.done else ""
-                raise Preempted(self.done, checkpoint) from None
+                raise Preempted(self.done, self._save_preempted()) from None
 
     def _run_steps(self, first: int, stream: Iterator[Batch]) -> Result:
         total = self.timetable.total
@@ -264,6 +257,7 @@ class _Run:
             # At a notice, the devices have these steps to finish before the run can stop.
             jax.block_until_ready(self.pending[-STEPS_IN_FLIGHT:][0])
             self.reporter.advance()
+            self.checkpoints.check()
             if step == 1 and self.reporter.enabled:
                 self.reporter.samples(augmented_samples(batch, self.config))
 
@@ -280,7 +274,7 @@ class _Run:
             saves = self.timetable.saves(step) or (reports and self.saver.is_overdue())
             result = self._evaluate_and_save(step, evaluates=evaluates, saves=saves)
             self.clock.start()
-        return {**result, "checkpoint": self.checkpoints.path(total)}
+        return {**result, "checkpoint": self.checkpoints.complete(total)}
 
     def _evaluate_and_save(self, step: int, *, evaluates: bool, saves: bool) -> Result:
         """Do what is due after a step, and return the result of the run if it was the last one."""
@@ -296,8 +290,12 @@ class _Run:
             self.saver.save(step, self.state, figures, history=self.reporter.records, result=result)
         return result
 
-    def _save_preempted(self) -> None:
-        """Save the last step, which may not be one at which the run reports, evaluates or saves."""
+    def _save_preempted(self) -> str:
+        """Save the last step, which may not be one at which the run reports, evaluates or saves.
+
+        Returns:
+          The directory of the checkpoint; "" if no step has been made.
+        """
         step = self.done
         self.reporter.log(
             f"stopping after step {step}, {preemption.seconds_since_notice():.1f} s after the notice"
@@ -314,7 +312,7 @@ class _Run:
                 unreported=saving.to_json(self._fetch_metrics()),
                 unevaluated=self.timetable.evaluates(step) and self.evaluated != step,
             )
-        self.checkpoints.wait()
+        return self.checkpoints.complete(step) if step else ""
 
     def _next_batch(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
@@ -376,5 +374,7 @@ class _Run:
         return {**result, "images_per_second": round(self.clock.overall().images_per_second, 1)}
 
     def _draw_curves(self, result: Result) -> None:
-        if self.reporter.enabled:
+        if not self.reporter.enabled:
+            return
+        with writing(self.root, self.config.checkpoint.on_full_disk):
             save_curves(self.root, self.reporter.records, title_of(self.config, result))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from flax_googlenet.checkpoints import Checkpoints, Description
 from flax_googlenet.distributed import broadcast
+from flax_googlenet.training.setup.workdir import Workdir
 from flax_googlenet.training.state import TrainState
 from flax_googlenet.training.step import Metrics
 
@@ -21,18 +22,26 @@ class Saver:
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, run: Description, *, last: int | None, every_minutes: float
+        self,
+        workdir: Workdir,
+        checkpoints: Checkpoints,
+        run: Description,
+        *,
+        last: int | None,
+        every_minutes: float,
     ) -> None:
         """Start the clock.
 
         Args:
+          workdir: the directory of the run.
           checkpoints: the checkpoints of the run.
           run: what the descriptions of all its checkpoints have in common.
           last: the step of the checkpoint from which the run resumes; None for a new run.
           every_minutes: minutes between two saves by the clock; 0 for none.
         """
         self.last = last
-        self._checkpoints, self._run, self._seconds = checkpoints, run, 60 * every_minutes
+        self._workdir, self._checkpoints, self._run = workdir, checkpoints, run
+        self._seconds = 60 * every_minutes
         self._saved_at = time.monotonic()
 
     def is_overdue(self) -> bool:
@@ -50,7 +59,11 @@ class Saver:
           state: the state after them.
           figures: those of the evaluation at this step, if there was one.
           description: the other fields of the checkpoint's description.
+
+        Raises:
+          UserError: if the checkpoint, or the one before it, cannot be written.
         """
+        self._workdir.check()
         self._checkpoints.save(
             step,
             weights=state.weights(),

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from flax_googlenet import checkpoints
+from flax_googlenet.checkpoints import FORMAT
 from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from tests.support.checkpoints import save
@@ -58,7 +59,7 @@ NO_CHECKPOINT = "is not a checkpoint of flax_googlenet: its description cannot b
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param({"format": 4}, "has format 4, newer than 3", id="newer"),
+        pytest.param({"format": FORMAT + 1}, f"has format {FORMAT + 1}, newer than {FORMAT}", id="newer"),
         pytest.param({"format": "3"}, "its format is '3', not a number", id="format as a string"),
         pytest.param({"format": None}, "its format is None, not a number", id="format null"),
         pytest.param({"format": True}, "its format is True, not a number", id="format true"),

@@ -66,7 +66,7 @@ def drop_item(checkpoint):
         pytest.param(lambda c: (c / "digests.json").write_text("[]"), "not a table of digests", id="list"),
         pytest.param(lambda c: (c / "digests.json").write_text("{"), "cannot be read", id="no JSON"),
         pytest.param(lambda c: (c / "digests.json").write_bytes(b"\xff"), "cannot be read", id="no UTF-8"),
-        pytest.param(lambda c: (c / "digests.json").unlink(), "cannot be read", id="no digests"),
+        pytest.param(lambda c: (c / "digests.json").unlink(), "corrupt: it is missing", id="no digests"),
     ],
 )
 def test_a_corrupt_file_is_named(checkpoint, harm, words):

@@ -1,8 +1,10 @@
 """Runs of a small network in this process: what a resumed run checks and restores."""
 
 import json
+import os
 import pathlib
 import shutil
+import socket
 
 import cv2
 import jax
@@ -11,11 +13,13 @@ import pytest
 
 import flax_googlenet
 from flax_googlenet import checkpoints, classifier
+from flax_googlenet.checkpoints import WorkdirLock
 from flax_googlenet.config import resolve
 from flax_googlenet.data import open_source
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.models import GoogLeNet
+from flax_googlenet.paths import resolve_path
 from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training import loop, train
 from tests.support.commands import read_metrics
@@ -128,6 +132,7 @@ def test_a_checkpoint_past_the_end_is_refused(stopped):
     data, workdir = stopped
     file = workdir / "checkpoints/3/description/metadata"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 2, "data": {}}))
+    checkpoints.integrity.write_digests(resolve_path(workdir / "checkpoints/3"))
     for path in (data / "train").glob("*/[2-7].png"):
         path.unlink()
     refused(
@@ -143,13 +148,90 @@ def test_a_renamed_checkpoint_is_refused(stopped):
     refused(config_of(data), workdir, "checkpoints/5 holds step 3, not 5")
 
 
-def test_a_complete_run_is_verified_before_its_result_is_returned(complete, tmp_path):
+def test_a_complete_run_is_verified_before_its_result_is_returned(complete, tmp_path, caplog):
     data, workdir = complete
     shutil.copytree(workdir, tmp_path / "run")
-    assert train(config_of(data), str(tmp_path / "run"))["step"] == 6
-    file = next(path for path in (tmp_path / "run/checkpoints/6/weights").rglob("*") if path.is_file())
+    result = train(config_of(data), str(tmp_path / "run"))
+    assert result["step"] == 6
+    damage(tmp_path / "run", 6)
+    again = train(config_of(data), str(tmp_path / "run"))
+    assert "resuming at step 3 of 6" in caplog.text
+    speed = "images_per_second"
+    assert {**again, speed: 0} == {**result, speed: 0}
+    for path in ("6", "corrupt-6"):
+        assert (tmp_path / "run/checkpoints" / path).is_dir()
+
+
+def damage(workdir, step) -> pathlib.Path:
+    """Append a byte to a file of a checkpoint."""
+    weights = workdir / "checkpoints" / str(step) / "weights"
+    file = next(path for path in weights.rglob("*") if path.is_file())
     file.write_bytes(file.read_bytes() + b"?")
-    refused(config_of(data), tmp_path / "run", "is corrupt")
+    return file
+
+
+def test_a_corrupt_checkpoint_stays_where_it_is_if_the_run_is_refused(complete, tmp_path):
+    data, workdir = complete
+    shutil.copytree(workdir, tmp_path / "run")
+    damage(tmp_path / "run", 6)
+    refused(config_of(data, seed=7), tmp_path / "run", "checkpoints of another experiment: config.seed")
+
+
+def test_a_run_whose_checkpoints_are_all_corrupt_does_not_start_over(complete, tmp_path):
+    data, workdir = complete
+    shutil.copytree(workdir, tmp_path / "run")
+    files = [damage(tmp_path / "run", step) for step in (3, 6)]
+    for _ in range(2):
+        message = refused(config_of(data), tmp_path / "run", "no sound checkpoint to resume from")
+        assert all(str(file) in message for file in files)
+
+
+def test_a_second_run_in_a_workdir_is_refused(complete, tmp_path):
+    data, workdir = complete
+    shutil.copytree(workdir, tmp_path / "run")
+    first = WorkdirLock(resolve_path(tmp_path / "run"))
+    first.acquire()
+    message = refused(config_of(data), tmp_path / "run", f"uses the workdir {tmp_path}/run; stop it")
+    assert f"Process {os.getpid()} on {socket.gethostname()}, which started at 20" in message
+    first.release()
+    assert train(config_of(data), tmp_path / "run")["step"] == 6
+    assert not (tmp_path / "run/.owner.json").exists()
+
+
+def test_a_workdir_that_another_run_has_filled_in_the_meantime(complete, tmp_path, monkeypatch):
+    data, workdir = complete
+
+    def copy(*_, **__):
+        shutil.copytree(workdir, tmp_path / "run")
+        return {}
+
+    monkeypatch.setattr(loop, "identify_data", copy)
+    with pytest.raises(UserError, match=f"Another run has saved checkpoints in {tmp_path}/run in the meant"):
+        train(config_of(data), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        pytest.param(shutil.rmtree, "was deleted or moved while this run wrote to it", id="deleted"),
+        pytest.param(
+            lambda workdir: (workdir / ".owner.json").write_text('{"id": 7, "host": "x", "process": 3}'),
+            "Process 3 on x, which started at None, has begun to use the workdir",
+            id="taken",
+        ),
+    ],
+)
+def test_a_run_that_has_lost_its_workdir_ends_at_the_next_save(complete, tmp_path, monkeypatch, harm, words):
+    save = loop._Run._save
+
+    def save_and_lose(run, step, *arguments):
+        save(run, step, *arguments)
+        run.checkpoints.wait()
+        harm(tmp_path / "run")
+
+    monkeypatch.setattr(loop._Run, "_save", save_and_lose)
+    with pytest.raises(UserError, match=words):
+        train(config_of(complete[0]), tmp_path / "run")
 
 
 def test_metrics_are_restored_from_the_checkpoint(complete, stopped):

@@ -1,11 +1,12 @@
 """Reports of a run: a progress bar or log lines, metrics.jsonl and TensorBoard events."""
 
+import contextlib
 import json
 import logging
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.config import flatten, to_json_dict
+from flax_googlenet.disk import writing
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.reporting.clock import Lap
-from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams
+from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams, keep_alive
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Reporter:
         total_steps: int,
         history: Sequence[Figures] = (),
         enabled: bool = True,
+        on_full_disk: str = "stop",
     ) -> None:
         """Open the files. metrics.jsonl is replaced by `history`, whatever it contained.
 
@@ -50,13 +53,18 @@ class Reporter:
           total_steps: length of the run.
           history: records up to `first_step`, from its checkpoint.
           enabled: whether to report. Only process 0 does; all processes keep the records.
+          on_full_disk: "stop", so that a record that cannot be written is an error; or "continue", so that
+            it is written as soon as there is room.
 
         Raises:
           UserError: if metrics.jsonl cannot be written.
         """
         self.records: list[dict[str, int | float]] = [dict(record) for record in history]
         self.enabled = enabled
+        self._workdir = workdir
         self._total = total_steps
+        self._on_full_disk = on_full_disk
+        self._event_errors: list[OSError] = []
         if not enabled:
             return
         path = epath.Path(workdir) / METRICS_FILE
@@ -68,6 +76,7 @@ class Reporter:
                 f"Cannot write {path}: {error.strerror}; move away what is in its place."
             ) from error
         self._events = SummaryWriter(str(epath.Path(workdir) / "events"), purge_step=first_step + 1)
+        keep_alive(self._events, self._event_errors.append)
         self._bar = tqdm.tqdm(
             total=total_steps,
             initial=first_step,
@@ -148,18 +157,28 @@ class Reporter:
         """Close the progress bar and all files."""
         if self.enabled:
             self._bar.close()
-            self._file.close()
             self._events.close()
+            with self._writing():
+                self._file.close()
 
     def _write(self, step: int, figures: Figures) -> None:
         record: dict[str, int | float] = {"step": step, **figures}
         self.records.append(record)
         if not self.enabled:
             return
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with self._writing():
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()  # if this fails, the next one tries again
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with writing(self._workdir, self._on_full_disk):
+            if self._event_errors:
+                raise self._event_errors.pop()
+        with writing(self._workdir, self._on_full_disk):
+            yield
 
 
 def over_steps(metrics: Sequence[Mapping[str, Any]]) -> dict[str, int | float]:
