@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 # What a process does, one at a time.
 ACTIVITIES = ("steps", "data", "evaluation", "save", "compile", "start", "other")
@@ -17,10 +17,12 @@ class Lap:
     Attributes:
       images_per_second: training images per second of training.
       data_wait: share of the time in which the devices waited for a batch.
+      shares: share of the time of each activity, over the whole run.
     """
 
     images_per_second: float
     data_wait: float
+    shares: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"steps": 0.0})
 
 
 class Clock:
@@ -67,8 +69,9 @@ class Clock:
             self.begin(before)
 
     def move(self, seconds: float, activity: str) -> None:
-        """Give the last `seconds` of the current activity to another one."""
+        """Give the last `seconds` of the current activity, as far as it lasted so long, to another one."""
         with self._lock:
+            seconds = min(seconds, self._now() - self._since)
             self._seconds[self._activity] -= seconds
             self._seconds[activity] += seconds
 

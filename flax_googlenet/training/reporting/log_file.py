@@ -11,6 +11,7 @@ import traceback
 
 from etils import epath
 
+from flax_googlenet.distributed import Preempted
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import is_remote
 
@@ -68,6 +69,8 @@ class LogFile:
             return
         if isinstance(error, UserError):
             self._write(f"error: {error}\n")
+        elif isinstance(error, Preempted):
+            self._write(f"{error}\n")
         elif error is not None:
             self._write("".join(traceback.format_exception(error)))
         logging.getLogger(_PACKAGE).removeHandler(self._handler)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from etils import epath
 
+from flax_googlenet.distributed import process_index
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.reporting.clock import Clock
 
@@ -18,49 +19,39 @@ PROFILE_DIRECTORY = "profile"
 STEP_NAME = "train"  # of the steps in a trace
 
 
-def check_profile_steps(steps: Sequence[int] | None, total: int) -> None:
-    """Check the first and the last step to trace.
-
-    Args:
-      steps: both; None for no trace.
-      total: length of the run.
-
-    Raises:
-      UserError: if the run has no such steps.
-    """
-    if steps is None:
-        return
-    first, last = steps
-    if not 1 <= first <= last:
-        raise UserError(
-            f"profile_steps is {first}:{last}; it must be the first and the last step to trace, like 20:25."
-        )
-    if last > total:
-        raise UserError(
-            f"profile_steps is {first}:{last}, but the run ends at step {total}; choose earlier steps."
-        )
-
-
 class Profiler:
-    """Traces some steps of a run into the workdir."""
+    """Traces some steps of a run into the workdir. Only process 0 does."""
 
     def __init__(
-        self, root: epath.Path, steps: Sequence[int] | None, clock: Clock, *, first_step: int
+        self, steps: Sequence[int] | None, root: epath.Path, clock: Clock, first_step: int, total_steps: int
     ) -> None:
-        """Prepare to trace.
+        """Check the steps.
 
         Args:
-          root: the workdir.
           steps: the first and the last step to trace; None for no trace.
-          clock: the clock of this process. Writing a trace is no training.
+          root: the workdir.
+          clock: the clock of this process, for which writing a trace is no training.
           first_step: the step at which this process starts or resumes. Steps up to it are not traced.
+          total_steps: length of the run.
+
+        Raises:
+          UserError: if the run has no such steps.
         """
         self._root, self._clock, self._done = root, clock, first_step
-        first, last = steps or (0, 0)
-        self._first, self._last = (max(first, first_step + 1), last) if last > first_step else (0, 0)
+        self._first = self._last = 0
         self._local: tempfile.TemporaryDirectory | None = None
-        if steps and last <= first_step:
-            logger.warning(f"nothing to profile: step {last} was made before this start")
+        if steps is None:
+            return
+        first, last = steps
+        wanted = f"profile_steps is {first}:{last}"
+        if not 1 <= first <= last:
+            raise UserError(f"{wanted}; it must be the first and the last step to trace, such as 20:25.")
+        if last > total_steps:
+            raise UserError(f"{wanted}, but the run ends at step {total_steps}; choose earlier steps.")
+        if last <= first_step:
+            logger.warning(f"{wanted}, but the run resumes at step {first_step}; no trace is written")
+        elif process_index() == 0:
+            self._first, self._last = max(first, first_step + 1), last
 
     def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """Return a training step that is traced when its turn comes."""
