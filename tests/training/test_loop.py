@@ -18,6 +18,7 @@ from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training import loop, train
+from flax_googlenet.training.reporting.reporter import TIMINGS
 from tests.support.commands import read_metrics
 
 
@@ -160,7 +161,7 @@ def test_metrics_are_restored_from_the_checkpoint(complete, stopped):
     result = train(config_of(moved), str(workdir))
     (expected, found) = (
         [
-            {name: value for name, value in record.items() if "images_per" not in name and "wait" not in name}
+            {name: value for name, value in record.items() if name not in TIMINGS}
             for record in read_metrics(path)
         ]
         for path in (complete[1], workdir)
