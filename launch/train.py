@@ -11,18 +11,24 @@ latest checkpoint, and prints the result of a complete one. At SIGTERM or SIGUSR
 announce that they take the machine away, it saves a checkpoint and ends with status 75.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
+import launch
 from flax_googlenet.checkpoints import describe, find_latest
 from flax_googlenet.distributed import preemption
+from flax_googlenet.errors import UserError
 from flax_googlenet.training import train
 from launch.common import cluster, command, interrupts
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/mnist_sample", "Directory of the run; if it holds a checkpoint, the run resumes."
+)
+_PROFILE_STEPS = flags.DEFINE_string(
+    "profile_steps", None, "FIRST:LAST, steps of which a trace is written to profile/ in the workdir."
 )
 flags.adopt_module_key_flags(cluster)
 
@@ -31,7 +37,18 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     interrupts.on_notice(preemption.notice)
     cluster.join()
-    return train(command.config(_WORKDIR.value), _WORKDIR.value)
+    steps = _profile_steps()
+    return train(command.config(_WORKDIR.value), _WORKDIR.value, profile_steps=steps, started=launch.STARTED)
+
+
+def _profile_steps() -> tuple[int, int] | None:
+    """Return the first and the last step of the flag."""
+    if _PROFILE_STEPS.value is None:
+        return None
+    match = re.fullmatch(r"(\d+):(\d+)", _PROFILE_STEPS.value)
+    if match is None:
+        raise UserError(f'--profile_steps is "{_PROFILE_STEPS.value}"; write FIRST:LAST, such as 20:25.')
+    return int(match[1]), int(match[2])
 
 
 def after_interruption() -> str:

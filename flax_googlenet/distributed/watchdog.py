@@ -6,6 +6,7 @@ JAX notices a process that has died after a minute or more, and one that is stop
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -24,12 +25,19 @@ SILENCE = 60.0  # seconds without a sign of life after which a process counts as
 
 _INTERVAL = 1.0  # seconds between signs of life
 PATIENCE = 3.0  # seconds for the last sign to be sent, and to be read
+_PATIENCE_OF_LOG = 1.0  # seconds
 _DONE = "done"
+
+logger = logging.getLogger(__name__)
 
 
 def end_process(sentence: str) -> NoReturn:
     """End this process at once, since its main thread may wait in JAX."""
     os.write(2, f"error: {sentence}\n".encode())
+    # For the log file of this process. The main thread may hold the lock of the file.
+    logged = threading.Thread(target=logger.debug, args=(f"error: {sentence}",), daemon=True)
+    logged.start()
+    logged.join(_PATIENCE_OF_LOG)
     os._exit(TRY_AGAIN)
 
 

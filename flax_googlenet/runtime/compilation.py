@@ -19,6 +19,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 # recomputes activations early, when memory is full, instead of late.
 _BARRIERS_KEPT: dict[str, dict[str, Any]] = {"cpu": {"xla_disable_hlo_passes": "cse_barrier_expander"}}
 
+# Events of JAX, with their durations.
+_COMPILED = "/jax/core/compile/backend_compile_duration"  # also of a program read from the cache
+_SAVED = "/jax/compilation_cache/compile_time_saved_sec"
+
 _FATAL = 3  # absl's log level above errors
 
 
@@ -56,3 +60,24 @@ def without_alarms() -> Iterator[None]:
     finally:
         # JAX sets this variable on import; absl has no getter for its level.
         jaxlib.utils.absl_set_min_log_level(int(os.environ["TF_CPP_MIN_LOG_LEVEL"]))
+
+
+@contextlib.contextmanager
+def observed(compiled: Callable[[float], None], saved: Callable[[float], None]) -> Iterator[None]:
+    """Observe every compilation inside this context.
+
+    Args:
+      compiled: called with the seconds that a compilation took.
+      saved: called with the seconds that the compilation cache saved, when it had the program.
+    """
+    listeners = {_COMPILED: compiled, _SAVED: saved}
+
+    def listen(event: str, duration_secs: float, **_kwargs: str | int) -> None:
+        if event in listeners:
+            listeners[event](duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import json
 import logging
 import os
 import time
@@ -36,9 +35,7 @@ from flax_googlenet.disk import writing
 from flax_googlenet.distributed import (
     Preempted,
     check_agreement,
-    compile_together,
     preemption,
-    process_count,
 )
 from flax_googlenet.evaluation import Evaluator, Member
 from flax_googlenet.inheritance import resolve_config
@@ -52,8 +49,9 @@ from flax_googlenet.training.fine_tuning import read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.parameter_groups import check_patterns
-from flax_googlenet.training.reporting.clock import Clock
 from flax_googlenet.training.reporting.curves import save_curves, title_of
+from flax_googlenet.training.reporting.goodput import read_summary
+from flax_googlenet.training.reporting.observation import Observation
 from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
 from flax_googlenet.training.saving import Saver
@@ -69,7 +67,13 @@ Result = dict[str, Any]
 STEPS_IN_FLIGHT = 2  # steps on the devices at a time, so that they always have the next one
 
 
-def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) -> Result:
+def train(
+    config: Mapping[str, Any] | ConfigDict,
+    workdir: str | os.PathLike,
+    *,
+    profile_steps: Sequence[int] | None = None,
+    started: float | None = None,
+) -> Result:
     """Train for the config's duration, resuming from the last checkpoint if there is one.
 
     A run that was killed resumes exactly where its last checkpoint left it. For a complete run, the
@@ -78,12 +82,14 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
     Args:
       config: values that the experiment sets; `resolve_config` fills in the others.
       workdir: directory of the run; created if it does not exist.
+      profile_steps: the first and the last step to trace into the workdir.
+      started: `time.perf_counter()` when the process began, for the goodput; None for now.
 
     Returns:
       "step"; "top1", "top5" and "loss" of the last evaluation; "images_per_second", the speed of
       training without evaluation and checkpoints; "checkpoint", the directory of the last
-      checkpoint; and, if corrupt images are skipped, "bad_images", the number of times that
-      another image replaced one.
+      checkpoint; "goodput", where the time of the run went; and, if corrupt images are skipped,
+      "bad_images", the number of times that another image replaced one.
 
     Raises:
       UserError: if the config, the data or the workdir cannot be used, or if the loss becomes
@@ -91,12 +97,13 @@ def train(config: Mapping[str, Any] | ConfigDict, workdir: str | os.PathLike) ->
       Preempted: if `distributed.preemption.notice` was called; the run can be resumed.
     """
     root = resolve_path(workdir)
+    observation = Observation(root, profile_steps=profile_steps, started=started)
     resolved = resolve_config(config, root)
     with opened_workdir(root) as place:
-        return _start_or_resume(resolved, place)
+        return _start_or_resume(resolved, place, observation)
 
 
-def _start_or_resume(config: FrozenConfigDict, workdir: Workdir) -> Result:
+def _start_or_resume(config: FrozenConfigDict, workdir: Workdir, observation: Observation) -> Result:
     root, latest = workdir.root, workdir.latest
     check_agreement(
         {"the workdir": str(root), "the latest checkpoint": workdir.seen, **shared_settings(config)}
@@ -104,24 +111,30 @@ def _start_or_resume(config: FrozenConfigDict, workdir: Workdir) -> Result:
     mesh = data_mesh()
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     if latest is None:
-        return _Run(config, workdir, mesh).execute()
+        return _Run(config, workdir, mesh, observation).execute()
     recorded = describe(latest)
     config = with_num_classes(config, recorded.config["model"]["num_classes"])
     check_same_experiment(config, recorded, root)
     if recorded.result:
         logger.info(f"The run in {root} is complete.")
-        return {**recorded.result, "checkpoint": str(latest)}
-    return _Run(config, workdir, mesh, recorded).execute()
+        return {**recorded.result, "checkpoint": str(latest), "goodput": read_summary(root)}
+    return _Run(config, workdir, mesh, observation, recorded).execute()
 
 
 class _Run:
     """A process's part of a run. Nothing is written to disk until the constructor has checked everything."""
 
     def __init__(
-        self, config: FrozenConfigDict, workdir: Workdir, mesh: Mesh, recorded: Description | None = None
+        self,
+        config: FrozenConfigDict,
+        workdir: Workdir,
+        mesh: Mesh,
+        observation: Observation,
+        recorded: Description | None = None,
     ) -> None:
         """Prepare a run, to resume from a checkpoint if its description is given."""
-        self.workdir, self.root, self.mesh, self.recorded = workdir, workdir.root, mesh, recorded
+        self.root, self.mesh, self.recorded = workdir.root, mesh, recorded
+        self.observation, self.clock = observation, observation.clock
         self.source = open_source(config.data, "train")
         self.config = with_num_classes(config, len(self.source.class_names))
         validation = open_source(config.data, "val")
@@ -131,6 +144,7 @@ class _Run:
         self.timetable = make_timetable(self.config, len(self.source))
         if recorded:
             check_step(recorded.step, self.timetable, self.config, self.root)
+        observation.prepare(recorded.step if recorded else 0, self.timetable.total)
         self._build(validation)
         self._choose_start()
         self.checkpoints = workdir.open_checkpoints(self.config)
@@ -143,7 +157,6 @@ class _Run:
             last=recorded.step if recorded else None,
             every_minutes=self.config.checkpoint.every_minutes,
         )
-        self.clock = Clock()
         self.measured = self.evaluated = -1  # steps of the last batch statistics and of the last evaluation
 
     def _build(self, validation: Source) -> None:
@@ -177,6 +190,7 @@ class _Run:
         """Train to the end, from the first step or from the last checkpoint."""
         total = self.timetable.total
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self.observation)
             stack.callback(self.checkpoints.close)
             first, state = self._restore(self.recorded) if self.recorded else (0, self._initialize())
             self.reporter = Reporter(
@@ -188,11 +202,16 @@ class _Run:
                 on_full_disk=self.config.checkpoint.on_full_disk,
             )
             stack.callback(self.reporter.close)
-            self._report_start(first)
+            self.observation.start()
+            self.reporter.start(self.config, self.mesh)
+            if self.start:
+                self.reporter.log(self.start.summary)
+                self.start = None  # frees a copy of all weights
             batches = TrainBatches(self.source, self.config.data, self.config.seed, self.config.batch_size)
             stream = to_devices(batches, range(first, total), split_batch(self.mesh))
             stack.callback(stream.close)
-            return self._train(first, state, stream)
+            result = self._train(first, state, stream)
+        return {**result, "goodput": self.observation.summary()}
 
     def _initialize(self) -> TrainState:
         state = place_initial_state(self.config, self.model, self.optimizer, replicate(self.mesh))
@@ -212,23 +231,6 @@ class _Run:
             state = self._measure_statistics(state)
         return recorded.step, state
 
-    def _report_start(self, first: int) -> None:
-        """Report what the run is about to do, and record its config."""
-        reporter, config = self.reporter, self.config
-        reporter.start(config)
-        verb = f"resuming at step {first} of" if first else "training for"
-        steps = f"{self.timetable.total} steps of {config.batch_size} images"
-        devices = f"{self.mesh.size} x {jax.devices()[0].device_kind}"
-        if process_count() > 1:
-            devices += f" of {process_count()} processes"
-        reporter.log(f"{verb} {steps} on {devices}, into {self.root}")
-        if self.start:
-            reporter.log(self.start.summary)
-            self.start = None  # frees a copy of all weights
-        if reporter.enabled:
-            with writing(self.root / "config.json", config.checkpoint.on_full_disk):
-                (self.root / "config.json").write_text(json.dumps(to_json_dict(config), indent=2) + "\n")
-
     def _train(self, first: int, state: TrainState, stream: Iterator[Batch]) -> Result:
         """Train from the state after step `first`, and save it early if the run is preempted."""
         self.state, self.done = state, first
@@ -247,6 +249,7 @@ class _Run:
         result: Result = {}
         if self.recorded and self.recorded.unevaluated:
             result = self._evaluate_and_save(first, evaluates=True, saves=self.timetable.saves(first))
+        self.clock.begin("steps")
         for step in range(first + 1, total + 1):
             batch = self._next_batch(stream)
             preemption.point()
@@ -259,7 +262,8 @@ class _Run:
             self.reporter.advance()
             self.checkpoints.check()
             if step == 1 and self.reporter.enabled:
-                self.reporter.samples(augmented_samples(batch, self.config))
+                with self.clock.spent("other"):
+                    self.reporter.samples(augmented_samples(batch, self.config))
 
             reports, evaluates = self.timetable.reports(step), self.timetable.evaluates(step)
             is_first = step == first + 1
@@ -267,13 +271,14 @@ class _Run:
                 continue
             # From here until the clock starts again, the devices have finished all steps.
             fetched = self._fetch_metrics()
+            self.clock.stop()
             if reports:
                 self._report(step, fetched, stuck_heads)
                 self.pending = []
-            self.clock.stop()
             saves = self.timetable.saves(step) or (reports and self.saver.is_overdue())
             result = self._evaluate_and_save(step, evaluates=evaluates, saves=saves)
             self.clock.start()
+        self.clock.begin("save")  # of which the last one has not ended
         return {**result, "checkpoint": self.checkpoints.complete(total)}
 
     def _evaluate_and_save(self, step: int, *, evaluates: bool, saves: bool) -> Result:
@@ -287,7 +292,8 @@ class _Run:
             result = self._result(step, figures)
             self._draw_curves(result)
         if saves:
-            self.saver.save(step, self.state, figures, history=self.reporter.records, result=result)
+            with self.clock.spent("save"):
+                self.saver.save(step, self.state, figures, history=self.reporter.records, result=result)
         return result
 
     def _save_preempted(self) -> str:
@@ -296,6 +302,7 @@ class _Run:
         Returns:
           The directory of the checkpoint; "" if no step has been made.
         """
+        self.clock.begin("save")
         step = self.done
         self.reporter.log(
             f"stopping after step {step}, {preemption.seconds_since_notice():.1f} s after the notice"
@@ -317,16 +324,15 @@ class _Run:
     def _next_batch(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
         batch = next(stream)
-        self.clock.count(self.config.batch_size, waited=time.perf_counter() - started)
+        before = self.pending[-1]["loss"] if self.pending else None
+        self.observation.count_step(self.config.batch_size, time.perf_counter() - started, before)
         return batch
 
     def _compile_step(self, stream: Iterator[Batch]) -> Iterator[Batch]:
         """Compile the step for the batches of a stream, and return the stream from its start."""
-        batch = next(stream)
-        self.reporter.log("compiling the training step ...")
-        started = time.perf_counter()
-        self.step = compile_together(self.step, self.state, batch)
-        self.reporter.log(f"compiled the training step in {time.perf_counter() - started:.1f} s")
+        with self.clock.spent("data"):
+            batch = next(stream)
+        self.step = self.observation.compile_step(self.step, self.state, batch)
         return itertools.chain([batch], stream)
 
     def _fetch_metrics(self) -> list[dict[str, Any]]:
@@ -348,7 +354,7 @@ class _Run:
 
     def _report(self, step: int, fetched: Sequence[Mapping[str, Any]], stuck_heads: StuckHeads) -> None:
         figures = over_steps(fetched)
-        self.reporter.train(step, figures, self.clock.lap(), self.config.batch_size)
+        self.reporter.train(step, figures, self.observation.lap(), self.config.batch_size)
         for warning in stuck_heads.warnings(step, figures):
             self.reporter.log(warning, logging.WARNING)
 
@@ -356,11 +362,13 @@ class _Run:
         """Return the state with batch statistics for the averaged weights, if it has both."""
         if not state.averaged_params or not state.batch_stats:
             return state
-        measured = self.statistics(state.averaged_params, state.batch_stats)
+        with self.clock.spent("evaluation"):
+            measured = self.statistics(state.averaged_params, state.batch_stats)
         return dataclasses.replace(state, averaged_batch_stats=measured)
 
     def _evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
-        figures = self.evaluator([evaluation_variables(state.weights())])
+        with self.clock.spent("evaluation"):
+            figures = self.evaluator([evaluation_variables(state.weights())])
         self.reporter.evaluation(step, figures)
         self.evaluated = step
         check_finite("validation loss", [figures["loss"]], step, self._last_checkpoint)

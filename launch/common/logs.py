@@ -16,9 +16,12 @@ class _Lines(logging.Handler):
 
 
 def show() -> None:
-    """Show the messages of level INFO and above on stderr, without absl's prefixes."""
+    """Show the messages of level INFO and above on stderr, without absl's prefixes.
+
+    The log files of a run take those of level DEBUG, too.
+    """
     for name in ("flax_googlenet", "launch"):
         logger = logging.getLogger(name)
-        logger.setLevel(logging.INFO)
-        logger.handlers = [_Lines()]
+        logger.setLevel(logging.DEBUG)
+        logger.handlers = [_Lines(logging.INFO)]
         logger.propagate = False

@@ -19,14 +19,23 @@ from flax_googlenet import checkpoints, load
 from flax_googlenet.checkpoints import manager
 from flax_googlenet.config import resolve
 from flax_googlenet.data import open_source
-from tests.support.commands import REPOSITORY, TINY, process_environment, read_metrics, result_of
+from flax_googlenet.training.reporting.reporter import TIMINGS
+from tests.support.commands import (
+    REPOSITORY,
+    TINY,
+    process_environment,
+    read_metrics,
+    result_of,
+    traced_steps,
+)
 from tests.support.processes import interrupt, start, wait_for
 
 pytestmark = pytest.mark.slow
 
 
 def without_speed(result: dict) -> dict:
-    return {name: value for name, value in result.items() if name not in ("images_per_second", "checkpoint")}
+    dropped = ("images_per_second", "checkpoint", "goodput")
+    return {name: value for name, value in result.items() if name not in dropped}
 
 
 def arrays(checkpoint: str) -> dict:
@@ -38,6 +47,13 @@ def arrays(checkpoint: str) -> dict:
 
 def losses_of(workdir: pathlib.Path) -> list[float]:
     return [record["train/loss"] for record in read_metrics(workdir) if "train/loss" in record]
+
+
+def without_timings(workdir: pathlib.Path) -> list[dict[str, float]]:
+    return [
+        {name: value for name, value in record.items() if name not in TIMINGS}
+        for record in read_metrics(workdir)
+    ]
 
 
 def launch_unoptimized(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +70,7 @@ def launch_unoptimized(name: str, *arguments: str) -> subprocess.CompletedProces
 
 def test_train_reports_and_leaves_its_files(train_run, trained):
     result = result_of(train_run)
-    assert set(result) == {"step", "top1", "top5", "loss", "images_per_second", "checkpoint"}
+    assert set(result) == {"step", "top1", "top5", "loss", "images_per_second", "checkpoint", "goodput"}
     assert result["step"] == 40
     assert result["images_per_second"] > 0
     assert result["checkpoint"] == str(trained / "checkpoints/40")
@@ -63,7 +79,10 @@ def test_train_reports_and_leaves_its_files(train_run, trained):
         "config.json",
         "curves.png",
         "events",
+        "goodput.json",
+        "logs",
         "metrics.jsonl",
+        "profile",
     }
     records = read_metrics(trained)
     losses = [record for record in records if "train/loss" in record]
@@ -72,6 +91,32 @@ def test_train_reports_and_leaves_its_files(train_run, trained):
     assert heads | {"train/learning_rate", "train/images_per_second"} <= set(losses[0])
     assert [record["step"] for record in records if "val/top1" in record] == [20, 40]
     assert "evaluated 1000 images" in train_run.stderr
+
+
+def test_train_records_its_time_its_log_and_a_trace(train_run, trained):
+    goodput = result_of(train_run)["goodput"]
+    assert (goodput["attempts"], goodput["steps_redone"]) == (1, 0)
+    assert sum(goodput["seconds"].values()) == pytest.approx(goodput["wall_seconds"], abs=1)
+    nothing = {name for name, seconds in goodput["seconds"].items() if not seconds}
+    assert nothing <= {"redone_steps", "data"}
+    assert goodput["share"] == pytest.approx(
+        goodput["seconds"]["steps"] / goodput["wall_seconds"], abs=0.1 / goodput["wall_seconds"] + 1e-3
+    )
+    assert goodput.items() <= json.loads((trained / "goodput.json").read_text()).items()
+    shares = [record["train/goodput"] for record in read_metrics(trained) if "train/goodput" in record]
+    assert len(shares) == 40
+    assert 0 < shares[-1] < 1
+    events = EventAccumulator(str(trained / "events")).Reload()
+    last = [events.Scalars(f"time/{name}")[-1].value for name in goodput["seconds"]]
+    assert sum(last) == pytest.approx(1, abs=0.01)
+
+    (log,) = (trained / "logs").iterdir()
+    header, *lines = log.read_text().splitlines()
+    assert f"--workdir={trained}" in header
+    said = [line.split(" ", 3)[3] for line in lines]
+    assert said == train_run.stderr.splitlines()[-len(said) :]
+    assert said[0].startswith("training for 40 steps")
+    assert traced_steps(trained) == [38, 39]
 
 
 def test_tensorboard_shows_the_experiment(trained):
@@ -121,6 +166,9 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(launch, train_run, tr
     assert without_speed(result_of(resumed)) == without_speed(result_of(train_run))
     jax.tree.map(np.testing.assert_array_equal, arrays(str(tmp_path)), arrays(str(trained)))
     assert losses_of(tmp_path) == losses_of(trained), "every step once, and bit for bit"
+    assert without_timings(tmp_path) == without_timings(trained)
+    assert result_of(resumed)["goodput"]["attempts"] == 4, "whatever ended the others"
+    assert (tmp_path / "logs/process_0.log").read_text().count("=== ") == 4
 
 
 @pytest.fixture(scope="module")

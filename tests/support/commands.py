@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from jax.profiler import ProfileData
+
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
 # The shipped config, shrunk: the same network on 32x32 pixels for forty steps.
@@ -79,3 +81,15 @@ def error_of(process: Process, status: int = 1) -> str:
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, float]]:
     """Return the records of a run's metrics.jsonl, in order."""
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def traced_steps(workdir: pathlib.Path) -> list[int]:
+    """Return the numbers of the steps in the traces of a run."""
+    return [
+        int(dict(event.stats)["step_num"])
+        for file in sorted((workdir / "profile").rglob("*.xplane.pb"))
+        for plane in ProfileData.from_file(str(file)).planes
+        for line in plane.lines
+        for event in line.events
+        if event.name == "train"
+    ]

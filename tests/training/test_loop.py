@@ -22,6 +22,8 @@ from flax_googlenet.models import GoogLeNet
 from flax_googlenet.paths import resolve_path
 from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training import loop, train
+from flax_googlenet.training.reporting.reporter import TIMINGS
+from flax_googlenet.training.saving import Saver
 from tests.support.commands import read_metrics
 
 
@@ -222,14 +224,14 @@ def test_a_workdir_that_another_run_has_filled_in_the_meantime(complete, tmp_pat
     ],
 )
 def test_a_run_that_has_lost_its_workdir_ends_at_the_next_save(complete, tmp_path, monkeypatch, harm, words):
-    save = loop._Run._save
+    save = Saver.save
 
-    def save_and_lose(run, step, *arguments):
-        save(run, step, *arguments)
-        run.checkpoints.wait()
+    def save_and_lose(saver, *arguments, **options):
+        save(saver, *arguments, **options)
+        saver._checkpoints.wait()
         harm(tmp_path / "run")
 
-    monkeypatch.setattr(loop._Run, "_save", save_and_lose)
+    monkeypatch.setattr(Saver, "save", save_and_lose)
     with pytest.raises(UserError, match=words):
         train(config_of(complete[0]), tmp_path / "run")
 
@@ -242,7 +244,7 @@ def test_metrics_are_restored_from_the_checkpoint(complete, stopped):
     result = train(config_of(moved), str(workdir))
     (expected, found) = (
         [
-            {name: value for name, value in record.items() if "images_per" not in name and "wait" not in name}
+            {name: value for name, value in record.items() if name not in TIMINGS}
             for record in read_metrics(path)
         ]
         for path in (complete[1], workdir)

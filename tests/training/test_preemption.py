@@ -14,12 +14,14 @@ from flax_googlenet.checkpoints.manager import _restore_item
 from flax_googlenet.distributed import preemption
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.training import loop, train
-from tests.support.commands import read_metrics
+from tests.support.commands import TIMINGS, read_metrics
 from tests.training.test_loop import config_of, write_data
 
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60
+
+SPEEDS = ("images_per_second", "goodput")  # in the result
 
 # An epoch has three steps, 32 batches that measure statistics, and two that evaluate.
 STATISTICS, EVALUATION = 32, 2
@@ -72,7 +74,7 @@ def arrays_of(checkpoint):
 
 
 def without_speeds(record):
-    return {name: value for name, value in record.items() if "images_per" not in name and "wait" not in name}
+    return {name: value for name, value in record.items() if name not in (*TIMINGS, *SPEEDS)}
 
 
 def test_a_run_that_is_preempted_again_and_again_gives_the_same_bits(tmp_path, give_notice_at):

@@ -9,14 +9,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import tqdm
 from etils import epath
+from jax.sharding import Mesh
 from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.disk import writing
+from flax_googlenet.distributed import process_count
 from flax_googlenet.errors import UserError
 from flax_googlenet.training.reporting.clock import Lap
 from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams, keep_alive
@@ -24,6 +27,10 @@ from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
+
+# The figures of metrics.jsonl that depend on the machine and on restarts. All others of a run are the same
+# whenever it runs, and however often it is killed.
+TIMINGS = ("train/images_per_second", "train/data_wait", "train/goodput")
 
 Figures = Mapping[str, int | float]
 
@@ -61,13 +68,12 @@ class Reporter:
         """
         self.records: list[dict[str, int | float]] = [dict(record) for record in history]
         self.enabled = enabled
-        self._workdir = workdir
-        self._total = total_steps
+        self._workdir, self._first, self._total = epath.Path(workdir), first_step, total_steps
         self._on_full_disk = on_full_disk
         self._event_errors: list[OSError] = []
         if not enabled:
             return
-        path = epath.Path(workdir) / METRICS_FILE
+        path = self._workdir / METRICS_FILE
         try:
             path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
             self._file = path.open("a")
@@ -75,7 +81,7 @@ class Reporter:
             raise UserError(
                 f"Cannot write {path}: {error.strerror}; move away what is in its place."
             ) from error
-        self._events = SummaryWriter(str(epath.Path(workdir) / "events"), purge_step=first_step + 1)
+        self._events = SummaryWriter(str(self._workdir / "events"), purge_step=first_step + 1)
         keep_alive(self._events, self._event_errors.append)
         self._bar = tqdm.tqdm(
             total=total_steps,
@@ -85,11 +91,22 @@ class Reporter:
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
         )
 
-    def start(self, config: FrozenConfigDict) -> None:
-        """Write the config to TensorBoard, as text and as hyperparameters."""
+    def start(self, config: FrozenConfigDict, mesh: Mesh) -> None:
+        """Report what the run is about to do, and record its config.
+
+        The config goes into config.json, and to TensorBoard as text and as hyperparameters.
+        """
+        verb = f"resuming at step {self._first} of" if self._first else "training for"
+        steps = f"{self._total} steps of {config.batch_size} images"
+        devices = f"{mesh.size} x {jax.devices()[0].device_kind}"
+        if process_count() > 1:
+            devices += f" of {process_count()} processes"
+        self.log(f"{verb} {steps} on {devices}, into {self._workdir}")
         if not self.enabled:
             return
         text = json.dumps(to_json_dict(config), indent=2)
+        with writing(self._workdir / "config.json", self._on_full_disk):
+            (self._workdir / "config.json").write_text(text + "\n")
         self._events.add_text("config", f"```json\n{text}\n```", 0)
         scalars = bool | int | float | str
         values = {
@@ -116,13 +133,14 @@ class Reporter:
         Args:
           step: number of updates made.
           figures: figures of these steps, from `over_steps`.
-          lap: speed of these steps.
+          lap: speed of these steps. Its share of "steps" goes into metrics.jsonl, all go to TensorBoard.
           batch_size: number of examples in a step.
         """
-        speed = {"images_per_second": lap.images_per_second, "data_wait": lap.data_wait}
-        self._write(step, {f"train/{name}": value for name, value in {**figures, **speed}.items()})
-        if not self.enabled:
-            return
+        timings = dict(zip(TIMINGS, (lap.images_per_second, lap.data_wait, lap.shares["steps"]), strict=True))
+        self._write(step, {**{f"train/{name}": value for name, value in figures.items()}, **timings})
+        if self.enabled:
+            for name, value in lap.shares.items():
+                self._events.add_scalar(f"time/{name}", value, step)
         left = (
             (self._total - step) * batch_size / lap.images_per_second if lap.images_per_second else math.nan
         )
@@ -130,10 +148,10 @@ class Reporter:
             f"loss {figures['loss']:.4f}, {lap.images_per_second:.1f} images/s, "
             f"{lap.data_wait:.0%} waiting for data, {format_seconds(left)} left"
         )
-        if self._bar.disable:
-            self.log(f"step {step}/{self._total}: {shown}")
-        else:
+        is_bar_shown = self.enabled and not self._bar.disable
+        if is_bar_shown:
             self._bar.set_postfix_str(shown, refresh=False)
+        self.log(f"step {step}/{self._total}: {shown}", logging.DEBUG if is_bar_shown else logging.INFO)
 
     def evaluation(self, step: int, figures: Figures) -> None:
         """Report an evaluation.
@@ -149,9 +167,9 @@ class Reporter:
         self._write(step, {f"val/{name}": value for name, value in figures.items() if name != "num_examples"})
 
     def log(self, message: str, level: int = logging.INFO) -> None:
-        """Log a message."""
-        if self.enabled:
-            logger.log(level, message)
+        """Log a message. What all processes say is for the terminal of the first one only."""
+        is_shown = self.enabled or level > logging.INFO
+        logger.log(level if is_shown else logging.DEBUG, message)
 
     def close(self) -> None:
         """Close the progress bar and all files."""

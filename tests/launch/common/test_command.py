@@ -104,6 +104,7 @@ def sentence_of(capsys) -> str:
             "choose from --compilation_cache, --config, --coordinator, ",
             id="no flag at all",
         ),
+        pytest.param("train", ["--profile_steps=5"], 1, '"5"; write FIRST:LAST, such as', id="steps"),
         pytest.param("train", ["workdir=x"], 1, '"workdir=x" is not a flag', id="without dashes"),
         pytest.param(
             "train",

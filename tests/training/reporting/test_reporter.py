@@ -1,26 +1,39 @@
 import json
+import logging
+import sys
+import types
 
 import cv2
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.hparams.api_pb2 import ListSessionGroupsRequest, MetricName, Status
+from tensorboard.plugins.hparams.backend_context import Context as HParamsContext
+from tensorboard.plugins.hparams.list_session_groups import Handler as ListSessionGroups
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from flax_googlenet.config import flatten, resolve, to_json_dict
 from flax_googlenet.errors import UserError
+from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training.reporting.clock import Lap
-from flax_googlenet.training.reporting.reporter import Reporter, over_steps
+from flax_googlenet.training.reporting.reporter import TIMINGS, Reporter, over_steps
 from tests.support.commands import read_metrics
 
 FIGURES = {"loss": 1.5, "learning_rate": 0.1, "loss_logits": 1.0, "loss_aux_4a": 1.2}
 EVALUATION = {"top1": 0.5, "top5": 0.9, "loss": 1.25, "num_examples": 10}
 
 
+SHARES = {"steps": 0.75, "compile": 0.25}
+
+
 def report(workdir, first, last, total=10, history=()):
     reporter = Reporter(workdir, first_step=first, total_steps=total, history=history)
     for step in range(first + 1, last + 1):
         reporter.advance()
-        reporter.train(step, {**FIGURES, "loss": float(step)}, Lap(100.0, 0.25), batch_size=50)
+        reporter.train(step, {**FIGURES, "loss": float(step)}, Lap(100.0, 0.25, SHARES), batch_size=50)
     reporter.evaluation(last, EVALUATION)
     reporter.close()
     return reporter.records
@@ -65,12 +78,14 @@ def test_event_files_read_back(tmp_path):
     events = EventAccumulator(str(tmp_path / "events")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 1), (2, 2), (3, 3)]
     assert events.Scalars("val/top1")[0].value == pytest.approx(0.5)
+    assert events.Scalars("train/goodput")[0].value == pytest.approx(0.75)
+    assert events.Scalars("time/compile")[0].value == pytest.approx(0.25)
 
 
 def test_tensorboard_shows_config_samples_and_figures(tmp_path):
     config = resolve({"optimizer": {"learning_rate": 0.25, "freeze": ("stem/*",)}, "seed": 3})
     reporter = Reporter(tmp_path, first_step=0, total_steps=1)
-    reporter.start(config)
+    reporter.start(config, data_mesh())
     images = np.arange(2 * 6 * 5 * 3, dtype=np.uint8).reshape(2, 6, 5, 3)
     reporter.samples(images)
     reporter.train(1, FIGURES, Lap(1.0, 0.0), batch_size=1)
@@ -95,6 +110,51 @@ def test_tensorboard_shows_config_samples_and_figures(tmp_path):
     np.testing.assert_array_equal(pixels, np.concatenate(images, axis=1), "side by side")
 
 
+def test_the_hyperparameters_come_with_the_last_figures(tmp_path):
+    """As TensorBoard's plugin shows them, after a resumption."""
+    (tmp_path / "run").mkdir()
+    for first, top1 in ((0, 0.25), (1, 0.75)):
+        reporter = Reporter(tmp_path / "run", first_step=first, total_steps=2)
+        reporter.start(resolve({"seed": 3}), data_mesh())
+        reporter.evaluation(first + 1, {**EVALUATION, "top1": top1})
+        reporter.close()
+    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    provider = MultiplexerDataProvider(runs, str(tmp_path))
+    backend = HParamsContext(types.SimpleNamespace(data_provider=provider, plugin_name="hparams"))
+    names = [MetricName(tag=tag) for tag in ("val/top1", "val/loss")]
+    request = ListSessionGroupsRequest(
+        slice_size=10, allowed_statuses=Status.values(), col_params=[{"metric": name} for name in names]
+    )
+    (shown,) = ListSessionGroups(RequestContext(), backend, "", request).run().session_groups
+    assert shown.hparams["seed"].number_value == 3
+    values = {value.name.tag: (value.training_step, value.value) for value in shown.metric_values}
+    assert values == {"val/top1": (2, 0.75), "val/loss": (2, 1.25)}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_log_file_gets_what_the_terminal_does_not_show(tmp_path, caplog, monkeypatch, enabled):
+    """Beside a progress bar, or in a process that is not the first."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    caplog.set_level(logging.DEBUG, "flax_googlenet")
+    reporter = Reporter(tmp_path, first_step=0, total_steps=10, enabled=enabled)
+    reporter.train(1, FIGURES, Lap(100.0, 0.25), batch_size=50)
+    reporter.close()
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert record.message.startswith("step 1/10: loss 1.5000, 100.0 images/s")
+
+
+def test_the_timings_are_those_that_a_restart_changes(tmp_path):
+    def report_step(lap):
+        reporter = Reporter(tmp_path, first_step=0, total_steps=1)
+        reporter.train(1, FIGURES, lap, batch_size=1)
+        reporter.close()
+        return reporter.records[0]
+
+    one, two = report_step(Lap(1.0, 0.1)), report_step(Lap(2.0, 0.2, SHARES))
+    assert {name for name in one if one[name] != two[name]} == set(TIMINGS)
+
+
 def test_figures_over_several_steps():
     """Means, except for the last learning rate and the total of corrupt images."""
     steps = [
@@ -106,7 +166,7 @@ def test_figures_over_several_steps():
 
 def test_silent_where_not_enabled(tmp_path, caplog):
     reporter = Reporter(tmp_path, first_step=0, total_steps=1, enabled=False)
-    reporter.start(resolve({}))
+    reporter.start(resolve({}), data_mesh())
     reporter.samples(np.zeros((1, 2, 2, 3), np.uint8))
     reporter.advance()
     reporter.train(1, FIGURES, Lap(1.0, 0.0), batch_size=1)
