@@ -14,7 +14,8 @@ from flax_googlenet.checkpoints.manager import _restore_item
 from flax_googlenet.distributed import preemption
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.training import loop, train
-from tests.support.commands import TIMINGS, read_metrics
+from flax_googlenet.training.reporting.reporter import TIMINGS
+from tests.support.commands import read_metrics
 from tests.training.test_loop import config_of, write_data
 
 pytestmark = pytest.mark.slow
