@@ -18,7 +18,7 @@ from tests.support.commands import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
-# Every operation of HLO in which devices exchange data. `partition-id`, which asks for the own number, is none.
+# Every operation of HLO in which devices exchange data.
 COLLECTIVES = (
     *("all-gather", "all-reduce", "all-to-all", "ragged-all-to-all", "reduce-scatter"),
     *("collective-broadcast", "collective-permute", "send", "recv"),
@@ -38,9 +38,8 @@ def collectives(program: str) -> list[tuple[str, list[tuple[int, ...]]]]:
         if match := OPERATION.match(line):
             arrays = ARRAY.findall(match[1])
             assert {dtype for dtype, _ in arrays} == {"f32"}, line
-            found.append(
-                (match[2], [tuple(map(int, shape.split(","))) if shape else () for _, shape in arrays])
-            )
+            shapes = [tuple(map(int, sizes.split(","))) if sizes else () for _, sizes in arrays]
+            found.append((match[2], shapes))
     return found
 
 
@@ -50,7 +49,7 @@ def size(shapes: list[tuple[int, ...]]) -> int:
 
 
 def compile_step(config, model):
-    """Compile the step for eight devices; return its collectives, and the sizes of parameters and statistics."""
+    """Compile the step for eight devices; return its collectives, and how many parameters and statistics."""
     optimizer = build_optimizer(config.optimizer, lambda _: 0.1)
     step = make_train_step(config, model, optimizer, lambda _: 0.1, data_mesh(), averaging_start=0)
     state = jax.eval_shape(lambda: initial_state(config, model, optimizer))
@@ -85,10 +84,10 @@ def test_every_collective_of_a_program_is_seen():
 def test_only_gradients_and_sums_over_the_batch_are_sent(variant):
     """Neither the images nor the size of the batch change what is sent, so both are small here.
 
-    XLA's combiner leaves one all-reduce of the gradients. Batch normalization needs the sums of the whole batch
-    before the next layer, in either direction, so that it has all-reduces of its own. It sends the sums of the
-    activations and of their squares in the forward pass, which is as many as it has running statistics, and in
-    the backward pass the two sums which are the gradients of its scale and bias.
+    XLA's combiner leaves one all-reduce of the gradients. Batch normalization needs sums of the whole batch
+    before the next layer, in either direction, so that it has all-reduces of its own. In the forward pass,
+    these are the sums of the activations and of their squares, as many as there are running statistics. In
+    the backward pass, they are the gradients of its scale and bias.
     """
     settings = imagenet.get_config(variant)
     settings.data.image_size = settings.data.resize = 32
