@@ -77,7 +77,7 @@ class Evaluator:
         self._number_of_crops = number_of_crops
         self._heads: tuple[str, ...] = members[0].model.head_names if all_heads else ("logits",)
         self._all_heads, self._detailed = all_heads, detailed
-        devices = mesh.shape["data"]
+        self._devices = devices = mesh.shape["data"]
         images = min(batch_size // CROPS_AT_ONCE[number_of_crops] or 1, len(source))
         self._batches = EvaluationBatches(source, data, -(-images // devices) * devices, number_of_crops)
         self._replicated, self._split = replicate(mesh), split_batch(mesh)
@@ -149,7 +149,7 @@ class Evaluator:
             progress(min(size, len(self._batches.source) - index * size))
 
     def _sums_of_batch(self, all_variables: Sequence[Variables], batch: dict[str, Array]) -> dict[str, Array]:
-        """Return the sums of the metrics of every head over a batch."""
+        """Return the sums of the metrics of every head over the rows of each device."""
         images = crops.crop_squares(batch, self._batches.data.image_size, self._number_of_crops)
         logits_of_members = [
             logits_of_crops(member, variables, images, self._number_of_crops, self._all_heads)
@@ -160,18 +160,26 @@ class Evaluator:
             logits = average_probabilities(jnp.concatenate([logits[head] for logits in logits_of_members]))
             sums |= self._sums_of_head(head, logits, batch)
         if "bad" in batch:
-            sums["bad_images"] = batch["bad"].sum()
+            sums["bad_images"] = self._by_device(batch["bad"]).sum(axis=1)
         return sums
 
     def _sums_of_head(
         self, head: str, logits: Float[Array, "batch classes"], batch: dict[str, Array]
     ) -> dict[str, Array]:
-        sums = metrics.sums(logits, batch["label"], batch["mask"])
+        rows = [self._by_device(array) for array in (logits, batch["label"], batch["mask"])]
+        sums = jax.vmap(metrics.sums)(*rows)
         if head != "logits":
             return {f"{name}_{head}": value for name, value in sums.items() if name != "num_examples"}
         if self._detailed:
-            sums |= metrics.details(logits, batch["label"], batch["mask"])
+            sums |= jax.vmap(metrics.details)(*rows)
         return sums
+
+    def _by_device(self, array: Array) -> Array:
+        """Return the rows of a batch as [devices, rows of a device].
+
+        The devices do not add up their sums, whose order would depend on the hosts.
+        """
+        return array.reshape(self._devices, -1, *array.shape[1:])
 
 
 def logits_of_crops(
@@ -242,8 +250,5 @@ def _report_distinct_crops(data: FrozenConfigDict, number_of_crops: int) -> None
 
 
 def _exact_sum(values: Sequence[np.ndarray]) -> Any:
-    """Return the sum over batches. It does not depend on their order: `math.fsum` is exact."""
-    if np.ndim(values[0]) == 0:
-        return math.fsum(map(float, values))
-    stacked = np.stack([np.asarray(value, np.float64) for value in values])
-    return np.apply_along_axis(math.fsum, 0, stacked)
+    """Return the sum over batches and devices. It does not depend on their order: `math.fsum` is exact."""
+    return np.apply_along_axis(math.fsum, 0, np.concatenate(values).astype(np.float64))
