@@ -107,7 +107,11 @@ class Checkpoints:
                 ),
                 # Makes Orbax write the metrics, so that a resumed run knows the best checkpoints.
                 best_fn=by_top1 if keep_best else None,
-                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+                async_options=ocp.AsyncOptions(
+                    post_finalization_callback=self._write_digests,
+                    # Or threads that wait for a directory go on for ten minutes after the disk was full.
+                    create_directories_asynchronously=False,
+                ),
             ),
         )
 

@@ -133,7 +133,7 @@ class _Run:
         recorded: Description | None = None,
     ) -> None:
         """Prepare a run, to resume from a checkpoint if its description is given."""
-        self.root, self.mesh, self.recorded = workdir.root, mesh, recorded
+        self.workdir, self.root, self.mesh, self.recorded = workdir, workdir.root, mesh, recorded
         self.observation, self.clock = observation, observation.clock
         self.source = open_source(config.data, "train")
         self.config = with_num_classes(config, len(self.source.class_names))
@@ -285,6 +285,7 @@ class _Run:
         """Do what is due after a step, and return the result of the run if it was the last one."""
         result: Result = {}
         if evaluates or saves:
+            self.workdir.check()
             self.state = self._measure_statistics(self.state)
             self.measured = step
         figures = self._evaluate(step, self.state) if evaluates else {}
