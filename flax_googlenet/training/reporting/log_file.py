@@ -1,5 +1,6 @@
 """The log of each process of a run, in its workdir."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import logging
@@ -18,6 +19,8 @@ from flax_googlenet.paths import is_remote
 LOG_DIRECTORY = "logs"
 
 _PACKAGE = "flax_googlenet"
+
+logger = logging.getLogger(__name__)
 
 
 class LogFile:
@@ -48,7 +51,8 @@ class LogFile:
             return
         try:
             self._path.parent.mkdir(exist_ok=True)
-            self._handler = logging.FileHandler(self._path, encoding="utf-8")
+            self._handler = _Handler(self._path, encoding="utf-8")
+            self._write(_header())
         except OSError as error:
             raise UserError(
                 f"Cannot write {self._path}: {error.strerror}; move away what is in its place."
@@ -56,7 +60,6 @@ class LogFile:
         self._handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
         )
-        self._write(_header())
         logging.getLogger(_PACKAGE).addHandler(self._handler)
 
     def close(self, error: BaseException | None = None) -> None:
@@ -67,20 +70,30 @@ class LogFile:
         """
         if self._handler is None:
             return
-        if isinstance(error, UserError):
-            self._write(f"error: {error}\n")
-        elif isinstance(error, Preempted):
-            self._write(f"{error}\n")
-        elif error is not None:
-            self._write("".join(traceback.format_exception(error)))
         logging.getLogger(_PACKAGE).removeHandler(self._handler)
-        self._handler.close()
+        with contextlib.suppress(OSError):  # the disk may be full, which is then the error, too
+            if isinstance(error, UserError):
+                self._write(f"error: {error}\n")
+            elif isinstance(error, Preempted):
+                self._write(f"{error}\n")
+            elif error is not None:
+                self._write("".join(traceback.format_exception(error)))
+        with contextlib.suppress(OSError):
+            self._handler.close()
 
     def _write(self, text: str) -> None:
         assert self._handler
         assert self._handler.stream
         self._handler.stream.write(text)
         self._handler.flush()
+
+
+class _Handler(logging.FileHandler):
+    """A handler that goes away when its file can no longer be written, such as on a full disk."""
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
+        logging.getLogger(_PACKAGE).removeHandler(self)
+        logger.warning(f"cannot write {self.baseFilename}: {sys.exception()}; this log ends here")
 
 
 def _header() -> str:

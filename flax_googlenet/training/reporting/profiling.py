@@ -85,13 +85,20 @@ class Profiler:
     def _stop(self, result: Any) -> None:
         assert self._local
         jax.block_until_ready(result)
-        with self._clock.spent("other"), self._local as name:
-            jax.profiler.stop_trace()
-            for file in sorted(path for path in pathlib.Path(name).rglob("*") if path.is_file()):
-                copy = self._root / PROFILE_DIRECTORY / file.relative_to(name)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(file.read_bytes())
+        directory = self._root / PROFILE_DIRECTORY
+        try:
+            with self._clock.spent("other"), self._local as name:
+                jax.profiler.stop_trace()
+                _copy(pathlib.Path(name), directory)
+        except OSError as error:  # a trace is not worth the end of a run
+            logger.warning(f"cannot write a trace into {directory}: {error.strerror}")
+        else:
+            logger.info(f"wrote a trace of steps {self._first} to {self._last} into {directory}")
         self._local = None
-        logger.info(
-            f"wrote a trace of steps {self._first} to {self._last} into {self._root / PROFILE_DIRECTORY}"
-        )
+
+
+def _copy(source: pathlib.Path, target: epath.Path) -> None:
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())

@@ -60,6 +60,8 @@ def test_two_hosts_train_as_one_does(tmp_path):
     )
     assert len(one) == 8
     np.testing.assert_allclose(two, one, rtol=1e-4)
+    logs = [(tmp_path / f"two/logs/process_{host}.log").read_text() for host in range(2)]
+    assert [log.count("step 8/8: loss") for log in logs] == [1, 1], "each process has its own"
     # The same commands resume, and find the run complete.
     again = ends(start_hosts(*SHORT, f"--workdir={tmp_path / 'two'}"))
     assert json.loads(again[0][0][0].splitlines()[-1]) == result
@@ -116,6 +118,7 @@ def test_a_process_that_dies_or_stops_ends_the_others(number, host, tmp_path):
         assert survivor.returncode == -signal.SIGABRT
         return
     assert survivor.returncode == TRY_AGAIN, stderr
+    assert "DEBUG error: " in (tmp_path / f"run/logs/process_{1 - host}.log").read_text()
     assert re.search(rf"error: {name}.* has (given no sign of life|not answered)|cannot be reached", stderr)
 
 

@@ -1,4 +1,5 @@
 import logging
+import pathlib
 import re
 
 import pytest
@@ -73,3 +74,17 @@ def test_a_file_in_the_place_of_the_logs_is_named(tmp_path):
     (tmp_path / "logs").write_text("")
     with pytest.raises(UserError, match=rf"Cannot write {tmp_path}/logs/process_0.log: File exists; move"):
         LogFile(epath.Path(tmp_path), process=0).start()
+
+
+def test_a_full_disk_ends_the_log_and_not_the_run(tmp_path, caplog, capsys):
+    log = LogFile(epath.Path(tmp_path), process=0)
+    log.start()
+    full = pathlib.Path("/dev/full").open("w")  # noqa: SIM115
+    log._handler.setStream(full).close()
+    for message in ("one", "two"):
+        library.info(message)
+    path = tmp_path / "logs/process_0.log"
+    warning = f"cannot write {path}: [Errno 28] No space left on device; this log ends here"
+    assert caplog.messages == [warning, "one", "two"]
+    log.close(UserError("Wrong."))
+    assert "Traceback" not in capsys.readouterr().err

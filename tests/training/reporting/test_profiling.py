@@ -66,3 +66,9 @@ def test_writing_a_trace_is_no_training(tmp_path):
     step(jnp.zeros(()))
     assert clock.seconds()["other"] > 0
     assert traced_steps(tmp_path) == [1]
+
+
+def test_a_trace_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
+    (tmp_path / "profile").write_text("")
+    assert run_steps(tmp_path, (1, 2), 0, 4) == 4
+    assert caplog.messages == [f"cannot write a trace into {tmp_path / 'profile'}: Not a directory"]

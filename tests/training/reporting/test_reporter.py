@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.data_provider import MultiplexerDataPr
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
-from tensorboard.plugins.hparams.api_pb2 import ListSessionGroupsRequest, MetricName, Status
+from tensorboard.plugins.hparams.api_pb2 import ListSessionGroupsRequest, Status
 from tensorboard.plugins.hparams.backend_context import Context as HParamsContext
 from tensorboard.plugins.hparams.list_session_groups import Handler as ListSessionGroups
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -121,14 +121,11 @@ def test_the_hyperparameters_come_with_the_last_figures(tmp_path):
     runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
     provider = MultiplexerDataProvider(runs, str(tmp_path))
     backend = HParamsContext(types.SimpleNamespace(data_provider=provider, plugin_name="hparams"))
-    names = [MetricName(tag=tag) for tag in ("val/top1", "val/loss")]
-    request = ListSessionGroupsRequest(
-        slice_size=10, allowed_statuses=Status.values(), col_params=[{"metric": name} for name in names]
-    )
+    request = ListSessionGroupsRequest(slice_size=10, allowed_statuses=Status.values())
     (shown,) = ListSessionGroups(RequestContext(), backend, "", request).run().session_groups
     assert shown.hparams["seed"].number_value == 3
     values = {value.name.tag: (value.training_step, value.value) for value in shown.metric_values}
-    assert values == {"val/top1": (2, 0.75), "val/loss": (2, 1.25)}
+    assert values == {"val/top1": (2, 0.75), "val/top5": (2, pytest.approx(0.9)), "val/loss": (2, 1.25)}
 
 
 @pytest.mark.parametrize("enabled", [True, False])
