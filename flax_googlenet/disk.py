@@ -79,6 +79,11 @@ def write_error(error: BaseException, path: str | os.PathLike, needed: int | Non
         return None
     if number in _FULL:
         return UserError(f"{lack_of_space(path, needed)}; make room and start again.")
+    if number == errno.ENOENT:
+        return UserError(
+            f"{path} was deleted or moved while this run wrote to it; start the run again in a directory "
+            "that stays."
+        )
     return UserError(f"Cannot write to {path}: {os.strerror(number)}; make it writable and start again.")
 
 
