@@ -33,7 +33,9 @@ from launch.common import command
 _KILLS = flags.DEFINE_integer("kills", 100, "Number of signals.", lower_bound=1)
 _SIGNAL = flags.DEFINE_enum("signal", "KILL", ["KILL", "TERM", "STOP"], "Signal to send.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
-_STEPS = flags.DEFINE_integer("steps", 160, "Length of a training in steps.", lower_bound=16)
+_STEPS = flags.DEFINE_integer("steps", 160, "Length of a training in steps.", lower_bound=1)
+_SAVE_EVERY = flags.DEFINE_integer("save_every", 20, "Steps between two saves.", lower_bound=1)
+_EVALUATE_EVERY = flags.DEFINE_integer("evaluate_every", 40, "Steps between two evaluations.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 _DIRECTORY = flags.DEFINE_string(
     "directory", None, "Directory for the runs; by default a temporary one. Failed runs stay in it."
@@ -47,8 +49,8 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     setting = Setting(
         _SIGNAL.value,
         steps=_STEPS.value,
-        save_every=_STEPS.value // 8,
-        evaluate_every=_STEPS.value // 4,
+        save_every=_SAVE_EVERY.value,
+        evaluate_every=_EVALUATE_EVERY.value,
         silence_timeout=SILENCE_TIMEOUT,
     )
     started = time.monotonic()

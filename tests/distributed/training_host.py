@@ -23,10 +23,13 @@ CONFIG = {
     "batch_size": 8,
     "duration": "50 steps",
     "log_every": "1 step",
-    "model": {"variant": "bn", "num_classes": 10, "initializer": "he", "aux_heads": 0},
-    "data": {"source": "mnist_sample", "image_size": 32, "resize": 36, "mirror": True, "workers": 1},
-    "optimizer": {"learning_rate": 0.01},
-    "averaging": {"kind": "ema", "decay": 0.9},
+    "model": {"num_classes": 10, "normalization": "none", "initializer": "he", "aux_heads": 0},
+    "data": {
+        **{"source": "mnist_sample", "image_size": 32, "resize": 36, "mirror": True, "workers": 1},
+        **{"mean": (33.3, 33.3, 33.3), "std": (78.6, 78.6, 78.6)},
+    },
+    "optimizer": {"learning_rate": 0.01, "clip_norm": 2.0},
+    "schedule": {"warmup": "10 steps"},
     "evaluation": {"every": "0 steps"},
     "checkpoint": {"every": "25 steps", "keep_last": 9},
 }
