@@ -31,11 +31,7 @@ def digests(workdir: pathlib.Path, result: Mapping[str, Any]) -> dict[str, str]:
       workdir: the directory of the run.
       result: the result line of the command.
     """
-    checkpoint = pathlib.Path(result["checkpoint"])
-    trees: dict[str, Any] = {}
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        for item in ("weights", "optimizer"):
-            trees |= checkpointer.restore(checkpoint / item)
+    trees = read_trees(pathlib.Path(result["checkpoint"]))
     found = {name: _of_tree(trees[key]) for key, name in _NAMES.items()}
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     found["metrics"] = _of_json([without_timings(json.loads(line)) for line in lines])
@@ -43,6 +39,15 @@ def digests(workdir: pathlib.Path, result: Mapping[str, Any]) -> dict[str, str]:
         {name: value for name, value in result.items() if name not in _TIMINGS_OF_RESULT}
     )
     return found
+
+
+def read_trees(checkpoint: pathlib.Path) -> dict[str, Any]:
+    """Return all arrays of a checkpoint: the parts of its weights and of its optimizer, by name."""
+    trees: dict[str, Any] = {}
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        for item in ("weights", "optimizer"):
+            trees |= checkpointer.restore(checkpoint / item)
+    return trees
 
 
 def without_timings(record: Mapping[str, Any]) -> dict[str, Any]:

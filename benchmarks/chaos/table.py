@@ -10,8 +10,8 @@ def chaos(result: Mapping[str, Any]) -> str:
     """Return the settings, the figures of each phase, and what was compared."""
     name = f"SIG{result['signal']}"
     settings = (
-        f"{name}, {result['kills']} times in {result['trainings']} trainings of {result['steps']} steps, which "
-        f"saved every {result['save_every']} steps and evaluated every {result['evaluate_every']}; "
+        f"{name}, {result['kills']} times in {result['trainings']} trainings of {result['steps']} steps, "
+        f"which saved every {result['save_every']} steps and evaluated every {result['evaluate_every']}; "
         f"{result['one_of_two']} times to one process of two. Seed {result['seed']}."
     )
     columns = (name, "survived", "steps redone", "most", "exit statuses", "within")
