@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.chaos.table import chaos
 from benchmarks.conditions import REPOSITORY, describe
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
@@ -333,6 +334,7 @@ RENDERERS: dict[str, Callable[[Result], str]] = {
         end_to_end,
         step_memory,
         layers,
+        chaos,
     )
 }
 
