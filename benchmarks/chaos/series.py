@@ -17,6 +17,10 @@ from flax_googlenet.errors import UserError
 PATIENCE = 1200.0  # seconds for what takes a few on an idle machine
 START_TIMEOUT = 60  # seconds that a process waits at the start for one that was killed
 
+# Seconds beyond --silence_timeout in which the other process has to end: signs of life come every second, and
+# the service may take some to answer.
+GRACE = 10.0
+
 _MOST_RESTARTS = 5  # in a row of processes that end with status 75 by themselves
 
 
@@ -149,7 +153,7 @@ class Series:
             finally:
                 attempt.end()
             self._resolve(attempt)
-            if set(statuses) == {0}:
+            if statuses[0] == 0:
                 self._complete(attempt)
                 if moment is None:
                     return
@@ -230,7 +234,7 @@ class Series:
         statuses = attempt.wait(PATIENCE, others)
         seconds = time.monotonic() - sent
         attempt.end()
-        if number != signal.SIGKILL and set(statuses) == {0}:
+        if attempt.wait(0, [0]) == [0]:
             return False
         self._resolve(attempt)
         if moment.phase != "compilation":
@@ -248,9 +252,11 @@ class Series:
         expected = {TRY_AGAIN}
         if self.setting.signal == "KILL" and record.moment.victims == (0,):
             expected.add(-signal.SIGABRT)  # JAX may notice first that its service is gone
-        if set(record.statuses) <= expected:
-            return ""
-        return f"ended with {record.statuses}"
+        if not set(record.statuses) <= expected:
+            return f"ended with {record.statuses}"
+        if self.setting.signal == "STOP" and record.seconds > self.setting.silence_timeout + GRACE:
+            return f"ended {record.seconds} s later"
+        return ""
 
     def _resolve(self, attempt: Attempt) -> None:
         """Count the steps that are made again, now that it is known where an attempt began."""
