@@ -12,7 +12,7 @@ from etils import epath
 
 from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import is_remote, resolve_path
+from flax_googlenet.paths import explaining_bucket_errors, is_remote, resolve_path
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,21 @@ def find(path: str | os.PathLike) -> epath.Path:
 
 def find_latest(workdir: str | os.PathLike) -> epath.Path | None:
     """Return the directory of the last complete checkpoint of a run, or None."""
-    steps = reversed(_numbered(resolve_path(workdir) / DIRECTORY))
-    return next((checkpoint for checkpoint in steps if _is_complete(checkpoint)), None)
+    root = resolve_path(workdir)
+    with explaining_bucket_errors(root):
+        steps = reversed(_numbered(root / DIRECTORY))
+        return next((checkpoint for checkpoint in steps if _is_complete(checkpoint)), None)
+
+
+def complete_checkpoints(directory: epath.Path) -> list[epath.Path]:
+    """Return the complete checkpoints in the `checkpoints` of a run, in the order of their steps."""
+    return [checkpoint for checkpoint in _numbered(directory) if _is_complete(checkpoint)]
+
+
+def remove_from_bucket(checkpoint: epath.Path) -> None:
+    """Remove a checkpoint from a bucket, such that what a kill leaves of it is not complete."""
+    (checkpoint / DIGESTS).unlink(missing_ok=True)
+    checkpoint.rmtree(missing_ok=True)
 
 
 def set_aside_incomplete(directory: epath.Path) -> None:
@@ -90,7 +103,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
             continue
         if is_remote(incomplete):
             # Directories in a bucket cannot be renamed. This one was left by a killed save.
-            incomplete.rmtree()
+            remove_from_bucket(incomplete)
             result = "removed"
         else:
             name = f"incomplete-{incomplete.name}"
@@ -147,18 +160,7 @@ def _warn_of_incomplete(directory: epath.Path) -> None:
 def _explaining_errors(path: epath.Path) -> Iterator[None]:
     """Turn errors of a file system into a sentence for the user."""
     try:
-        yield
-    except UserError:
-        raise
-    except ImportError as error:
-        raise UserError(
-            f"Could not read {path}: {error}; gs:// needs the package gcsfs and s3:// needs s3fs."
-        ) from error
-    except Exception as error:
-        if is_remote(path):  # fsspec's file systems have their own exceptions
-            raise UserError(
-                f"Could not read {path}: {error}; check the address, the network and your credentials."
-            ) from error
-        if isinstance(error, OSError):
-            raise UserError(f"Could not read {path}: {error.strerror}; make it readable.") from error
-        raise
+        with explaining_bucket_errors(path):
+            yield
+    except OSError as error:
+        raise UserError(f"Could not read {path}: {error.strerror}; make it readable.") from error

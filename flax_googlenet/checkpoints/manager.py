@@ -12,18 +12,20 @@ from etils import epath
 from flax.traverse_util import flatten_dict
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from flax_googlenet.checkpoints.buckets import Staging
 from flax_googlenet.checkpoints.description import Description
 from flax_googlenet.checkpoints.integrity import ITEMS, verify_digests, write_digests
 from flax_googlenet.checkpoints.locations import (
     DIRECTORY,
     find_latest,
     finish_replacements,
+    opened,
     set_aside_for_replacement,
     set_aside_incomplete,
 )
 from flax_googlenet.distributed import meet
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import is_remote, resolve_path
+from flax_googlenet.paths import is_remote, make_directory, resolve_path
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +72,10 @@ class Checkpoints:
             self._remove_partial()
             set_aside_incomplete(self.directory)
         self._saving = 0
+        self._staging = Staging(self.directory) if is_remote(self.directory) else None
+        self._local = self._staging.directory if self._staging else self.directory
         self._manager = ocp.CheckpointManager(
-            self.directory,
+            self._local,
             item_names=ITEMS,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=AnyPreservationPolicy(
@@ -82,7 +86,7 @@ class Checkpoints:
                 ),
                 # Makes Orbax write the metrics, so that a resumed run knows the best checkpoints.
                 best_fn=by_top1 if keep_best else None,
-                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._complete),
             ),
         )
 
@@ -143,13 +147,13 @@ class Checkpoints:
         Raises:
           UserError: if a file is corrupt or the checkpoint is of another network.
         """
-        checkpoint = self.directory / str(step)
-        verify_digests(checkpoint)
-        recorded = _read_metadata(checkpoint)
-        weights = _without_absent_averages(weights, recorded)
-        _check_network(checkpoint, recorded, weights)
-        restored = {"averaged_batch_stats": {}, **_restore_item(checkpoint, "weights", weights)}
-        return restored, _restore_item(checkpoint, "optimizer", optimizer)
+        with opened(self.path(step)) as checkpoint:
+            verify_digests(checkpoint)
+            recorded = _read_metadata(checkpoint)
+            weights = _without_absent_averages(weights, recorded)
+            _check_network(checkpoint, recorded, weights)
+            restored = {"averaged_batch_stats": {}, **_restore_item(checkpoint, "weights", weights)}
+            return restored, _restore_item(checkpoint, "optimizer", optimizer)
 
     def wait(self) -> None:
         """Block until the last save is on disk, and raise the errors of its writer."""
@@ -159,19 +163,19 @@ class Checkpoints:
         """Wait for the last save, and release Orbax's threads."""
         self.wait()
         self._manager.close()
+        if self._staging:
+            self._staging.close()
         if jax.process_index() == 0:
             finish_replacements(self.directory.parent)
 
     def _make_room_for(self, step: int) -> None:
-        existing = self.directory / str(step)
         if step not in self._manager.all_steps():
             return
-        if is_remote(existing):
-            self._manager.delete(step)
-            return
         if jax.process_index() == 0:
-            set_aside_for_replacement(existing)
+            set_aside_for_replacement(self.directory / str(step))
         meet("renamed checkpoint")
+        if self._staging:
+            self._manager.delete(step)
         self._manager.reload()
 
     def _remove_partial(self) -> None:
@@ -181,13 +185,16 @@ class Checkpoints:
             for partial in self.directory.glob("*.orbax-checkpoint-tmp*"):
                 partial.rmtree()
 
-    def _write_digests(self) -> None:
-        # Orbax calls this before it completes the checkpoint, by renaming it or, in a bucket, with a last
-        # file. So every complete checkpoint has digests.
+    def _complete(self) -> None:
+        # Orbax calls this before it completes the checkpoint by renaming it. So every complete checkpoint has
+        # digests.
         if jax.process_index() != 0:
             return
         step = str(self._saving)
-        write_digests(next(path for path in self.directory.iterdir() if path.name.split(".")[0] == step))
+        partial = next(path for path in self._local.iterdir() if path.name.split(".")[0] == step)
+        write_digests(partial)
+        if self._staging:
+            self._staging.upload(partial, self._saving)
 
 
 def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description: Description) -> str:
@@ -205,7 +212,7 @@ def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description:
       UserError: if the workdir cannot be made.
     """
     try:
-        resolve_path(workdir).mkdir(parents=True, exist_ok=True)
+        make_directory(resolve_path(workdir))
     except OSError as error:
         raise UserError(f"Cannot make {workdir}: {error.strerror}; choose another directory.") from error
     checkpoints = Checkpoints(workdir, keep_last=1, keep_best=0)

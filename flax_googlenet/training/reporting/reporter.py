@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from etils import epath
 from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import resolve_path
 from flax_googlenet.training.reporting.clock import Lap
+from flax_googlenet.training.reporting.growing_files import GrowingFiles
 from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class Reporter:
         self._total = total_steps
         if not enabled:
             return
-        path = epath.Path(workdir) / METRICS_FILE
+        self._files = GrowingFiles(resolve_path(workdir), "reporter")
+        path = self._files.directory / METRICS_FILE
         try:
             path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
             self._file = path.open("a")
@@ -67,7 +69,7 @@ class Reporter:
             raise UserError(
                 f"Cannot write {path}: {error.strerror}; move away what is in its place."
             ) from error
-        self._events = SummaryWriter(str(epath.Path(workdir) / "events"), purge_step=first_step + 1)
+        self._events = SummaryWriter(str(self._files.directory / "events"), purge_step=first_step + 1)
         self._bar = tqdm.tqdm(
             total=total_steps,
             initial=first_step,
@@ -144,12 +146,23 @@ class Reporter:
         if self.enabled:
             logger.log(level, message)
 
+    def upload(self, *, at_once: bool) -> None:
+        """Upload metrics.jsonl and TensorBoard events, if the workdir is in a bucket.
+
+        Args:
+          at_once: whether to do so even if the last time was less than a minute ago.
+        """
+        if self.enabled and (at_once or self._files.is_due):
+            self._events.flush()
+            self._files.upload()
+
     def close(self) -> None:
         """Close the progress bar and all files."""
         if self.enabled:
             self._bar.close()
             self._file.close()
             self._events.close()
+            self._files.close()
 
     def _write(self, step: int, figures: Figures) -> None:
         record: dict[str, int | float] = {"step": step, **figures}

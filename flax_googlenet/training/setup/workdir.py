@@ -8,17 +8,19 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet.checkpoints import Checkpoints
 from flax_googlenet.distributed import check_shared, process_index
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import explaining_bucket_errors, make_directory
 
 
 def open_checkpoints(config: FrozenConfigDict, root: epath.Path) -> Checkpoints:
     """Create the workdir, check that it can be written to, and open its checkpoints."""
     try:
         if process_index() == 0:
-            root.mkdir(parents=True, exist_ok=True)
-        check_shared(root)
-        probe = root / f".writable-{uuid.uuid4().hex}"
-        probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
-        probe.unlink()
+            make_directory(root)
+        with explaining_bucket_errors(root, "write"):
+            check_shared(root)
+            probe = root / f".writable-{uuid.uuid4().hex}"
+            probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
+            probe.unlink()
     except OSError as error:
         raise UserError(
             f"Cannot write to the workdir {root}: {error.strerror}; choose another workdir."
