@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 
 import fsspec
@@ -27,6 +28,21 @@ for _name in ("gs", "gcs", "s3", "az", "hf"):
     fsspec.config.conf.setdefault(_name, {}).setdefault("use_listings_cache", False)
 
 
+def user_path(path: str | os.PathLike) -> epath.Path:
+    """Return a path or an address that a user wrote.
+
+    Args:
+      path: a local path, in which `~` is expanded, or an address.
+
+    Raises:
+      UserError: if no file system is known for the address.
+    """
+    text = os.fspath(path)
+    if "://" in text and not text.startswith(SCHEMES):
+        raise UserError(f"{text} has an unknown scheme; use a local path or one of {', '.join(SCHEMES)}.")
+    return epath.Path(text) if is_remote(text) else epath.Path(text).expanduser()
+
+
 def resolve_path(path: str | os.PathLike) -> epath.Path:
     """Return a user's path as an absolute one.
 
@@ -41,12 +57,8 @@ def resolve_path(path: str | os.PathLike) -> epath.Path:
     >>> resolve_path("/tmp/run")
     PosixGPath('/tmp/run')
     """
-    text = os.fspath(path)
-    if text.startswith(SCHEMES):
-        return epath.Path(text)
-    if "://" in text:
-        raise UserError(f"{text} has an unknown scheme; use a local path or one of {', '.join(SCHEMES)}.")
-    return epath.Path(text).expanduser().absolute()
+    chosen = user_path(path)
+    return chosen if is_remote(chosen) else chosen.absolute()
 
 
 def is_remote(path: str | os.PathLike) -> bool:
@@ -66,8 +78,19 @@ def make_directory(path: epath.Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def check_writable(directory: epath.Path) -> None:
+    """Write a file and remove it, because permissions do not tell whether a file system is writable.
+
+    Raises:
+      OSError: if the directory is a local one that is not writable.
+    """
+    probe = directory / f".writable-{uuid.uuid4().hex}"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
 def local_path(path: str | os.PathLike) -> pathlib.Path:
-    """Return a user's path as one on this machine, for files that are not written to buckets.
+    """Return a user's path as one on this machine, where nothing else will do.
 
     Raises:
       UserError: if it is an address.
@@ -76,7 +99,7 @@ def local_path(path: str | os.PathLike) -> pathlib.Path:
     PosixPath('report')
     """
     if "://" in os.fspath(path):
-        raise UserError(f"{path} is not on this machine; choose a local path, and copy the files from there.")
+        raise UserError(f"{path} is not on this machine; choose a local path.")
     return pathlib.Path(path).expanduser()
 
 

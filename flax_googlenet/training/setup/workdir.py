@@ -1,14 +1,12 @@
 """The directory of a run."""
 
-import uuid
-
 from etils import epath
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.checkpoints import Checkpoints
 from flax_googlenet.distributed import check_shared, process_index
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import explaining_bucket_errors, make_directory
+from flax_googlenet.paths import check_writable, explaining_bucket_errors, make_directory
 
 
 def open_checkpoints(config: FrozenConfigDict, root: epath.Path) -> Checkpoints:
@@ -18,9 +16,7 @@ def open_checkpoints(config: FrozenConfigDict, root: epath.Path) -> Checkpoints:
             make_directory(root)
         with explaining_bucket_errors(root, "write"):
             check_shared(root)
-            probe = root / f".writable-{uuid.uuid4().hex}"
-            probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
-            probe.unlink()
+            check_writable(root)
     except OSError as error:
         raise UserError(
             f"Cannot write to the workdir {root}: {error.strerror}; choose another workdir."
