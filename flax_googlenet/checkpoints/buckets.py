@@ -22,8 +22,9 @@ _ARRAYS = ("weights", "optimizer")
 class Staging:
     """A directory on this machine for the checkpoints of a run in a bucket.
 
-    It holds every checkpoint of the bucket, but the arrays of the last one only, because Orbax decides by it
-    which checkpoints are among the last and the best.
+    It holds every checkpoint of the bucket, because Orbax decides by it which ones are among the last and the
+    best, but the arrays of the last one only. Leaving its context removes from the bucket what is not to be
+    kept, and the directory.
 
     Attributes:
       directory: where to write checkpoints.
@@ -77,12 +78,14 @@ class Staging:
                 for item in _ARRAYS:
                     (entry / item).rmtree(missing_ok=True)
 
-    def close(self) -> None:
-        """Remove what is superfluous in the bucket, and the directory."""
-        if jax.process_index() == 0:
-            with explaining_bucket_errors(self._bucket, "write"):
-                self.prune()
-        self._scratch.cleanup()
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._scratch:
+            if kind is None and jax.process_index() == 0:
+                with explaining_bucket_errors(self._bucket, "write"):
+                    self.prune()
 
 
 def _names_of_files(directory: epath.Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Saving and restoring the arrays of checkpoints. No other module knows Orbax."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -161,10 +162,9 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for the last save, and release Orbax's threads."""
-        self.wait()
-        self._manager.close()
-        if self._staging:
-            self._staging.close()
+        with self._staging or contextlib.nullcontext():
+            self.wait()
+            self._manager.close()
         if jax.process_index() == 0:
             finish_replacements(self.directory.parent)
 

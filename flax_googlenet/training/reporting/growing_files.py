@@ -1,5 +1,6 @@
 """The files of a run that grow, which a bucket takes only as a whole."""
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Callable
@@ -59,6 +60,5 @@ class GrowingFiles:
 
     def close(self) -> None:
         """Upload what has changed, and remove the directory if it is not the workdir."""
-        self.upload()
-        if self._scratch:
-            self._scratch.cleanup()
+        with self._scratch or contextlib.nullcontext():
+            self.upload()
