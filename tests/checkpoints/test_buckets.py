@@ -14,6 +14,7 @@ from flax_googlenet.checkpoints import Checkpoints, buckets
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import resolve_path
 from tests.support.checkpoints import DESCRIPTION, arrays, save, shapes
+from tests.support.processes import free_port, start
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +108,45 @@ def test_what_a_killed_process_left_on_this_machine_is_removed():
     assert staging.directory.exists()
     for each in (killed, staging, other):
         each._scratch.cleanup()
+
+
+HOST = """
+import dataclasses, sys
+import jax, numpy as np
+from flax_googlenet import distributed
+from flax_googlenet.checkpoints import Checkpoints
+from tests.support.checkpoints import DESCRIPTION
+
+port, host, address = sys.argv[1:]
+distributed.start(f"localhost:{port}", 2, int(host))
+params = {"bias": np.arange(3.0, dtype=np.float32)}
+weights = {"params": params, **dict.fromkeys(("batch_stats", "averaged_params", "averaged_batch_stats"), {})}
+run = Checkpoints(address, keep_last=1, keep_best=0)
+for step in (1, 2):
+    description = dataclasses.replace(DESCRIPTION, step=step)
+    run.save(step, weights=weights, optimizer={"step": np.int32(step)}, description=description)
+run.wait()
+place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+like = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
+restored, _ = run.restore(2, weights=like(weights), optimizer=like({"step": np.int32(0)}))
+np.testing.assert_array_equal(restored["params"]["bias"], params["bias"])
+run.close()
+distributed.finish()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("s3")
+def test_hosts_without_a_common_disk_save_and_restore(temporary):
+    port = free_port()
+    hosts = []
+    for host in range(2):
+        (temporary / str(host)).mkdir()
+        arguments = ("-c", HOST, port, host, "s3://bucket/hosts")
+        hosts.append(start(*arguments, TMPDIR=str(temporary / str(host))))
+    for process in hosts:
+        _, stderr = process.communicate(timeout=600)
+        assert process.returncode == 0, stderr
+    assert steps_in("s3://bucket/hosts") == ["2"]
+    checkpoints.verify_digests(resolve_path("s3://bucket/hosts/checkpoints/2"))
+    assert not [file for host in temporary.iterdir() for file in host.iterdir()]

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import textwrap
 
 import fsspec
@@ -13,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from flax_googlenet.checkpoints import manager
 from flax_googlenet.paths import resolve_path
-from tests.support.commands import TINY, read_metrics, result_of
+from tests.support.commands import TINY, error_of, read_metrics, result_of
 from tests.support.processes import start
 
 pytestmark = pytest.mark.slow
@@ -92,3 +93,45 @@ def test_a_run_in_a_bucket_survives_a_kill(launch, bucket, trained, train_run, t
 
 def without_speed(records: list[dict]) -> list[dict]:
     return [{name: value for name, value in record.items() if name not in SPEED} for record in records]
+
+
+WITHOUT_PACKAGE = (
+    "import runpy, sys; sys.modules['gcsfs'] = None; runpy.run_module('launch.train', None, '__main__')"
+)
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        pytest.param(
+            ("-m", "launch.train", "--workdir=s3://no-bucket/run"),
+            "Could not write s3://no-bucket/run: The specified bucket does not exist; check the address, the "
+            "network and your credentials.",
+            id="no bucket",
+        ),
+        pytest.param(
+            ("-c", WITHOUT_PACKAGE, "--workdir=gs://bucket/run"),
+            "Could not read gs://bucket/run: Please install gcsfs to access Google Storage; gs:// needs the "
+            "package gcsfs and s3:// needs s3fs.",
+            id="no package",
+        ),
+    ],
+)
+def test_a_bucket_that_cannot_be_used_is_one_sentence(command, words, s3):
+    process = start(*command, *TINY)
+    stdout, stderr = process.communicate(timeout=600)
+    assert (
+        error_of(subprocess.CompletedProcess(command, process.returncode, stdout, stderr))
+        == f"error: {words}"
+    )
+    assert not s3.exists("no-bucket")
+
+
+@pytest.mark.usefixtures("s3")
+def test_missing_credentials_are_one_sentence(launch, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    message = error_of(launch("train", "--workdir=s3://bucket/run", *TINY))
+    assert "s3://bucket/run: Unable to locate credentials; check the address" in message
