@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator
 
+import fsspec
 from etils import epath
 
 from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items
@@ -116,7 +117,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
 
 def set_aside_for_replacement(checkpoint: epath.Path) -> None:
     """Rename a complete checkpoint, so that its step can be saved again. `finish_replacements` removes it."""
-    checkpoint.rename(checkpoint.parent / f"{_REPLACED}{checkpoint.name}")
+    _rename(checkpoint, checkpoint.parent / f"{_REPLACED}{checkpoint.name}")
 
 
 def finish_replacements(workdir: str | os.PathLike) -> None:
@@ -128,12 +129,26 @@ def finish_replacements(workdir: str | os.PathLike) -> None:
       workdir: the directory of a run.
     """
     directory = resolve_path(workdir) / DIRECTORY
-    for replaced in list(directory.glob(f"{_REPLACED}*")) if directory.is_dir() else ():
-        checkpoint = directory / replaced.name.removeprefix(_REPLACED)
-        if _is_complete(checkpoint):
-            replaced.rmtree()
-        else:
-            replaced.rename(checkpoint)
+    with explaining_bucket_errors(directory):
+        for replaced in list(directory.glob(f"{_REPLACED}*")) if directory.is_dir() else ():
+            checkpoint = directory / replaced.name.removeprefix(_REPLACED)
+            if _is_complete(checkpoint):
+                replaced.rmtree()
+            else:
+                _rename(replaced, checkpoint)
+
+
+def _rename(checkpoint: epath.Path, target: epath.Path) -> None:
+    """Rename a checkpoint. In a bucket, copy it, so that one of the two is complete at any time."""
+    if not is_remote(checkpoint):
+        checkpoint.rename(target)
+        return
+    remove_from_bucket(target)
+    system, root = fsspec.url_to_fs(os.fspath(checkpoint))
+    names = [path.removeprefix(f"{root}/") for path in system.find(root)]
+    for name in sorted(names, key=lambda name: name == DIGESTS):  # the digests last
+        system.copy(f"{root}/{name}", os.fspath(target / name))
+    remove_from_bucket(checkpoint)
 
 
 def _numbered(directory: epath.Path) -> list[epath.Path]:

@@ -113,7 +113,7 @@ class Checkpoints:
         """Copy the arrays to the host, and write them in the background.
 
         A checkpoint of the same step is replaced: a run that was preempted in an evaluation saved it without
-        the figures. It is removed when the new one is complete or, in a bucket, before.
+        the figures. It is removed when the new one is complete.
 
         Args:
           step: the number of updates made.

@@ -96,6 +96,26 @@ def test_a_checkpoint_that_is_removed_stops_being_complete_first(bucket, monkeyp
     assert checkpoints.find_latest(bucket).name == "1"
 
 
+def test_a_checkpoint_is_replaced(bucket, monkeypatch):
+    """Killed at any request to the bucket, one of the same step is complete."""
+    save(bucket, (1,))
+    directory = resolve_path(bucket) / "checkpoints"
+    system, _ = fsspec.url_to_fs(bucket)
+    for name in ("copy", "put"):
+        with monkeypatch.context() as patch:
+            patch.setattr(system, name, lambda *_: (_ for _ in ()).throw(KilledError))
+            with pytest.raises((KilledError, UserError)):
+                save(bucket, (1,))
+        checkpoints.finish_replacements(bucket)
+        assert [path.name for path in directory.iterdir()] == ["1"]
+        checkpoints.verify_digests(directory / "1")
+    before = (directory / "1/digests.json").read_text()
+    save(bucket, (1,))
+    assert [path.name for path in directory.iterdir()] == ["1"]
+    checkpoints.verify_digests(directory / "1")
+    assert (directory / "1/digests.json").read_text() != before
+
+
 @pytest.mark.usefixtures("s3")
 def test_what_a_killed_process_left_on_this_machine_is_removed():
     address = resolve_path("s3://bucket/left")
