@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import local_path
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 
@@ -94,7 +95,7 @@ def write_result(path: str | None, result: Mapping[str, Any]) -> None:
     if not path:
         return
     try:
-        pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        local_path(path).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}; choose another --out.") from error
 

@@ -3,7 +3,14 @@
 `epath.Path` has the methods of `pathlib.Path` and reaches gs:// and s3:// through fsspec.
 """
 
+import contextlib
+import hashlib
 import os
+import pathlib
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
 
 import fsspec
 from etils import epath
@@ -21,6 +28,21 @@ for _name in ("gs", "gcs", "s3", "az", "hf"):
     fsspec.config.conf.setdefault(_name, {}).setdefault("use_listings_cache", False)
 
 
+def user_path(path: str | os.PathLike) -> epath.Path:
+    """Return a path or an address that a user wrote.
+
+    Args:
+      path: a local path, in which `~` is expanded, or an address.
+
+    Raises:
+      UserError: if no file system is known for the address.
+    """
+    text = os.fspath(path)
+    if "://" in text and not text.startswith(SCHEMES):
+        raise UserError(f"{text} has an unknown scheme; use a local path or one of {', '.join(SCHEMES)}.")
+    return epath.Path(text) if is_remote(text) else epath.Path(text).expanduser()
+
+
 def resolve_path(path: str | os.PathLike) -> epath.Path:
     """Return a user's path as an absolute one.
 
@@ -35,14 +57,88 @@ def resolve_path(path: str | os.PathLike) -> epath.Path:
     >>> resolve_path("/tmp/run")
     PosixGPath('/tmp/run')
     """
-    text = os.fspath(path)
-    if text.startswith(SCHEMES):
-        return epath.Path(text)
-    if "://" in text:
-        raise UserError(f"{text} has an unknown scheme; use a local path or one of {', '.join(SCHEMES)}.")
-    return epath.Path(text).expanduser().absolute()
+    chosen = user_path(path)
+    return chosen if is_remote(chosen) else chosen.absolute()
 
 
-def is_remote(path: epath.Path) -> bool:
-    """Return whether a path is an address in a bucket, where no directory can be renamed atomically."""
+def is_remote(path: str | os.PathLike) -> bool:
+    """Return whether a path is an address in a bucket.
+
+    A bucket has no empty directories and renames none atomically, and no file in it can be appended to.
+    """
     return os.fspath(path).startswith(SCHEMES)
+
+
+def make_directory(path: epath.Path) -> None:
+    """Make a directory and its parents, except in a bucket, where directories are only parts of names.
+
+    The file systems of buckets would make a missing bucket.
+    """
+    if not is_remote(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def check_writable(directory: epath.Path) -> None:
+    """Write a file and remove it, because permissions do not tell whether a file system is writable.
+
+    Raises:
+      OSError: if the directory is a local one that is not writable.
+    """
+    probe = directory / f".writable-{uuid.uuid4().hex}"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
+def local_path(path: str | os.PathLike) -> pathlib.Path:
+    """Return a user's path as one on this machine, where nothing else will do.
+
+    Raises:
+      UserError: if it is an address.
+
+    >>> local_path("report")
+    PosixPath('report')
+    """
+    if "://" in os.fspath(path):
+        raise UserError(f"{path} is not on this machine; choose a local path.")
+    return pathlib.Path(path).expanduser()
+
+
+@contextlib.contextmanager
+def explaining_bucket_errors(path: epath.Path, verb: str = "read") -> Iterator[None]:
+    """Turn an error of a bucket, whose file system has its own exceptions, into a sentence for the user.
+
+    Args:
+      path: what is read or written. Errors of a local path are left as they are.
+      verb: what is done with it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_remote(path):
+            raise
+        if isinstance(error, ImportError):
+            raise UserError(
+                f"Could not {verb} {path}: {error}; gs:// needs the package gcsfs and s3:// needs s3fs."
+            ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"Could not {verb} {path}: {reason}; check the address, the network and your credentials."
+        ) from error
+
+
+def make_scratch(address: epath.Path, owner: str) -> tempfile.TemporaryDirectory[str]:
+    """Make a directory on this machine for files on their way to an address.
+
+    Directories that a killed process left behind for the same purpose are removed.
+
+    Args:
+      address: where the files go.
+      owner: tells apart the processes, and parts of one, that need a directory at the same time.
+    """
+    digest = hashlib.sha256(f"{address} {owner}".encode()).hexdigest()[:16]
+    prefix = f"flax_googlenet-{digest}-"
+    for left in pathlib.Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)

@@ -4,8 +4,10 @@ Class names come from the names of directories, so they may contain any characte
 """
 
 import os
+import pathlib
 import warnings
 
+from etils import epath
 from matplotlib.figure import Figure
 
 _MAX_LENGTH = 24
@@ -23,7 +25,13 @@ def caption(name: str) -> str:
 
 
 def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure to a file, without warnings about characters that no font has."""
+    """Write a figure to a file, here or in a bucket, without warnings about characters that no font has.
+
+    Args:
+      figure: a figure.
+      path: the file, whose suffix is that of an image format.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        figure.savefig(path)
+        with epath.Path(path).open("wb") as file:
+            figure.savefig(file, format=pathlib.PurePath(path).suffix.removeprefix("."))

@@ -7,17 +7,18 @@ Problems do not stop the check or make the command fail. The result counts them;
 report.json, which lists them all, and class_histogram.png.
 """
 
-import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import flags
+from etils import epath
 
 from flax_googlenet.data import open_source
 from flax_googlenet.data.checking.data_check import Copy, DataCheck, check_data
 from flax_googlenet.data.checking.report import REPORT_FILE, save_report
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import check_writable, explaining_bucket_errors, make_directory, user_path
 from flax_googlenet.progress import Progress
 from launch.common import command
 
@@ -30,25 +31,27 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     config = command.config()
     sources = {split: open_source(config.data, split) for split in ("train", "val")}
-    out = pathlib.Path(_OUT.value) if _OUT.value else None
+    out = user_path(_OUT.value) if _OUT.value else None
     if out:
-        _write(lambda: out.mkdir(parents=True, exist_ok=True))  # fail before hours of reading
+        _write(out, lambda: make_directory(out))  # fail before hours of reading
+        _write(out, lambda: check_writable(out))
     with Progress("reading", sum(map(len, sources.values()))) as progress:
         check = check_data(sources, workers=config.data.workers, progress=progress.advance)
     for line in _describe(check, config.model.num_classes):
         print(line, file=sys.stderr)
     result = {**check.figures(), "network_classes": config.model.num_classes}
     if out:
-        _write(lambda: save_report(out, check, result))
+        _write(out, lambda: save_report(out, check, result))
         result["report"] = str(out / REPORT_FILE)
     return result
 
 
-def _write(action: Callable[[], None]) -> None:
+def _write(out: epath.Path, action: Callable[[], None]) -> None:
     try:
-        action()
+        with explaining_bucket_errors(out, "write"):
+            action()
     except OSError as error:
-        raise UserError(f"Cannot write to {_OUT.value}: {error.strerror}; choose another --out.") from error
+        raise UserError(f"Cannot write to {out}: {error.strerror}; choose another --out.") from error
 
 
 def _describe(check: DataCheck, network_classes: int) -> Iterator[str]:

@@ -8,7 +8,6 @@ The table has the columns of the paper's Table 1, computed from the Flax module,
 figures.
 """
 
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.models import build_model
 from flax_googlenet.models.summary import Summary, compare, summarize
+from flax_googlenet.paths import explaining_bucket_errors, user_path
 from launch.common import command
 
 _OUT = flags.DEFINE_string("out", None, "Markdown file to write the table to, instead of the terminal.")
@@ -39,7 +39,9 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         result["compare"] = {"variant": _COMPARE.value, "params_ratio": ratio, **_figures(compared)}
     if _OUT.value:
         try:
-            pathlib.Path(_OUT.value).write_text(table, encoding="utf-8")
+            path = user_path(_OUT.value)
+            with explaining_bucket_errors(path, "write"):
+                path.write_text(table)
         except OSError as error:
             raise UserError(f"Cannot write {_OUT.value}: {error.strerror}; choose another --out.") from error
     else:

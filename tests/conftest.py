@@ -5,7 +5,7 @@ import pathlib
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import jaxtyping
@@ -25,15 +25,19 @@ jaxtyping.install_import_hook(
 )
 
 import filelock
+import fsspec
 import hypothesis
 import jax
 import matplotlib
 import numpy as np
 import pytest
+from gcp_storage_emulator.server import create_server
+from moto.server import ThreadedMotoServer
 
 from flax_googlenet.table import PaperRow
 from tests.support.commands import TINY, Process, Run, run_module
 from tests.support.networks import shrink_table
+from tests.support.processes import free_port
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -66,6 +70,45 @@ def rng() -> np.random.Generator:
 def launch() -> Run:
     """Run `python -m launch.NAME`."""
     return lambda name, *arguments, **options: run_module(f"launch.{name}", *arguments, **options)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[fsspec.AbstractFileSystem]:
+    """A server with one bucket that speaks S3's protocol, for this process and its children."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        files = fsspec.filesystem("s3")
+        files.mkdir("bucket")
+        yield files
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def gs() -> Iterator[fsspec.AbstractFileSystem]:
+    """A server with one bucket that speaks Google Cloud Storage's protocol."""
+    port = free_port()
+    server = create_server("127.0.0.1", port, in_memory=True)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # or it asks Google for the kind of bucket
+        files = fsspec.filesystem("gs")
+        files.mkdir("bucket")
+        yield files
+    server.stop()
+
+
+@pytest.fixture(params=["s3", "gs"])
+def bucket(request: pytest.FixtureRequest) -> str:
+    """The address of an empty directory in a bucket of each kind."""
+    request.getfixturevalue(request.param)
+    return f"{request.param}://bucket/{request.node.originalname}"
 
 
 Made = TypeVar("Made")

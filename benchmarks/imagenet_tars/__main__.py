@@ -19,6 +19,7 @@ from absl import flags
 from benchmarks.imagenet_tars.tars import FOUR_CLASSES, random_crop, validation_classes, write_tars
 from benchmarks.photographs import photographs
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import local_path
 from launch.common import command
 
 _OUT = flags.DEFINE_string("out", None, "Directory for the two tars.", required=True)
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         draw(wnid if wnid in images else classes[index % len(classes)])
         for index, wnid in enumerate(validation_classes()[: _VAL.value])
     ]
-    write_tars(pathlib.Path(_OUT.value), train, val)
+    write_tars(local_path(_OUT.value), train, val)
     return {"out": _OUT.value, "classes": len(classes), "train": _TRAIN.value, "val": _VAL.value}
 
 

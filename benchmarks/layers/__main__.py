@@ -25,6 +25,7 @@ from benchmarks.layers.worker import Worker
 from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.models import build_model
+from flax_googlenet.paths import local_path
 from flax_googlenet.pictures import save_picture
 from flax_googlenet.variants import VARIANTS
 from launch.common import command
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     }
     write_result(_OUT.value, result)
     if _PICTURE.value:
-        save_picture(picture.draw(result), _PICTURE.value)
+        save_picture(picture.draw(result), local_path(_PICTURE.value))
     return {"ceilings": result["ceilings"], **result["totals"]["all layers"]}
 
 

@@ -9,6 +9,7 @@ A checkpoint is a directory, `WORKDIR/checkpoints/STEP`, that appears when it is
     digests.json      SHA-256 of every file above
 """
 
+from flax_googlenet.checkpoints.arrays import evaluation_variables, read_weights
 from flax_googlenet.checkpoints.description import FORMAT, Description, describe
 from flax_googlenet.checkpoints.integrity import (
     EVALUATION_ITEMS,
@@ -25,7 +26,7 @@ from flax_googlenet.checkpoints.inventory import (
 )
 from flax_googlenet.checkpoints.locations import DIRECTORY, find, find_latest, finish_replacements, opened
 from flax_googlenet.checkpoints.lock import WorkdirLock
-from flax_googlenet.checkpoints.manager import Checkpoints, evaluation_variables, read_weights, write
+from flax_googlenet.checkpoints.manager import Checkpoints, write
 from flax_googlenet.checkpoints.soundness import Survey, last_described, set_aside, survey
 
 __all__ = [

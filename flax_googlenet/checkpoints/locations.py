@@ -8,11 +8,12 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator
 
+import fsspec
 from etils import epath
 
-from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items, files_of
+from flax_googlenet.checkpoints.integrity import DIGESTS, ITEMS, copy_items
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import is_remote, resolve_path
+from flax_googlenet.paths import explaining_bucket_errors, is_remote, resolve_path
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +75,21 @@ def find(path: str | os.PathLike) -> epath.Path:
 
 def find_latest(workdir: str | os.PathLike) -> epath.Path | None:
     """Return the directory of the last complete checkpoint of a run, or None."""
-    steps = reversed(numbered(resolve_path(workdir) / DIRECTORY))
-    return next((checkpoint for checkpoint in steps if is_complete(checkpoint)), None)
+    root = resolve_path(workdir)
+    with explaining_bucket_errors(root):
+        steps = reversed(numbered(root / DIRECTORY))
+        return next((checkpoint for checkpoint in steps if is_complete(checkpoint)), None)
+
+
+def complete_checkpoints(directory: epath.Path) -> list[epath.Path]:
+    """Return the complete checkpoints in the `checkpoints` of a run, in the order of their steps."""
+    return [checkpoint for checkpoint in numbered(directory) if is_complete(checkpoint)]
+
+
+def remove_from_bucket(checkpoint: epath.Path) -> None:
+    """Remove a checkpoint from a bucket, such that what a kill leaves of it is not complete."""
+    (checkpoint / DIGESTS).unlink(missing_ok=True)
+    checkpoint.rmtree(missing_ok=True)
 
 
 def set_aside_incomplete(directory: epath.Path) -> None:
@@ -90,7 +104,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
         if is_complete(incomplete):
             continue
         if is_remote(incomplete):
-            incomplete.rmtree()  # left by a killed save
+            remove_from_bucket(incomplete)  # left by a killed save
             result = "removed"
         else:
             result = f"renamed {rename_aside(incomplete, INCOMPLETE).name}"
@@ -99,7 +113,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
 
 def set_aside_for_replacement(checkpoint: epath.Path) -> None:
     """Rename a complete checkpoint, so that its step can be saved again. `finish_replacements` removes it."""
-    checkpoint.rename(checkpoint.parent / f"{_REPLACED}{checkpoint.name}")
+    _rename(checkpoint, checkpoint.parent / f"{_REPLACED}{checkpoint.name}")
 
 
 def finish_replacements(workdir: str | os.PathLike) -> None:
@@ -111,12 +125,26 @@ def finish_replacements(workdir: str | os.PathLike) -> None:
       workdir: the directory of a run.
     """
     directory = resolve_path(workdir) / DIRECTORY
-    for replaced in list(directory.glob(f"{_REPLACED}*")) if directory.is_dir() else ():
-        checkpoint = directory / replaced.name.removeprefix(_REPLACED)
-        if is_complete(checkpoint):
-            replaced.rmtree()
-        else:
-            replaced.rename(checkpoint)
+    with explaining_bucket_errors(directory):
+        for replaced in list(directory.glob(f"{_REPLACED}*")) if directory.is_dir() else ():
+            checkpoint = directory / replaced.name.removeprefix(_REPLACED)
+            if is_complete(checkpoint):
+                replaced.rmtree()
+            else:
+                _rename(replaced, checkpoint)
+
+
+def _rename(checkpoint: epath.Path, target: epath.Path) -> None:
+    """Rename a checkpoint. In a bucket, copy it, so that one of the two is complete at any time."""
+    if not is_remote(checkpoint):
+        checkpoint.rename(target)
+        return
+    remove_from_bucket(target)
+    system, root = fsspec.url_to_fs(os.fspath(checkpoint))
+    names = [path.removeprefix(f"{root}/") for path in system.find(root)]
+    for name in sorted(names, key=lambda name: name == DIGESTS):  # the digests last
+        system.copy(f"{root}/{name}", os.fspath(target / name))
+    remove_from_bucket(checkpoint)
 
 
 def rename_aside(checkpoint: epath.Path, kind: str) -> epath.Path:
@@ -132,12 +160,7 @@ def rename_aside(checkpoint: epath.Path, kind: str) -> epath.Path:
     name = f"{kind}-{checkpoint.name}"
     names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
     aside = next(path for name in names if not (path := checkpoint.parent / name).exists())
-    if is_remote(checkpoint):  # where a directory is no object that can be renamed
-        for name, file in files_of(checkpoint).items():
-            file.copy(aside / name)
-        checkpoint.rmtree()
-    else:
-        checkpoint.rename(aside)
+    _rename(checkpoint, aside)
     return aside
 
 
@@ -172,18 +195,7 @@ def _warn_of_incomplete(directory: epath.Path) -> None:
 def explaining_errors(path: epath.Path) -> Iterator[None]:
     """Turn errors of a file system into a sentence for the user."""
     try:
-        yield
-    except UserError:
-        raise
-    except ImportError as error:
-        raise UserError(
-            f"Could not read {path}: {error}; gs:// needs the package gcsfs and s3:// needs s3fs."
-        ) from error
-    except Exception as error:
-        if is_remote(path):  # fsspec's file systems have their own exceptions
-            raise UserError(
-                f"Could not read {path}: {error}; check the address, the network and your credentials."
-            ) from error
-        if isinstance(error, OSError):
-            raise UserError(f"Could not read {path}: {error.strerror}; make it readable.") from error
-        raise
+        with explaining_bucket_errors(path):
+            yield
+    except OSError as error:
+        raise UserError(f"Could not read {path}: {error.strerror}; make it readable.") from error

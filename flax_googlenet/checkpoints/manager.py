@@ -1,4 +1,4 @@
-"""Saving and restoring the arrays of checkpoints. No other module knows Orbax."""
+"""Saving the checkpoints of a run, and restoring its state from them."""
 
 import contextlib
 import logging
@@ -10,47 +10,34 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
-from flax.traverse_util import flatten_dict
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from flax_googlenet.checkpoints.arrays import (
+    check_network,
+    read_metadata,
+    restore_item,
+    without_absent_averages,
+)
+from flax_googlenet.checkpoints.buckets import Staging
 from flax_googlenet.checkpoints.description import Description
 from flax_googlenet.checkpoints.integrity import ITEMS, verify_digests, write_digests
 from flax_googlenet.checkpoints.locations import (
     DIRECTORY,
     find_latest,
     finish_replacements,
+    opened,
     set_aside_for_replacement,
     set_aside_incomplete,
 )
 from flax_googlenet.disk import is_full, lack_of_space, megabytes, write_error
 from flax_googlenet.distributed import meet, process_index
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import is_remote, resolve_path
+from flax_googlenet.paths import is_remote, make_directory, resolve_path
 
 logger = logging.getLogger(__name__)
 
 # Seconds for the other processes to wait for the end of the last save.
 _PATIENCE = 3600.0
-
-
-def evaluation_variables(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables to evaluate with: the averaged ones if they are complete, else the last ones.
-
-    Averaged parameters need batch statistics of their own, which formats 1 and 2 and preempted runs do not
-    keep.
-
-    Args:
-      weights: "params" and "batch_stats"; and "averaged_params" and "averaged_batch_stats", which are
-        empty or missing if the run does not average.
-    """
-    statistics = weights.get("batch_stats") or {}
-    averaged, averaged_statistics = (
-        weights.get(name) or {} for name in ("averaged_params", "averaged_batch_stats")
-    )
-    if averaged and bool(averaged_statistics) == bool(statistics):
-        return {"params": averaged, "batch_stats": averaged_statistics}
-    return {"params": weights["params"], "batch_stats": statistics}
 
 
 class Checkpoints:
@@ -89,10 +76,12 @@ class Checkpoints:
         def by_top1(metrics: Mapping[str, float]) -> float:
             return metrics["top1"]
 
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
+        self._staging = Staging(self.directory) if is_remote(self.directory) else None
+        self._local = self._staging.directory if self._staging else self.directory
         keep_last, keep_best = self._keep_last, self._keep_best
         return ocp.CheckpointManager(
-            self.directory,
+            self._local,
             item_names=ITEMS,
             options=ocp.CheckpointManagerOptions(
                 create=False,  # Orbax does not create it for one process of many
@@ -108,7 +97,7 @@ class Checkpoints:
                 # Makes Orbax write the metrics, so that a resumed run knows the best checkpoints.
                 best_fn=by_top1 if keep_best else None,
                 async_options=ocp.AsyncOptions(
-                    post_finalization_callback=self._write_digests,
+                    post_finalization_callback=self._complete,
                     # Or threads that wait for a directory go on for ten minutes after the disk was full.
                     create_directories_asynchronously=False,
                 ),
@@ -186,13 +175,13 @@ class Checkpoints:
         Raises:
           UserError: if a file is corrupt or the checkpoint is of another network.
         """
-        checkpoint = self.directory / str(step)
-        verify_digests(checkpoint)
-        recorded = _read_metadata(checkpoint)
-        weights = _without_absent_averages(weights, recorded)
-        _check_network(checkpoint, recorded, weights)
-        restored = {"averaged_batch_stats": {}, **_restore_item(checkpoint, "weights", weights)}
-        return restored, _restore_item(checkpoint, "optimizer", optimizer)
+        with opened(self.path(step)) as checkpoint:
+            verify_digests(checkpoint)
+            recorded = read_metadata(checkpoint)
+            weights = without_absent_averages(weights, recorded)
+            check_network(checkpoint, recorded, weights)
+            restored = {"averaged_batch_stats": {}, **restore_item(checkpoint, "weights", weights)}
+            return restored, restore_item(checkpoint, "optimizer", optimizer)
 
     def wait(self) -> None:
         """Block until the last save is on disk.
@@ -242,8 +231,9 @@ class Checkpoints:
     def close(self) -> None:
         """Wait for the last save, and release Orbax's threads."""
         if self._is_writer:
-            self.wait()
-            self._manager.close()
+            with self._staging or contextlib.nullcontext():
+                self.wait()
+                self._manager.close()
             finish_replacements(self.directory.parent)
 
     def _recover(self, error: Exception) -> None:
@@ -253,25 +243,23 @@ class Checkpoints:
         with contextlib.suppress(OSError):  # the disk may have become read-only
             self._remove_partial()
             finish_replacements(self.directory.parent)
-        sentence = write_error(error, self.directory, self._size)
+        sentence = write_error(error, self._local, self._size)
         if sentence is None:
             raise error
         if not is_full(error) or self._on_full_disk != "continue":
             raise sentence from error
         self._manager = self._open_manager()
         logger.warning(
-            f"{lack_of_space(self.directory, self._size)}; step {step} is not saved, and training continues"
+            f"{lack_of_space(self._local, self._size)}; step {step} is not saved, and training continues"
         )
 
     def _make_room_for(self, step: int) -> None:
         if step not in self._manager.all_steps():
             return
-        existing = self.directory / str(step)
-        if is_remote(existing):
+        set_aside_for_replacement(self.directory / str(step))
+        if self._staging:
             self._manager.delete(step)
-        else:
-            set_aside_for_replacement(existing)
-            self._manager.reload()
+        self._manager.reload()
 
     def _remove_partial(self) -> None:
         # Orbax would remove them in the background, where only save() waits for it. That fails when a
@@ -280,11 +268,15 @@ class Checkpoints:
             for partial in self.directory.glob("*.orbax-checkpoint-tmp*"):
                 partial.rmtree()
 
-    def _write_digests(self) -> None:
-        # Orbax calls this before it completes the checkpoint, by renaming it or, in a bucket, with a last
-        # file. So every complete checkpoint has digests.
+    def _complete(self) -> None:
+        # Orbax calls this before it completes the checkpoint by renaming it. So every complete checkpoint has
+        # digests.
+        assert self._saving is not None
         step = str(self._saving)
-        write_digests(next(path for path in self.directory.iterdir() if path.name.split(".")[0] == step))
+        partial = next(path for path in self._local.iterdir() if path.name.split(".")[0] == step)
+        write_digests(partial)
+        if self._staging:
+            self._staging.upload(partial, self._saving)
 
 
 def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description: Description) -> str:
@@ -302,7 +294,7 @@ def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description:
       UserError: if the workdir cannot be made.
     """
     try:
-        resolve_path(workdir).mkdir(parents=True, exist_ok=True)
+        make_directory(resolve_path(workdir))
     except OSError as error:
         raise UserError(f"Cannot make {workdir}: {error.strerror}; choose another directory.") from error
     checkpoints = Checkpoints(workdir, keep_last=1, keep_best=0)
@@ -316,86 +308,6 @@ def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description:
     checkpoints.save(description.step, weights=weights, optimizer={"step": step}, description=description)
     checkpoints.close()
     return checkpoints.path(description.step)
-
-
-def read_weights(checkpoint: epath.Path, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read the variables to evaluate with, as `evaluation_variables` chooses them.
-
-    Args:
-      checkpoint: the directory of a checkpoint, which may have been written on any number of devices.
-      like: the model's variables as shapes with shardings, which say where to place each array; None for
-        NumPy arrays of any network.
-
-    Raises:
-      UserError: if a file is corrupt or the checkpoint is of another network than `like`.
-    """
-    verify_digests(checkpoint)
-    if like is None:
-        weights = jax.tree.map(np.asarray, _restore_item(checkpoint, "weights"))
-    else:
-        variables = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
-        averages = {f"averaged_{name}": tree for name, tree in variables.items()}
-        recorded = _read_metadata(checkpoint)
-        tree = _without_absent_averages(variables | averages, recorded)
-        _check_network(checkpoint, recorded, tree)
-        weights = _restore_item(checkpoint, "weights", tree)
-    chosen = evaluation_variables(weights)
-    if weights.get("averaged_params") and chosen["params"] is weights["params"]:
-        logger.warning(
-            f"{checkpoint} has averaged weights without the batch statistics that belong to them, because "
-            "its run was preempted or an earlier version wrote it; the weights of its last step are used"
-        )
-    return chosen
-
-
-def _read_metadata(checkpoint: epath.Path) -> dict[str, Any]:
-    """Return the tree of the item `weights`, with the metadata of each array."""
-    with _reader() as reader:
-        tree: dict[str, Any] = reader.metadata(checkpoint).item_metadata["weights"].tree
-    return tree
-
-
-def _without_absent_averages(weights: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `weights` without the averages that a checkpoint does not have.
-
-    A run may not have averaged, and formats 1 and 2 and preempted runs have no batch statistics of averaged
-    parameters.
-    """
-    return {
-        name: {} if name.startswith("averaged_") and not recorded[name] else tree
-        for name, tree in weights.items()
-        if name in recorded or not name.startswith("averaged_")
-    }
-
-
-def _check_network(checkpoint: epath.Path, recorded: dict[str, Any], weights: dict[str, Any]) -> None:
-    shapes, expected = (
-        {path: tuple(leaf.shape) for path, leaf in flatten_dict(tree, sep="/").items()}
-        for tree in (recorded, weights)
-    )
-    for path in sorted(shapes.keys() | expected.keys()):
-        if shapes.get(path) != expected.get(path):
-            raise UserError(
-                f"{checkpoint} is of another network: {path} is {shapes.get(path, 'missing')} there and "
-                f"{expected.get(path, 'missing')} here."
-            )
-
-
-def _restore_item(checkpoint: epath.Path, item: str, like: Any = None) -> Any:
-    def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-
-    shapes = (jax.tree.map(shape_of, like),) if like is not None else ()
-    arguments = ocp.args.Composite(**{item: ocp.args.StandardRestore(*shapes)})
-    with _reader() as reader:
-        return reader.restore(checkpoint, args=arguments)[item]
-
-
-def _reader() -> ocp.Checkpointer:
-    # Orbax warns about every item of a checkpoint for which it has no handler.
-    arrays = {name: ocp.StandardCheckpointHandler() for name in ("weights", "optimizer")}
-    texts = {name: ocp.JsonCheckpointHandler() for name in ("description", "metrics")}
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler(**arrays, **texts))
 
 
 def _on_host(tree: Any) -> Any:

@@ -2,10 +2,10 @@
 
 import logging
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from etils import epath
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.classifier import Classifier, load
@@ -16,6 +16,7 @@ from flax_googlenet.data.sources.imagenet import SPLIT_SIZES, missing_from_valid
 from flax_googlenet.distributed import check_agreement, process_index
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.evaluate import Evaluator, Member
+from flax_googlenet.paths import explaining_bucket_errors, user_path
 from flax_googlenet.progress import Progress
 from flax_googlenet.sharding import data_mesh
 
@@ -92,7 +93,7 @@ def evaluate(
         "checkpoint": names,
     }
     if out is not None and process_index() == 0:
-        _save_report(pathlib.Path(out), figures, classifiers[0].class_names)
+        _save_report(user_path(out), figures, classifiers[0].class_names)
     return figures
 
 
@@ -138,10 +139,11 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + f" and {names[-1]}"
 
 
-def _save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
+def _save_report(directory: epath.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
     from flax_googlenet.evaluation.report import save_report  # imports matplotlib, which takes a second
 
     try:
-        save_report(directory, figures, class_names)
+        with explaining_bucket_errors(directory, "write"):
+            save_report(directory, figures, class_names)
     except OSError as error:
         raise UserError(f"Cannot write to {directory}: {error.strerror}; choose another out.") from error

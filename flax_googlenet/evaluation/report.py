@@ -1,20 +1,21 @@
 """The report of an evaluation: results.json and a picture of the confusion matrix."""
 
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from flax_googlenet.paths import make_directory
 from flax_googlenet.pictures import caption, save_picture
 
 RESULTS_FILE, CONFUSION_FILE = "results.json", "confusion.png"
 
 
-def save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
+def save_report(directory: epath.Path, figures: Mapping[str, Any], class_names: Sequence[str]) -> None:
     """Write results.json and, if there is a confusion matrix, confusion.png.
 
     Args:
@@ -22,7 +23,7 @@ def save_report(directory: pathlib.Path, figures: Mapping[str, Any], class_names
       figures: figures of a detailed `Evaluator`, and other keys to store with them.
       class_names: names of the classes, in the order of the logits.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     by_class = [
         {"label": label, "name": name, "accuracy": accuracy, "examples": examples}
         for label, (name, accuracy, examples) in enumerate(

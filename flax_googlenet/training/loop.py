@@ -292,6 +292,7 @@ class _Run:
         if step == self.timetable.total:
             result = self._result(step, figures)
             self._draw_curves(result)
+        self.reporter.upload(at_once=evaluates or saves)
         if saves:
             with self.clock.spent("save"):
                 self.saver.save(step, self.state, figures, history=self.reporter.records, result=result)

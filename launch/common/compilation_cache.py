@@ -46,6 +46,9 @@ def turn_on() -> None:
         return
     # JAX's keys are the same on every processor, and machines may share a home directory.
     directory = pathlib.Path(_DIRECTORY.value).expanduser() / _processor()
+    if "://" in _DIRECTORY.value:
+        logger.warning(f"compiled programs are not kept: {_DIRECTORY.value} is not on this machine")
+        return
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,7 +9,6 @@ import fsspec
 import jax
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from flax_googlenet import checkpoints
 from flax_googlenet.checkpoints import Checkpoints
@@ -118,23 +117,6 @@ def test_local_checkpoints_are_not_copied(tmp_path, temporary):
     with checkpoints.opened(str(tmp_path / "run")) as checkpoint:
         assert checkpoint == tmp_path / "run/checkpoints/3"
         assert not list(temporary.iterdir())
-
-
-@pytest.fixture(scope="module")
-def s3():
-    """A server that speaks S3's protocol, as the one that this process uses."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        files = fsspec.filesystem("s3")
-        files.mkdir("bucket")
-        yield files
-    server.stop()
 
 
 @pytest.fixture

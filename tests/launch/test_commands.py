@@ -16,7 +16,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from flax_googlenet import checkpoints, load
-from flax_googlenet.checkpoints import manager
+from flax_googlenet.checkpoints.arrays import _reader
 from flax_googlenet.config import resolve
 from flax_googlenet.data import open_source
 from flax_googlenet.training.reporting.reporter import TIMINGS
@@ -41,7 +41,7 @@ def without_speed(result: dict) -> dict:
 def arrays(checkpoint: str) -> dict:
     """Return every array of a checkpoint by name."""
     items = {name: ocp.args.StandardRestore() for name in ("weights", "optimizer")}
-    with manager._reader() as reader:
+    with _reader() as reader:
         return dict(reader.restore(checkpoints.find(checkpoint), args=ocp.args.Composite(**items)))
 
 

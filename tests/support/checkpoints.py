@@ -1,5 +1,6 @@
 """Checkpoints of a few small arrays."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -39,10 +40,9 @@ def save(
 ):
     """Save a checkpoint at each of some steps, and return what was saved."""
     weights, optimizer = arrays(devices, averaged, statistics)
-    saved = Checkpoints(str(workdir), keep_last=keep_last, keep_best=keep_best)
-    for step in steps:
-        figures = {"top1": metrics[step]} if metrics else None
-        description = dataclasses.replace(DESCRIPTION, step=step)
-        saved.save(step, weights=weights, optimizer=optimizer, description=description, metrics=figures)
-    saved.close()
+    with contextlib.closing(Checkpoints(str(workdir), keep_last=keep_last, keep_best=keep_best)) as saved:
+        for step in steps:
+            figures = {"top1": metrics[step]} if metrics else None
+            description = dataclasses.replace(DESCRIPTION, step=step)
+            saved.save(step, weights=weights, optimizer=optimizer, description=description, metrics=figures)
     return weights, optimizer

@@ -291,7 +291,7 @@ def test_averaged_weights_are_evaluated_and_saved_with_their_own_statistics(tmp_
 
 def as_format_2(checkpoint: pathlib.Path) -> None:
     """Rewrite a checkpoint without the item that format 2 lacks."""
-    arrays = {name: checkpoints.manager._restore_item(checkpoint, name) for name in ("weights", "optimizer")}
+    arrays = {name: checkpoints.arrays.restore_item(checkpoint, name) for name in ("weights", "optimizer")}
     description = checkpoints.describe(checkpoint)
     del arrays["weights"]["averaged_batch_stats"]
     shutil.rmtree(checkpoint)

@@ -9,8 +9,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from flax_googlenet import Preempted, checkpoints, distributed
+from flax_googlenet.checkpoints.arrays import restore_item
 from flax_googlenet.checkpoints.integrity import ITEMS
-from flax_googlenet.checkpoints.manager import _restore_item
 from flax_googlenet.distributed import preemption
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.training import loop, train
@@ -71,7 +71,7 @@ def give_notice_at(monkeypatch):
 
 
 def arrays_of(checkpoint):
-    return {item: _restore_item(checkpoint, item) for item in ITEMS if item != "description"}
+    return {item: restore_item(checkpoint, item) for item in ITEMS if item != "description"}
 
 
 def without_speeds(record):

@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from flax_googlenet.data.checking.data_check import DataCheck
+from flax_googlenet.paths import make_directory
 from flax_googlenet.pictures import caption, save_picture
 
 REPORT_FILE, HISTOGRAM_FILE = "report.json", "class_histogram.png"
@@ -19,7 +20,7 @@ REPORT_FILE, HISTOGRAM_FILE = "report.json", "class_histogram.png"
 _NAMED_CLASSES = 60  # the most class names that fit into a picture
 
 
-def save_report(directory: pathlib.Path, check: DataCheck, figures: Mapping[str, Any]) -> None:
+def save_report(directory: epath.Path, check: DataCheck, figures: Mapping[str, Any]) -> None:
     """Write report.json and class_histogram.png.
 
     Args:
@@ -27,7 +28,7 @@ def save_report(directory: pathlib.Path, check: DataCheck, figures: Mapping[str,
       check: the check of a data set.
       figures: the result of the command, saved as "result".
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     report = {
         "result": dict(figures),
         "splits": {split: _describe(check, split) for split in check.splits},

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 import tqdm
-from etils import epath
 from jax.sharding import Mesh
 from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
@@ -21,7 +20,9 @@ from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.disk import writing
 from flax_googlenet.distributed import process_count
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import resolve_path
 from flax_googlenet.training.reporting.clock import Lap
+from flax_googlenet.training.reporting.growing_files import GrowingFiles
 from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams, keep_alive
 
 logger = logging.getLogger(__name__)
@@ -68,12 +69,13 @@ class Reporter:
         """
         self.records: list[dict[str, int | float]] = [dict(record) for record in history]
         self.enabled = enabled
-        self._workdir, self._first, self._total = epath.Path(workdir), first_step, total_steps
+        self._workdir, self._first, self._total = resolve_path(workdir), first_step, total_steps
         self._on_full_disk = on_full_disk
         self._event_errors: list[OSError] = []
         if not enabled:
             return
-        path = self._workdir / METRICS_FILE
+        self._files = GrowingFiles(self._workdir, "reporter")
+        path = self._files.directory / METRICS_FILE
         try:
             path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
             self._file = path.open("a")
@@ -81,7 +83,7 @@ class Reporter:
             raise UserError(
                 f"Cannot write {path}: {error.strerror}; move away what is in its place."
             ) from error
-        self._events = SummaryWriter(str(self._workdir / "events"), purge_step=first_step + 1)
+        self._events = SummaryWriter(str(self._files.directory / "events"), purge_step=first_step + 1)
         keep_alive(self._events, self._event_errors.append)
         self._bar = tqdm.tqdm(
             total=total_steps,
@@ -171,6 +173,16 @@ class Reporter:
         is_shown = self.enabled or level > logging.INFO
         logger.log(level if is_shown else logging.DEBUG, message)
 
+    def upload(self, *, at_once: bool) -> None:
+        """Upload metrics.jsonl and TensorBoard events, if the workdir is in a bucket.
+
+        Args:
+          at_once: whether to do so even if the last time was less than a minute ago.
+        """
+        if self.enabled and (at_once or self._files.is_due):
+            self._events.flush()
+            self._files.upload()
+
     def close(self) -> None:
         """Close the progress bar and all files."""
         if self.enabled:
@@ -178,6 +190,7 @@ class Reporter:
             self._events.close()
             with self._writing():
                 self._file.close()
+            self._files.close()
 
     def _write(self, step: int, figures: Figures) -> None:
         record: dict[str, int | float] = {"step": step, **figures}

@@ -1,7 +1,6 @@
 """The directory of a run."""
 
 import contextlib
-import uuid
 from collections.abc import Iterator
 
 from etils import epath
@@ -19,6 +18,7 @@ from flax_googlenet.checkpoints import (
 )
 from flax_googlenet.distributed import broadcast, check_shared, process_index
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import check_writable, explaining_bucket_errors, make_directory
 
 
 class Workdir:
@@ -78,11 +78,10 @@ class Workdir:
         """
         try:
             if process_index() == 0:
-                self.root.mkdir(parents=True, exist_ok=True)
-            check_shared(self.root)
-            probe = self.root / f".writable-{uuid.uuid4().hex}"
-            probe.write_bytes(b"")  # permissions do not tell whether a file system is writable
-            probe.unlink()
+                make_directory(self.root)
+            with explaining_bucket_errors(self.root, "write"):
+                check_shared(self.root)
+                check_writable(self.root)
         except OSError as error:
             raise UserError(
                 f"Cannot write to the workdir {self.root}: {error.strerror}; choose another workdir."
