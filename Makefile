@@ -13,7 +13,7 @@ comma := ,
 extras = $(if $(EXTRAS),$(comma)$(EXTRAS))
 INPUTS := pyproject.toml constraints.txt Makefile
 
-.PHONY: train test lint format constraints clean
+.PHONY: train test test-slurm lint format constraints clean
 
 train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
@@ -21,10 +21,15 @@ train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 test: $(VENV)/.development  ## run every test, slow ones included
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(PYTEST_ARGS)
 
+test-slurm: $(VENV)/.development  ## run the tests of launch/slurm under a Slurm, which this installs from Debian's packages
+	tests/launch/slurm/install.sh
+	$(BIN)/python -m pytest -m slurm tests/launch/slurm $(PYTEST_ARGS)
+
 lint: $(VENV)/.development  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck $$(git ls-files '*.sh' '*.sbatch' .ci/run)
 
 format: $(VENV)/.development  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .

@@ -21,6 +21,9 @@ from flax_googlenet.distributed.coordination import client, describe, key_of, pr
 # Exit status of a process that ends because of another one: EX_TEMPFAIL, "try again later".
 TRY_AGAIN = 75
 
+# Exit status of a process that ends because another one failed, which would fail again.
+FAILED = 1
+
 SILENCE = 60.0  # seconds without a sign of life after which a process counts as dead
 
 _INTERVAL = 1.0  # seconds between signs of life
@@ -31,14 +34,14 @@ _DONE = "done"
 logger = logging.getLogger(__name__)
 
 
-def end_process(sentence: str) -> NoReturn:
+def end_process(sentence: str, status: int = TRY_AGAIN) -> NoReturn:
     """End this process at once, since its main thread may wait in JAX."""
     os.write(2, f"error: {sentence}\n".encode())
     # For the log file of this process. The main thread may hold the lock of the file.
     logged = threading.Thread(target=logger.debug, args=(f"error: {sentence}",), daemon=True)
     logged.start()
     logged.join(_PATIENCE_OF_LOG)
-    os._exit(TRY_AGAIN)
+    os._exit(status)
 
 
 class Watchdog:
@@ -48,12 +51,12 @@ class Watchdog:
       silence: seconds without a sign of life after which a process counts as dead.
     """
 
-    def __init__(self, silence: float = SILENCE, end: Callable[[str], Any] = end_process) -> None:
+    def __init__(self, silence: float = SILENCE, end: Callable[[str, int], Any] = end_process) -> None:
         """Start to watch.
 
         Args:
           silence: seconds without a sign of life after which a process counts as dead.
-          end: called with a sentence about the process that failed, died or stopped.
+          end: called with a sentence about the process that failed, died or stopped, and the exit status.
         """
         self.silence, self._end = silence, end
         self._stopped = threading.Event()
@@ -111,7 +114,7 @@ class Watchdog:
         for index in range(process_count()):
             sign = signs.get(index, "")
             if sign.startswith('"'):
-                self._report(f"{describe(index)} failed: {json.loads(sign)}")
+                self._report(f"{describe(index)} failed: {json.loads(sign)}", FAILED)
             last, since = self._seen.get(index, (None, now))
             if sign != last or sign == _DONE:
                 self._seen[index] = sign, now
@@ -127,10 +130,10 @@ class Watchdog:
                 )
                 return
 
-    def _report(self, sentence: str) -> None:
+    def _report(self, sentence: str, status: int = TRY_AGAIN) -> None:
         if not self._stopped.is_set():
             sys.stdout.flush()
-            self._end(f"{sentence} ({describe(process_index())} ends, too).")
+            self._end(f"{sentence} ({describe(process_index())} ends, too).", status)
 
 
 def _first_line(error: Exception) -> str:

@@ -30,6 +30,10 @@ _NOTICES = (signal.SIGTERM, signal.SIGUSR1)
 
 _PATIENCE = 1.5  # seconds that the outlook may take
 
+# Seconds in which all notices are one: Slurm sends SIGTERM twice, from the node and through srun, when it
+# requeues or cancels a job.
+SAME_NOTICE = 5.0
+
 
 def _nothing_done() -> str:
     return "nothing has been done yet"
@@ -91,18 +95,24 @@ def _go_on(*_: object) -> None:
 
 
 def _listen(receiver: int) -> None:
-    has_notice = False
+    noticed = 0.0  # when the first notice came
     while True:
         number = os.read(receiver, 1)[0]
-        if number == signal.SIGINT or (number in _NOTICES and has_notice):
+        if number == signal.SIGINT:
             break
-        if number in _NOTICES:
-            has_notice = True
+        if number in _NOTICES and noticed:
+            if time.monotonic() - noticed >= SAME_NOTICE:
+                break
+        elif number in _NOTICES:
+            noticed = time.monotonic()
             seconds = _give_notice()
             if seconds is None:
                 break
             name = signal.Signals(number).name
-            _write(f"{name}: stopping within about {seconds:.0f} s to save; a second signal ends at once")
+            _write(
+                f"{name}: stopping within about {seconds:.0f} s to save; a second signal after "
+                f"{SAME_NOTICE:.0f} s, or Ctrl-C, ends at once"
+            )
     end, status = ("interrupted", INTERRUPTED) if number == signal.SIGINT else ("stopped", TRY_AGAIN)
     threading.Thread(target=_end_with_outlook, args=(end, status), daemon=True).start()
     select.select([receiver], [], [], _PATIENCE)  # a second Ctrl-C ends the wait

@@ -4,7 +4,7 @@ import pytest
 
 from flax_googlenet.distributed import watchdog
 from flax_googlenet.distributed.coordination import key_of
-from flax_googlenet.distributed.watchdog import Watchdog
+from flax_googlenet.distributed.watchdog import FAILED, TRY_AGAIN, Watchdog
 
 PATIENCE = 60  # seconds for what takes a fraction of one on an idle machine
 
@@ -18,7 +18,7 @@ def watch(service, monkeypatch):  # noqa: ARG001 - the watchdog uses it
 
     def start(silence):
         reports = queue.Queue()
-        started.append(Watchdog(silence, reports.put))
+        started.append(Watchdog(silence, lambda *report: reports.put(report)))
         return reports
 
     yield start
@@ -34,9 +34,8 @@ def test_a_process_that_fails_is_named_with_its_reason(service, watch):
     sign(service, "1")
     reports = watch(1e6)
     sign(service, '"The disk is full."')
-    assert reports.get(timeout=PATIENCE) == (
-        "process 1 on node1 failed: The disk is full. (process 0 on node0 ends, too)."
-    )
+    sentence = "process 1 on node1 failed: The disk is full. (process 0 on node0 ends, too)."
+    assert reports.get(timeout=PATIENCE) == (sentence, FAILED)
 
 
 @pytest.mark.parametrize("first", ["", "17"])
@@ -44,7 +43,9 @@ def test_a_process_that_gives_no_sign_of_life_is_named(service, watch, first):
     if first:
         sign(service, first)
     reports = watch(0.5)
-    assert "process 1 on node1 has given no sign of life for " in reports.get(timeout=PATIENCE)
+    sentence, status = reports.get(timeout=PATIENCE)
+    assert "process 1 on node1 has given no sign of life for " in sentence
+    assert status == TRY_AGAIN
 
 
 def test_the_first_process_is_named_if_its_service_is_gone(service, watch):
@@ -53,16 +54,18 @@ def test_the_first_process_is_named_if_its_service_is_gone(service, watch):
     expected = (
         "process 0 on node0, which coordinates the run, cannot be reached: UNAVAILABLE: connection refused ("
     )
-    assert reports.get(timeout=PATIENCE).startswith(expected)
+    sentence, status = reports.get(timeout=PATIENCE)
+    assert sentence.startswith(expected)
+    assert status == TRY_AGAIN
 
 
 def test_the_first_process_is_named_if_its_service_hangs(service, watch, monkeypatch):
     release = queue.Queue()
     monkeypatch.setattr(service, "key_value_dir_get", lambda _: release.get(timeout=PATIENCE))
     reports = watch(0.2)
-    assert "process 0 on node0, which coordinates the run, has not answered for " in reports.get(
-        timeout=PATIENCE
-    )
+    sentence, status = reports.get(timeout=PATIENCE)
+    assert "process 0 on node0, which coordinates the run, has not answered for " in sentence
+    assert status == TRY_AGAIN
     release.put([])
 
 
@@ -75,11 +78,11 @@ def test_a_process_that_is_done_is_not_missed(service, watch):
 
 @pytest.mark.usefixtures("watch")
 def test_the_end_of_this_process_is_published(service):
-    dog = Watchdog(1e6, lambda _: None)
+    dog = Watchdog(1e6, lambda *_: None)
     dog.stop()
     assert service.values[key_of("life", 0)] == "done"
     dog.stop(failure="too late")
     assert service.values[key_of("life", 0)] == "done"
-    another = Watchdog(1e6, lambda _: None)
+    another = Watchdog(1e6, lambda *_: None)
     another.stop(failure="The disk is full.")
     assert service.values[key_of("life", 0)] == '"The disk is full."'

@@ -65,19 +65,34 @@ def test_a_notice_ends_a_process_that_loses_nothing(tmp_path, number):
     assert interrupt(start_body(tmp_path, BODIES["computes"]), number) == "stopped: it was in vain"
 
 
+GOES_ON = """
+interrupts.on_notice(lambda: 7.2)
+interrupts.SAME_NOTICE = {same}
+print("set", file=sys.stderr, flush=True)
+while True: pass
+"""
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_after_a_notice_a_process_may_go_on_until_a_second_signal(tmp_path, second):
-    body = """
-        interrupts.on_notice(lambda: 5.2)
-        print("set", file=sys.stderr, flush=True)
-        while True: pass
-        """
-    process = start_body(tmp_path, body)
+    process = start_body(tmp_path, GOES_ON.format(same=0.0))
     wait_for(process, "set")
     process.send_signal(signal.SIGTERM)
-    wait_for(process, "SIGTERM: stopping within about 5 s to save; a second signal ends at once")
+    wait_for(
+        process, "SIGTERM: stopping within about 7 s to save; a second signal after 0 s, or Ctrl-C, ends at"
+    )
     end = "interrupted" if second == signal.SIGINT else "stopped"
     assert interrupt(process, second) == f"{end}: it was in vain"
+
+
+def test_a_notice_that_slurm_sends_twice_is_one(tmp_path):
+    process = start_body(tmp_path, GOES_ON.format(same=1e6))
+    wait_for(process, "set")
+    process.send_signal(signal.SIGTERM)
+    wait_for(process, "SIGTERM: stopping")
+    process.send_signal(signal.SIGTERM)
+    # The signals are read in their order, so that the second SIGTERM would have ended the process first.
+    assert interrupt(process, signal.SIGINT) == "interrupted: it was in vain"
 
 
 def test_the_status_after_a_notice_is_that_of_a_process_that_ends_because_of_another():
