@@ -292,9 +292,9 @@ class _Run:
         if step == self.timetable.total:
             result = self._result(step, figures)
             self._draw_curves(result)
-        self.reporter.upload(at_once=evaluates or saves)
-        if saves:
-            with self.clock.spent("save"):
+        with self.clock.spent("save"):
+            self.reporter.upload(at_once=evaluates or saves)
+            if saves:
                 self.saver.save(step, self.state, figures, history=self.reporter.records, result=result)
         return result
 

@@ -11,6 +11,7 @@ from etils import epath
 
 from flax_googlenet.distributed import process_index
 from flax_googlenet.errors import UserError
+from flax_googlenet.paths import make_directory
 from flax_googlenet.training.reporting.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -100,5 +101,5 @@ class Profiler:
 def _copy(source: pathlib.Path, target: epath.Path) -> None:
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         copy = target / file.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(copy.parent)
         copy.write_bytes(file.read_bytes())

@@ -42,11 +42,12 @@ class Workdir:
         self.root, self._lock = root, lock
         self._is_new, self._survey = False, Survey()
         if process_index() == 0:
-            self._is_new = not root.exists()
-            if not self._is_new:
-                lock.acquire()
-                finish_replacements(root)
-            self._survey = survey(root)
+            with explaining_bucket_errors(root):
+                self._is_new = not root.exists()
+                if not self._is_new:
+                    lock.acquire()
+                    finish_replacements(root)
+                self._survey = survey(root)
         own = self._survey.latest
         name = broadcast("latest checkpoint", own.name if own else "")
         self.latest = root / DIRECTORY / name if name else None
@@ -54,7 +55,8 @@ class Workdir:
     @property
     def seen(self) -> str:
         """The name of the latest checkpoint if this process finds it, too; for `check_agreement`."""
-        return self.latest.name if self.latest and self.latest.exists() else ""
+        with explaining_bucket_errors(self.root):
+            return self.latest.name if self.latest and self.latest.exists() else ""
 
     def check(self) -> None:
         """Check that the directory still belongs to this run.
