@@ -101,6 +101,21 @@ def lack_of_space(path: str | os.PathLike, needed: int | None = None) -> str:
     )
 
 
+def require_space(path: str | os.PathLike, needed: int) -> None:
+    """Check that a disk has room before much is written to it.
+
+    Args:
+      path: the directory that will be written to.
+      needed: the number of bytes.
+
+    Raises:
+      OSError: as a write would, if the disk has less room. A user's share of it may still be full.
+    """
+    free = _free(path)
+    if free is not None and free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+
+
 def megabytes(size: int) -> str:
     """Format a number of bytes.
 

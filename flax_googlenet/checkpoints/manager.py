@@ -29,7 +29,7 @@ from flax_googlenet.checkpoints.locations import (
     set_aside_for_replacement,
     set_aside_incomplete,
 )
-from flax_googlenet.disk import is_full, lack_of_space, megabytes, write_error
+from flax_googlenet.disk import is_full, lack_of_space, megabytes, require_space, write_error
 from flax_googlenet.distributed import meet, process_index
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import is_remote, make_directory, resolve_path
@@ -144,6 +144,7 @@ class Checkpoints:
         weights, optimizer = _on_host(weights), _on_host(optimizer)
         self._saving, self._size = step, sum(leaf.nbytes for leaf in jax.tree.leaves((weights, optimizer)))
         try:
+            require_space(self.directory, self._size)  # so that others on the same disk keep theirs
             self._make_room_for(step)
             self._manager.save(
                 step,
