@@ -25,7 +25,12 @@ def test_the_space_on_a_disk_that_is_gone_is_not_known(tmp_path):
     )
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOENT, errno.EIO])
+def test_a_directory_that_is_gone_is_named():
+    error = disk.write_error(OSError(errno.ENOENT, "x"), "/run")
+    assert str(error).startswith("/run was deleted or moved while this run wrote to it; start the run again ")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO])
 def test_other_errors_of_a_disk_are_sentences_too(number):
     error = disk.write_error(OSError(number, "x"), "/run")
     assert str(error) == f"Cannot write to /run: {os.strerror(number)}; make it writable and start again."
