@@ -90,6 +90,10 @@ def images(tmp_path_factory):
     return directory
 
 
+def has_started(log):
+    return log.exists() and "starts" in log.read_text()
+
+
 @pytest.mark.usefixtures("limited", "ended")  # which wait for Slurm's clocks while this test computes
 def test_two_nodes_train_one_model_and_go_on_after_a_requeue(cluster, images, tmp_path):
     workdir = tmp_path / "run"
@@ -139,7 +143,7 @@ def test_a_task_of_an_array_is_requeued_alone(cluster, tmp_path):
     command = ("python", "-c", STAND_IN, "task-%a", str(release))
     array = cluster.submit(tmp_path, "--array=1-2", "--", *command)
     logs = [tmp_path / f"{array}_{task}-0.log" for task in (1, 2)]
-    wait_until(lambda: all(log.exists() and "starts" in log.read_text() for log in logs))
+    cluster.wait_for(f"{array}_1", lambda: all(map(has_started, logs)))
     # The last task of an array has the number of the array itself.
     assert f"JobId={array} ArrayJobId={array} ArrayTaskId=2" in cluster.call(
         "scontrol", "show", "job", f"{array}_2"
@@ -158,7 +162,7 @@ def test_a_cancelled_job_saves_and_does_not_come_back(cluster, tmp_path):
         tmp_path, "--nodes=2", "--", "python", "-c", STAND_IN, "node", str(tmp_path / "never")
     )
     logs = [tmp_path / f"{job}-{task}.log" for task in (0, 1)]
-    wait_until(lambda: all(log.exists() and "starts" in log.read_text() for log in logs))
+    cluster.wait_for(job, lambda: all(map(has_started, logs)))
     cluster.call("scancel", job)
     assert cluster.wait(job).state == "CANCELLED"
     for log in logs:
