@@ -42,6 +42,7 @@ class WorkdirLock:
         """
         self.root, self._lease = root, lease
         self._lock: filelock.BaseFileLock | None = None
+        self._has_signed = False
         self._owner = {
             "id": uuid.uuid4().hex,
             "host": socket.gethostname(),
@@ -65,6 +66,7 @@ class WorkdirLock:
                 return
         try:
             (self.root / OWNER).write_text(json.dumps(self._owner))
+            self._has_signed = True
         except OSError as error:
             self.release()
             raise UserError(
@@ -91,7 +93,7 @@ class WorkdirLock:
 
     def release(self) -> None:
         """Release the lock, if it is held."""
-        owner = _read_owner(self.root)
+        owner = _read_owner(self.root) if self._has_signed else None
         if owner and owner.get("id") == self._owner["id"]:
             with contextlib.suppress(OSError):  # the workdir may have become read-only
                 (self.root / OWNER).unlink()

@@ -36,7 +36,7 @@ DYING = textwrap.dedent(
     runpy.run_module("launch.train", run_name="__main__", alter_sys=True)
     """
 )
-SPEED = ("train/images_per_second", "train/data_wait")
+SPEED = ("train/images_per_second", "train/data_wait", "train/goodput")
 
 
 def test_a_run_in_a_bucket_survives_a_kill(launch, bucket, trained, train_run, tmp_path):

@@ -65,7 +65,8 @@ class Workdir:
           UserError: if it was deleted, or another run has taken it.
         """
         if process_index() == 0:
-            self._lock.check()
+            with explaining_bucket_errors(self.root):
+                self._lock.check()
 
     def open_checkpoints(self, config: FrozenConfigDict) -> Checkpoints:
         """Create the directory, check that it can be written to, and open its checkpoints.
