@@ -135,7 +135,7 @@ def test_a_workdir_that_is_deleted_under_a_run(tmp_path):
     shutil.rmtree(workdir, ignore_errors=True)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 1, stderr
-    # Either the save that was under way finds out or the next one. TensorStore may print tracebacks beside it.
+    # The save that was under way finds out, or the next one. TensorStore may print tracebacks beside it.
     (sentence,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
     assert str(workdir) in sentence
     assert sentence.endswith("while this run wrote to it; start the run again in a directory that stays.")
