@@ -55,13 +55,18 @@ def is_full(error: BaseException) -> bool:
 def error_number(error: BaseException) -> int | None:
     """Return the `errno` of a failed write, or None if the error is of another kind.
 
-    TensorStore, which writes the arrays of a checkpoint, raises ValueErrors with the number in their text.
+    TensorStore, which writes the arrays of a checkpoint, raises ValueErrors with the number in their text. It
+    has none for a file that it has written and does not find again.
 
+    >>> error_number(ValueError('NOT_FOUND: Error opening "zarr" driver')) == errno.ENOENT
+    True
     >>> error_number(ValueError("not about files")) is None
     True
     """
     if isinstance(error, OSError):
         return error.errno
+    if str(error).startswith("NOT_FOUND:"):
+        return errno.ENOENT
     match = re.search(r"\[os_error_code='(\d+)'\]", str(error))
     return int(match[1]) if match else None
 

@@ -1,6 +1,7 @@
 """Saving the checkpoints of a run, and restoring its state from them."""
 
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -144,7 +145,7 @@ class Checkpoints:
         weights, optimizer = _on_host(weights), _on_host(optimizer)
         self._saving, self._size = step, sum(leaf.nbytes for leaf in jax.tree.leaves((weights, optimizer)))
         try:
-            require_space(self.directory, self._size)  # so that others on the same disk keep theirs
+            require_space(self._local, self._size)  # so that others on the same disk keep theirs
             self._make_room_for(step)
             self._manager.save(
                 step,
@@ -274,7 +275,10 @@ class Checkpoints:
         # digests.
         assert self._saving is not None
         step = str(self._saving)
-        partial = next(path for path in self._local.iterdir() if path.name.split(".")[0] == step)
+        partials = [path for path in self._local.iterdir() if path.name.split(".")[0] == step]
+        if not partials:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(self._saving))
+        partial = partials[0]
         write_digests(partial)
         if self._staging:
             self._staging.upload(partial, self._saving)

@@ -15,7 +15,6 @@ import threading
 import pytest
 
 from flax_googlenet import checkpoints
-from flax_googlenet.distributed.watchdog import TRY_AGAIN
 from tests.launch.common.test_cluster import ends, start_hosts
 from tests.support.commands import REPOSITORY, TINY, error_of, process_environment, run_module
 from tests.support.processes import start, wait_for
@@ -136,8 +135,10 @@ def test_a_workdir_that_is_deleted_under_a_run(tmp_path):
     shutil.rmtree(workdir, ignore_errors=True)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 1, stderr
-    last = stderr.splitlines()[-1]
-    assert last.startswith(f"error: The workdir {workdir} was deleted or moved while this run wrote to it")
+    # The save that was under way finds out, or the next one. TensorStore may print tracebacks beside it.
+    (sentence,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert str(workdir) in sentence
+    assert sentence.endswith("while this run wrote to it; start the run again in a directory that stays.")
 
 
 def test_a_second_run_is_refused_and_a_killed_one_blocks_nobody(tmp_path):
@@ -148,8 +149,8 @@ def test_a_second_run_is_refused_and_a_killed_one_blocks_nobody(tmp_path):
     first.send_signal(signal.SIGSTOP)
     owner = f"Process {first.pid} on {socket.gethostname()}, which started at 20"
     assert owner in error_of(run_module("launch.train", *arguments))
-    for ((_, stderr), status), expected in zip(ends(start_hosts(*arguments)), (1, TRY_AGAIN), strict=True):
-        assert status == expected, stderr
+    for (_, stderr), status in ends(start_hosts(*arguments)):
+        assert status == 1, stderr
         assert owner in stderr
     first.send_signal(signal.SIGKILL)
     first.communicate()
