@@ -351,6 +351,7 @@ def test_an_override_may_correct_the_file(command, capsys, tmp_path):
 
 
 REQUIRED = {
+    "checkpoint": {"workdir"},
     "evaluate": {"checkpoint"},
     "export": {"checkpoint", "format", "out"},
     "import_weights": {"source", "out"},
