@@ -21,6 +21,7 @@ from flax_googlenet.checkpoints import (
     WorkdirLock,
     choose_to_remove,
     find_unsound,
+    remove,
     size_of,
     take_inventory,
 )
@@ -85,7 +86,7 @@ def _prune() -> list[Entry]:
             removed += find_unsound(_WORKDIR.value, entries)
         for path in removed:
             print(f"removing {path}, {megabytes(size_of(path))}", file=sys.stderr)
-            path.rmtree()
+            remove(path)
     finally:
         lock.release()
     return [entry for entry in entries if entry.path not in removed]

@@ -24,7 +24,14 @@ from flax_googlenet.checkpoints.inventory import (
     size_of,
     take_inventory,
 )
-from flax_googlenet.checkpoints.locations import DIRECTORY, find, find_latest, finish_replacements, opened
+from flax_googlenet.checkpoints.locations import (
+    DIRECTORY,
+    find,
+    find_latest,
+    finish_replacements,
+    opened,
+    remove,
+)
 from flax_googlenet.checkpoints.lock import WorkdirLock
 from flax_googlenet.checkpoints.manager import Checkpoints, write
 from flax_googlenet.checkpoints.soundness import Survey, last_described, set_aside, survey
@@ -49,6 +56,7 @@ __all__ = [
     "last_described",
     "opened",
     "read_weights",
+    "remove",
     "set_aside",
     "sha256",
     "size_of",

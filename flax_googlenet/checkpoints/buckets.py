@@ -13,7 +13,7 @@ import jax
 from etils import epath
 
 from flax_googlenet.checkpoints.integrity import DIGESTS
-from flax_googlenet.checkpoints.locations import complete_checkpoints, remove_from_bucket
+from flax_googlenet.checkpoints.locations import complete_checkpoints, remove
 from flax_googlenet.paths import explaining_bucket_errors, make_scratch
 
 _ARRAYS = ("weights", "optimizer")
@@ -57,7 +57,7 @@ class Staging:
         self.remove_arrays(except_for=checkpoint)
         target = self._bucket / str(step)
         with explaining_bucket_errors(target, "write"):
-            remove_from_bucket(target)  # the rest of one that was interrupted or is replaced
+            remove(target)  # the rest of one that was interrupted or is replaced
             names = [name for name in _names_of_files(checkpoint) if name != DIGESTS]
             system, _ = fsspec.url_to_fs(os.fspath(target))
             system.put(*([os.fspath(root / name) for name in names] for root in (checkpoint, target)))
@@ -69,7 +69,7 @@ class Staging:
         here = {entry.name for entry in self.directory.iterdir()} | set(keep)
         for checkpoint in complete_checkpoints(self._bucket):
             if checkpoint.name not in here:
-                remove_from_bucket(checkpoint)
+                remove(checkpoint)
 
     def remove_arrays(self, except_for: epath.Path) -> None:
         """Remove the arrays of all checkpoints but one from this machine."""

@@ -86,8 +86,8 @@ def complete_checkpoints(directory: epath.Path) -> list[epath.Path]:
     return [checkpoint for checkpoint in numbered(directory) if is_complete(checkpoint)]
 
 
-def remove_from_bucket(checkpoint: epath.Path) -> None:
-    """Remove a checkpoint from a bucket, such that what a kill leaves of it is not complete."""
+def remove(checkpoint: epath.Path) -> None:
+    """Remove a checkpoint, such that what a kill leaves of it is not taken for sound."""
     (checkpoint / DIGESTS).unlink(missing_ok=True)
     checkpoint.rmtree(missing_ok=True)
 
@@ -104,7 +104,7 @@ def set_aside_incomplete(directory: epath.Path) -> None:
         if is_complete(incomplete):
             continue
         if is_remote(incomplete):
-            remove_from_bucket(incomplete)  # left by a killed save
+            remove(incomplete)  # left by a killed save
             result = "removed"
         else:
             result = f"renamed {rename_aside(incomplete, INCOMPLETE).name}"
@@ -139,12 +139,12 @@ def _rename(checkpoint: epath.Path, target: epath.Path) -> None:
     if not is_remote(checkpoint):
         checkpoint.rename(target)
         return
-    remove_from_bucket(target)
+    remove(target)
     system, root = fsspec.url_to_fs(os.fspath(checkpoint))
     names = [path.removeprefix(f"{root}/") for path in system.find(root)]
     for name in sorted(names, key=lambda name: name == DIGESTS):  # the digests last
         system.copy(f"{root}/{name}", os.fspath(target / name))
-    remove_from_bucket(checkpoint)
+    remove(checkpoint)
 
 
 def rename_aside(checkpoint: epath.Path, kind: str) -> epath.Path:

@@ -92,7 +92,7 @@ def test_a_checkpoint_that_is_removed_stops_being_complete_first(bucket, monkeyp
     directory = resolve_path(bucket) / "checkpoints/2"
     with monkeypatch.context() as patch:
         patch.setattr(type(directory), "rmtree", lambda *_, **__: None)
-        buckets.remove_from_bucket(directory)
+        buckets.remove(directory)
     assert checkpoints.find_latest(bucket).name == "1"
 
 
