@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flax_googlenet import checkpoints
-from flax_googlenet.checkpoints import Checkpoints
+from flax_googlenet.checkpoints import Checkpoints, Survey, set_aside, survey
 from flax_googlenet.checkpoints.locations import set_aside_incomplete
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import resolve_path
@@ -261,3 +261,17 @@ def test_tensorflow_is_not_imported_to_read_a_bucket(run):
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.stdout == f"{address}/checkpoints/20\n", process.stderr
+
+
+def test_a_corrupt_checkpoint_in_a_bucket_is_moved_aside(s3, run, caplog):
+    address, _ = run
+    s3.pipe_file(f"{address}/checkpoints/20/description/metadata", b"{}")
+    found = survey(address)
+    assert str(found.latest) == f"{address}/checkpoints/3"
+    set_aside(found, address)
+    assert f"{address}/checkpoints/20/description/metadata is corrupt: it is not the file" in caplog.text
+    directory = resolve_path(address) / "checkpoints"
+    assert sorted(path.name for path in directory.iterdir()) == ["3", "corrupt-20"]
+    assert (directory / "corrupt-20/description/metadata").read_text() == "{}"
+    assert (directory / "corrupt-20/digests.json").exists()
+    assert survey(address) == Survey(directory / "3")
