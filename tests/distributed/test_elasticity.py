@@ -18,10 +18,11 @@ pytestmark = pytest.mark.slow
 STEPS, RESUMED = 50, 25
 
 # What the order of float32 sums can do to a loss of about 2.5 in 50 steps. A gradient sums n = 8 * 32 * 32
-# terms at most, each rounded by u = 2**-24 at most, so that its error grows like u * sqrt(n) = 5.4e-6, relative
-# to its norm. The norm is clipped to 2, the rate is at most 0.01, and momentum 0.9 repeats an update ten times:
-# a step moves the weights by 0.2 at most, with an error of 1.1e-6. The errors of 50 steps have independent
-# signs and add up to 7.6e-6. The loss follows by its gradient, whose norm is about that of the loss.
+# terms at most, each rounded by u = 2**-24 at most, so that its error grows like u * sqrt(n) = 5.4e-6,
+# relative to its norm. The norm is clipped to 2, the rate is at most 0.01, and momentum 0.9 repeats an update
+# ten times: a step moves the weights by 0.2 at most, with an error of 1.1e-6. The errors of 50 steps have
+# independent signs and add up to 7.6e-6. The loss follows by its gradient, whose norm is about that of the
+# loss.
 TOLERANCE = 1e-5
 
 
