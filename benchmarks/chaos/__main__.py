@@ -33,9 +33,9 @@ from launch.common import command
 _KILLS = flags.DEFINE_integer("kills", 100, "Number of signals.", lower_bound=1)
 _SIGNAL = flags.DEFINE_enum("signal", "KILL", ["KILL", "TERM", "STOP"], "Signal to send.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
-_STEPS = flags.DEFINE_integer("steps", 160, "Length of a training in steps.", lower_bound=1)
-_SAVE_EVERY = flags.DEFINE_integer("save_every", 20, "Steps between two saves.", lower_bound=1)
-_EVALUATE_EVERY = flags.DEFINE_integer("evaluate_every", 40, "Steps between two evaluations.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 96, "Length of a training in steps.", lower_bound=1)
+_SAVE_EVERY = flags.DEFINE_integer("save_every", 12, "Steps between two saves.", lower_bound=1)
+_EVALUATE_EVERY = flags.DEFINE_integer("evaluate_every", 24, "Steps between two evaluations.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 _DIRECTORY = flags.DEFINE_string(
     "directory", None, "Directory for the runs; by default a temporary one. Failed runs stay in it."
