@@ -85,11 +85,14 @@ class Record:
     failure: str = ""
 
     def __str__(self) -> str:
+        return f"{self.event()}: {self.failure or f'{self.redone} redone'}"
+
+    def event(self) -> str:
+        """Return when the signal came, and how the processes ended."""
         hosts, victims = self.moment.hosts, self.moment.victims
         which = "1 host" if hosts == 1 else f"{'both' if len(victims) == 2 else f'host {victims[0]}'} of 2"
         ends = f", status {' and '.join(map(str, self.statuses))} after {self.seconds:.1f} s"
-        text = f"{which}, {self.phase}, step {self.step}{ends if self.statuses else ''}"
-        return f"{text}: {self.failure or f'{self.redone} redone'}"
+        return f"{which}, {self.phase}, step {self.step}{ends if self.statuses else ''}"
 
 
 class Series:
@@ -136,7 +139,7 @@ class Series:
         """Send the signals, and complete the last training."""
         for index, moment in enumerate(moments):
             self._send_one(moment)
-            print(f"{index + 1}/{len(moments)}: {self.records[-1]}", file=sys.stderr, flush=True)
+            print(f"{index + 1}/{len(moments)}: {self.records[-1].event()}", file=sys.stderr, flush=True)
         while self._of_training:
             self._send_one(None)
 
