@@ -21,6 +21,7 @@ def test_killed_trainings_end_with_the_bits_of_one_that_was_not(tmp_path, monkey
         "benchmarks.chaos",
         *("--kills=8", "--steps=12", "--save_every=6", "--evaluate_every=12"),
         *(f"--out={out}", f"--directory={tmp_path / 'runs'}"),
+        timeout=3000,
     )
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.splitlines()[-1])

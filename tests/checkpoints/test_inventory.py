@@ -1,5 +1,7 @@
+import importlib
 import json
 import pathlib
+import sys
 
 import pytest
 
@@ -7,10 +9,17 @@ from flax_googlenet import checkpoints
 from flax_googlenet.checkpoints import WorkdirLock, choose_to_remove, take_inventory
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import resolve_path
-from launch import checkpoint as command
 from tests.support.checkpoints import save
+from tests.support.commands import as_in_a_new_process
 
 TOP1 = {1: 0.9, 2: 0.5, 3: 0.7, 4: 0.6}
+
+
+@pytest.fixture(scope="module")
+def command():
+    with as_in_a_new_process():
+        yield importlib.import_module("launch.checkpoint")
+    del sys.modules["launch.checkpoint"]
 
 
 @pytest.fixture
@@ -72,7 +81,7 @@ def test_the_only_sound_checkpoints_are_not_removed(run, corrupt):
 
 
 @pytest.fixture
-def flags(run):
+def flags(command, run):
     """The flags of the command, with their defaults and the workdir."""
     values = {"workdir": str(run), "keep_last": 1, "keep_best": 1, "remove_corrupt": False}
     with pytest.MonkeyPatch.context() as patch:
@@ -87,7 +96,7 @@ def steps(result) -> list[int]:
 
 
 @pytest.mark.usefixtures("flags")
-def test_the_command_lists_and_verifies(run, capsys):
+def test_the_command_lists_and_verifies(command, run, capsys):
     for action in ("list", "verify"):
         result = command.main([action])
         assert json.loads(json.dumps(result)) == result
@@ -102,7 +111,7 @@ def test_the_command_lists_and_verifies(run, capsys):
     assert lines[3].endswith("MB, top1 0.6000, sound")
 
 
-def test_the_command_prunes(run, flags):
+def test_the_command_prunes(command, run, flags):
     directory = run / "checkpoints"
     damage(run, 4)
     for name in ("corrupt-7", "incomplete-8", "9.orbax-checkpoint-tmp"):
@@ -118,7 +127,7 @@ def test_the_command_prunes(run, flags):
 
 
 @pytest.mark.usefixtures("flags")
-def test_the_command_does_not_prune_while_a_run_trains(run):
+def test_the_command_does_not_prune_while_a_run_trains(command, run):
     lock = WorkdirLock(resolve_path(run))
     lock.acquire()
     with pytest.raises(UserError, match="uses the workdir"):
@@ -135,7 +144,7 @@ def test_the_command_does_not_prune_while_a_run_trains(run):
         (["list", "all"], '"all" is not a flag'),
     ],
 )
-def test_a_wrong_action_is_named(arguments, words):
+def test_a_wrong_action_is_named(command, arguments, words):
     with pytest.raises(UserError) as caught:
         command.main(arguments)
     assert words in str(caught.value)

@@ -1,14 +1,17 @@
 """Running the commands as a user does, and reading what they leave behind."""
 
+import contextlib
 import json
+import logging
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from absl import flags
 from jax.profiler import ProfileData
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -48,7 +51,7 @@ def process_environment(devices: int = 1) -> dict[str, str]:
     }
 
 
-def run_module(module: str, *arguments: object, devices: int = 1) -> Process:
+def run_module(module: str, *arguments: object, devices: int = 1, timeout: float = 600) -> Process:
     """Run `python -m MODULE` as a user would, on one or more fake devices."""
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
@@ -57,7 +60,7 @@ def run_module(module: str, *arguments: object, devices: int = 1) -> Process:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=timeout,
     )
 
 
@@ -93,3 +96,31 @@ def traced_steps(workdir: pathlib.Path) -> list[int]:
         for event in line.events
         if event.name == "train"
     ]
+
+
+@contextlib.contextmanager
+def as_in_a_new_process() -> Iterator[None]:
+    """Hide the flags of commands that other tests have imported, and undo changes to flags and logging."""
+    hidden = [
+        (module, flag)
+        for module, module_flags in flags.FLAGS.flags_by_module_dict().items()
+        if module.startswith(("launch.", "benchmarks.", "studies.")) and "launch.common" not in module
+        for flag in module_flags
+    ]
+    for _, flag in hidden:
+        delattr(flags.FLAGS, flag.name)
+    known = set(flags.FLAGS)
+    loggers = [logging.getLogger(name) for name in ("flax_googlenet", "launch")]
+    states = [(logger.level, logger.handlers, logger.propagate) for logger in loggers]
+    try:
+        yield
+    finally:
+        for name in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, name)
+        for module, flag in hidden:
+            flags.FLAGS[flag.name] = flag
+            flags.FLAGS.register_flag_by_module(module, flag)
+        flags.FLAGS.unparse_flags()
+        for logger, (level, handlers, propagate) in zip(loggers, states, strict=True):
+            logger.setLevel(level)
+            logger.handlers, logger.propagate = handlers, propagate

@@ -1,18 +1,16 @@
 """Flags, overrides, config files and help, in this process, since all of this precedes a command's work."""
 
-import contextlib
 import importlib
 import json
-import logging
 import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from absl import app, flags
 
 import launch.common.command  # noqa: F401  it defines the flag that all commands share
-from tests.support.commands import REPOSITORY
+from tests.support.commands import REPOSITORY, as_in_a_new_process
 
 COMMANDS = sorted(
     path.stem for path in (REPOSITORY / "launch").glob("*.py") if "if __name__ ==" in path.read_text()
@@ -40,34 +38,6 @@ def command(monkeypatch) -> Command:
         return 0
 
     return run
-
-
-@contextlib.contextmanager
-def as_in_a_new_process() -> Iterator[None]:
-    """Hide the flags of commands that other tests have imported, and undo changes to flags and logging."""
-    hidden = [
-        (module, flag)
-        for module, module_flags in flags.FLAGS.flags_by_module_dict().items()
-        if module.startswith(("launch.", "benchmarks.", "studies.")) and "launch.common" not in module
-        for flag in module_flags
-    ]
-    for _, flag in hidden:
-        delattr(flags.FLAGS, flag.name)
-    known = set(flags.FLAGS)
-    loggers = [logging.getLogger(name) for name in ("flax_googlenet", "launch")]
-    states = [(logger.level, logger.handlers, logger.propagate) for logger in loggers]
-    try:
-        yield
-    finally:
-        for name in set(flags.FLAGS) - known:
-            delattr(flags.FLAGS, name)
-        for module, flag in hidden:
-            flags.FLAGS[flag.name] = flag
-            flags.FLAGS.register_flag_by_module(module, flag)
-        flags.FLAGS.unparse_flags()
-        for logger, (level, handlers, propagate) in zip(loggers, states, strict=True):
-            logger.setLevel(level)
-            logger.handlers, logger.propagate = handlers, propagate
 
 
 def test_the_order_of_tests_does_not_matter(command, capsys):

@@ -30,7 +30,7 @@ def test_messages_of_each_start_are_appended(tmp_path):
     (file,) = (tmp_path / "logs").iterdir()
     assert file.name == "process_3.log"
     lines = file.read_text().splitlines()
-    assert re.fullmatch(r"=== \S+T\S+, \S+: .*pytest.* \(jax [\d.]+, .*, Python 3\S+\)", lines[0])
+    assert re.fullmatch(r"=== \S+T\S+, \S+: .+ \(jax [\d.]+, .*, Python 3\S+\)", lines[0])
     time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
     patterns = [rf"{time} INFO start 1", rf"{time} DEBUG for the file only", rf"{time} WARNING look"]
     for pattern, line in zip(patterns, lines[1:4], strict=True):
