@@ -61,7 +61,7 @@ def run(
         except distributed.Preempted:
             cluster.end_preempted(if_interrupted())
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            _print_error(str(error))
             cluster.end_after(error, USER_ERROR)
             sys.exit(USER_ERROR)
         except Exception as error:
@@ -134,8 +134,13 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
 
 
 def _fail(sentence: str, status: int) -> NoReturn:
-    print(f"error: {sentence}", file=sys.stderr)
+    _print_error(sentence)
     sys.exit(status)
+
+
+def _print_error(sentence: str) -> None:
+    sys.stderr.write(f"error: {sentence}\n")  # one write, which the output of other threads does not split
+    sys.stderr.flush()
 
 
 def _parse_flags(argv: Sequence[str], default_config: str, sections: Sequence[str]) -> list[str]:
