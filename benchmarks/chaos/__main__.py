@@ -4,8 +4,8 @@
   python -m benchmarks.chaos --kills=20 --signal=TERM --out=FILE.json
   python -m benchmarks.chaos --kills=5 --signal=STOP
 
-On CPUs, all processes but the first compile again at every start. XLA_FLAGS=--xla_backend_optimization_level=0
-makes that shorter, with programs that are slower.
+On CPUs, all processes but the first compile again at every start. That takes less time, and
+their programs run slower, with XLA_FLAGS=--xla_backend_optimization_level=0.
 
 Trains the network with batch normalization and averaged weights on two fake devices, of one process or of two
 by turns. SIGKILL comes at random moments of steps, evaluations, saves, start-up and compilation, to all
