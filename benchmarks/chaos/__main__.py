@@ -4,9 +4,6 @@
   python -m benchmarks.chaos --kills=20 --signal=TERM --out=FILE.json
   python -m benchmarks.chaos --kills=5 --signal=STOP
 
-On CPUs, all processes but the first compile again at every start. That takes less time, and
-their programs run slower, with XLA_FLAGS=--xla_backend_optimization_level=0.
-
 Trains the network with batch normalization and averaged weights on two fake devices, of one process or of two
 by turns. SIGKILL comes at random moments of steps, evaluations, saves, start-up and compilation, to all
 processes or to one of them, and the same command is started again. When a training is complete, the next one
@@ -19,7 +16,6 @@ of two, and the other one has to end with status 75.
 """
 
 import collections
-import os
 import pathlib
 import signal
 import tempfile
@@ -74,7 +70,6 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         "save_every": setting.save_every,
         "evaluate_every": setting.evaluate_every,
         "silence_timeout": setting.silence_timeout,
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "starts_ended_by_themselves": series.ended_by_themselves,
         "phases": {
             phase: _summary(record for record in series.records if record.phase == phase) for phase in PHASES

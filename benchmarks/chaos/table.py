@@ -14,8 +14,6 @@ def chaos(result: Mapping[str, Any]) -> str:
         f"which saved every {result['save_every']} steps and evaluated every {result['evaluate_every']}; "
         f"{result['one_of_two']} times to one process of two. Seed {result['seed']}."
     )
-    if result["xla_flags"]:
-        settings += f" `XLA_FLAGS={result['xla_flags']}`, for shorter compilations."
     columns = (name, "survived", "steps redone", "most", "exit statuses", "within")
     rows = [f"| phase | {' | '.join(columns)} |", "|---|---:|---:|---:|---:|---|---:|"]
     rows += [_row(phase, figures) for phase, figures in result["phases"].items() if figures["count"]]
