@@ -136,8 +136,8 @@ def test_a_workdir_that_is_deleted_under_a_run(tmp_path):
     shutil.rmtree(workdir, ignore_errors=True)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 1, stderr
-    # The save that was under way finds out, or the next one. TensorStore's threads may print tracebacks before
-    # the sentence and, in the same line, after it.
+    # The save that was under way finds out, or the next one. Its threads may print tracebacks, also in the
+    # line of the sentence.
     (sentence,) = re.findall("error: .*", stderr)
     assert str(workdir) in sentence
     assert "while this run wrote to it; start the run again in a directory that stays." in sentence
