@@ -10,8 +10,10 @@ import warnings
 from typing import Any
 
 import jax
+import numpy as np
 import platformdirs
 from absl import flags
+from jax._src import cache_key  # the parts of a key have no public interface
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ def turn_on() -> None:
     if _DIRECTORY.value in ("", "none"):
         jax.config.update("jax_enable_compilation_cache", False)
         return
+    _serve_all_processes()
     settings: Any = jax.config  # its attributes are defined at run time
     if settings.jax_compilation_cache_dir and not _DIRECTORY.present:
         return
@@ -60,6 +63,25 @@ def turn_on() -> None:
     _empty_if_corrupt(directory)
 
 
+def _serve_all_processes() -> None:
+    """Give all processes of a run on CPUs the same keys.
+
+    JAX's keys have a fingerprint of the devices, which differs between processes on CPUs, and only process 0
+    writes programs. The others would compile at every start.
+    """
+    hash_config = cache_key._hash_accelerator_config
+
+    def hash_devices(hash_object: Any, devices: np.ndarray) -> None:
+        if any(device.platform != "cpu" for device in devices.flat):
+            hash_config(hash_object, devices)
+            return
+        places = [(device.process_index, device.id) for device in devices.flat]
+        hash_object.update(f"{_processor()} {places}".encode())
+
+    cache_key._hash_accelerator_config = hash_devices  # type: ignore[assignment]
+
+
+@functools.cache
 def _processor() -> str:
     """Return a name for this model of processor."""
     description = platform.machine() + platform.processor()
