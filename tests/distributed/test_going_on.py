@@ -51,7 +51,7 @@ def begin(workdir, processes, lost=None, **changes):
     return [
         start(
             "-m",
-            "tests.distributed.survivor",
+            "tests.distributed.small_train",
             *common,
             *own,
             XLA_FLAGS=FLAGS,

@@ -1,5 +1,7 @@
-"""`launch.train` with a small network, which may kill itself: `LOST=train:5` before step 5, `LOST=evaluate:8`
-before the evaluation after step 8."""
+"""`launch.train` with a small network.
+
+It may kill itself: with `LOST=train:5` before step 5, with `LOST=evaluate:8` before the evaluation after step 8.
+"""
 
 import os
 import signal
