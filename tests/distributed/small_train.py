@@ -1,6 +1,6 @@
 """`launch.train` with a small network.
 
-It may kill itself: with `LOST=train:5` before step 5, with `LOST=evaluate:8` before the evaluation after step 8.
+With `LOST=train:5` it kills itself before step 5, with `LOST=evaluate:8` before the evaluation after step 8.
 """
 
 import os
