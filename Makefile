@@ -13,7 +13,7 @@ comma := ,
 extras = $(if $(EXTRAS),$(comma)$(EXTRAS))
 INPUTS := pyproject.toml constraints.txt Makefile
 
-.PHONY: train test test-slurm lint format constraints clean
+.PHONY: train test test-slurm docs lint format constraints clean
 
 train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
@@ -24,6 +24,9 @@ test: $(VENV)/.development  ## run every test, slow ones included
 test-slurm: $(VENV)/.development  ## run the tests of launch/slurm under a Slurm, which this installs from Debian's packages
 	tests/launch/slurm/install.sh
 	$(BIN)/python -m pytest -m slurm tests/launch/slurm $(PYTEST_ARGS)
+
+docs: $(VENV)/.development  ## build the site of docs/ into build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
 lint: $(VENV)/.development  ## check style and types
 	$(BIN)/ruff check .
@@ -39,7 +42,7 @@ constraints: $(VENV)/.development  ## pin the newest versions of everything, for
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
 	  --extra demo --extra gcs --extra s3 --extra tfds --extra prepare --extra nvimgcodec \
-	  --group lint --group test --group benchmarks --no-header --no-annotate -o constraints.txt
+	  --group lint --group test --group docs --group benchmarks --no-header --no-annotate -o constraints.txt
 
 clean:
 	rm -rf .venv runs
@@ -55,5 +58,5 @@ $(VENV)/.run$(EXTRAS): $(INPUTS) | $(VENV)/bin/python
 
 $(VENV)/.development: $(INPUTS) | $(VENV)/bin/python
 	@echo "Installing into $(VENV) ..."
-	$(PIP) install --constraint constraints.txt --group lint --group test --group peers --editable '.[demo,prepare,nvimgcodec]'
+	$(PIP) install --constraint constraints.txt --group lint --group test --group docs --group peers --editable '.[demo,prepare,nvimgcodec]'
 	touch $@

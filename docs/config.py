@@ -16,7 +16,7 @@ _INTRODUCTION = r"""<!-- Written by `python -m docs.config`; edit flax_googlenet
 
 # Config keys
 
-A file in [configs/](../configs) sets the keys of its experiment; the other keys have the defaults below. The
+A file in `configs/` sets the keys of its experiment; the other keys have the defaults below. The
 command line overrides both:
 
 ```bash
