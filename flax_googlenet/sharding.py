@@ -78,6 +78,11 @@ def put_copies(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(put, tree)
 
 
+def fetch_copies(tree: Any) -> Any:
+    """Copy replicated arrays to the host. The train step may then overwrite those of the devices."""
+    return jax.tree.map(lambda leaf: np.array(jax.device_get(leaf)), tree)
+
+
 def check_batch_size(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
     """Check that a batch can be split evenly.
 

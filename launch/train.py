@@ -24,11 +24,19 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.training import train
 from launch.common import cluster, command, interrupts
 
+CONFIG = "configs/mnist_sample.py"
+
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/mnist_sample", "Directory of the run; if it holds a checkpoint, the run resumes."
 )
 _PROFILE_STEPS = flags.DEFINE_string(
     "profile_steps", None, "FIRST:LAST, steps of which a trace is written to profile/ in the workdir."
+)
+_SURVIVE = flags.DEFINE_bool(
+    "survive_lost_processes",
+    False,
+    "Experimental: go on without processes that are killed, except the first one, instead of ending with "
+    "status 75.",
 )
 flags.adopt_module_key_flags(cluster)
 
@@ -36,7 +44,7 @@ flags.adopt_module_key_flags(cluster)
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
     interrupts.on_notice(preemption.notice)
-    cluster.join()
+    cluster.join(survives=_SURVIVE.value)
     steps = _profile_steps()
     return train(command.config(_WORKDIR.value), _WORKDIR.value, profile_steps=steps, started=launch.STARTED)
 
@@ -63,4 +71,4 @@ def after_interruption() -> str:
 
 
 if __name__ == "__main__":
-    command.run(main, default_config="configs/mnist_sample.py", if_interrupted=after_interruption)
+    command.run(main, default_config=CONFIG, if_interrupted=after_interruption)

@@ -34,6 +34,7 @@ from flax_googlenet.disk import is_full, lack_of_space, megabytes, require_space
 from flax_googlenet.distributed import meet, process_index
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import is_remote, make_directory, resolve_path
+from flax_googlenet.sharding import fetch_copies
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,9 @@ class Checkpoints:
             return
         started = time.perf_counter()
         self.wait()
-        weights, optimizer = _on_host(weights), _on_host(optimizer)
+        # Orbax slices replicated arrays over the devices, which compiles hundreds of programs: half a minute
+        # on eight devices.
+        weights, optimizer = fetch_copies(weights), fetch_copies(optimizer)
         self._saving, self._size = step, sum(leaf.nbytes for leaf in jax.tree.leaves((weights, optimizer)))
         try:
             require_space(self._local, self._size)  # so that others on the same disk keep theirs
@@ -313,9 +316,3 @@ def write(workdir: str | os.PathLike, variables: Mapping[str, Any], description:
     checkpoints.save(description.step, weights=weights, optimizer={"step": step}, description=description)
     checkpoints.close()
     return checkpoints.path(description.step)
-
-
-def _on_host(tree: Any) -> Any:
-    # Orbax slices replicated arrays over the devices, which compiles hundreds of programs: half a minute
-    # on eight devices. The copy is needed anyway, because the training step donates its state.
-    return jax.tree.map(lambda leaf: np.array(jax.device_get(leaf)), tree)

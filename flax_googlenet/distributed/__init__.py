@@ -12,9 +12,11 @@ from flax_googlenet.distributed.coordination import (
 )
 from flax_googlenet.distributed.preemption import Preempted
 from flax_googlenet.distributed.startup import end_all, finish, start, wait_for_cause
+from flax_googlenet.distributed.survival import ProcessesLost
 
 __all__ = [
     "Preempted",
+    "ProcessesLost",
     "broadcast",
     "check_agreement",
     "check_shared",

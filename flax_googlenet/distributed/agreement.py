@@ -13,7 +13,14 @@ import jax
 import numpy as np
 from etils import epath
 
-from flax_googlenet.distributed.coordination import describe, exchange, meet, process_count, process_index
+from flax_googlenet.distributed.coordination import (
+    describe,
+    exchange,
+    meet,
+    process_count,
+    process_index,
+    processes,
+)
 from flax_googlenet.errors import UserError
 
 _LIBRARY = pathlib.Path(__file__).parents[1]
@@ -40,7 +47,7 @@ def check_agreement(settings: Mapping[str, Any]) -> None:
         **settings,
     }
     first, *others = map(json.loads, exchange("settings", json.dumps(facts)))
-    for index, other in enumerate(others, start=1):
+    for index, other in zip(processes()[1:], others, strict=True):
         for name in (*first, *(other.keys() - first.keys())):
             here, there = first.get(name), other.get(name)
             if here != there:
@@ -73,7 +80,7 @@ def check_shared(directory: epath.Path) -> None:
     answers = exchange("view of the workdir", json.dumps(found), deadline=2 * _VISIBLE)
     if process_index() == 0:
         probe.unlink()
-    for index, answer in enumerate(answers):
+    for index, answer in zip(processes(), answers, strict=True):
         if not json.loads(answer):
             raise UserError(
                 f"{directory} of {describe(index)} is not that of {describe(0)}; choose a workdir that all "

@@ -6,6 +6,7 @@ the devices, a message needs no compiled program, and every wait has a deadline.
 
 import collections
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ _PREFIX = "flax_googlenet"
 
 _exchanges: collections.Counter[str] = collections.Counter()
 _hosts: list[str] = []
+_left_out: set[int] = set()
 
 
 def client() -> Any:
@@ -28,8 +30,18 @@ def client() -> Any:
 
 
 def process_count() -> int:
-    """Return the number of processes of the run."""
-    return distributed.global_state.num_processes
+    """Return the number of processes of the run, without those that are left out."""
+    return distributed.global_state.num_processes - len(_left_out)
+
+
+def processes() -> list[int]:
+    """Return the numbers of the processes of the run, without those that are left out."""
+    return [index for index in range(distributed.global_state.num_processes) if index not in _left_out]
+
+
+def leave_out(lost: Iterable[int]) -> None:
+    """Go on without some processes, which all others must do at the same point."""
+    _left_out.update(lost)
 
 
 def process_index() -> int:
@@ -101,7 +113,7 @@ def gather(topic: str, *, deadline: float = PATIENCE) -> list[str]:
       UserError: if a process sends none in time.
     """
     end = time.monotonic() + deadline
-    return [_receive(topic, index, end, deadline) for index in range(process_count())]
+    return [_receive(topic, index, end, deadline) for index in processes()]
 
 
 def _receive(topic: str, index: int, end: float, deadline: float) -> str:
@@ -115,7 +127,7 @@ def _receive(topic: str, index: int, end: float, deadline: float) -> str:
         if "DEADLINE_EXCEEDED" not in str(error):
             raise
         present = {int(name.rpartition("/")[2]) for name, _ in service.key_value_dir_get(key)}
-        missing = [describe(other) for other in range(process_count()) if other not in present]
+        missing = [describe(other) for other in processes() if other not in present]
         raise UserError(
             f"{' and '.join(missing)} did not send its {topic.partition('/')[0]} within {deadline:.0f} s; "
             "see its own messages, and start all processes again."

@@ -12,6 +12,7 @@ from typing import NoReturn
 import jax
 from jax._src import clusters  # JAX has no public function that tells whether it finds one
 
+from flax_googlenet.distributed import survival
 from flax_googlenet.distributed.coordination import (
     PATIENCE,
     client,
@@ -34,6 +35,7 @@ def start(
     *,
     deadline: float = PATIENCE,
     silence: float = SILENCE,
+    survives: bool = False,
 ) -> None:
     """Join the other processes of the run. Without a cluster, and without arguments, do nothing.
 
@@ -46,6 +48,7 @@ def start(
       process_id: number of this process, from 0.
       deadline: seconds to wait for the other processes.
       silence: seconds without a sign of life after which another process counts as dead, which ends this one.
+      survives: whether to go on without processes that are lost, as `survival` does.
 
     Raises:
       UserError: if the processes do not find each other.
@@ -55,6 +58,13 @@ def start(
         return
     # JAX's own handler would keep SIGTERM from ending a process that does not ask it at every step.
     jax.config.update("jax_enable_preemption_service", False)
+    beyond = round(2 * silence + 60)
+    if survives:
+        survival.turn_on()
+        # JAX has to notice first, and the survivors to leave what they compute.
+        heartbeat, silence = round(silence), beyond
+    else:
+        heartbeat = beyond  # JAX would end a process with a stack trace
     where = coordinator or "the first process of the job"
     timer = threading.Timer(deadline, _give_up, (where, deadline))
     timer.daemon = True
@@ -67,7 +77,7 @@ def start(
             local_device_ids=[] if _is_alone_on_host(os.environ) else None,
             # Longer than ours, since JAX ends a process with a stack trace.
             initialization_timeout=round(deadline + 60),
-            heartbeat_timeout_seconds=round(2 * silence + 60),
+            heartbeat_timeout_seconds=heartbeat,
         )
     except RuntimeError as error:
         raise UserError(
@@ -99,8 +109,11 @@ def wait_for_cause() -> None:
         time.sleep(_watchdog.silence + PATIENCE_OF_WATCHDOG)
 
 
-def finish() -> None:
+def finish(status: int = 0) -> None:
     """Wait for the other processes at the end of a run.
+
+    Args:
+      status: the exit status of a process that ends here, as `survival.end_in_order` says.
 
     Raises:
       UserError: if one does not come in time.
@@ -108,6 +121,7 @@ def finish() -> None:
     if _watchdog is not None:
         meet("end of the run")
         _watchdog.stop()
+        survival.end_in_order(status)
 
 
 def end_all(failure: str) -> bool:

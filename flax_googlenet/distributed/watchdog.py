@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import jax
 
-from flax_googlenet.distributed.coordination import client, describe, key_of, process_count, process_index
+from flax_googlenet.distributed.coordination import client, describe, key_of, process_index, processes
 
 # Exit status of a process that ends because of another one: EX_TEMPFAIL, "try again later".
 TRY_AGAIN = 75
@@ -111,7 +111,7 @@ class Watchdog:
     def _check(self, signs: dict[int, str]) -> None:
         """Compare the signs of life with the last ones."""
         now = time.monotonic()
-        for index in range(process_count()):
+        for index in processes():
             sign = signs.get(index, "")
             if sign.startswith('"'):
                 self._report(f"{describe(index)} failed: {json.loads(sign)}", FAILED)

@@ -13,42 +13,26 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from flax_googlenet.checkpoints import (
-    Description,
-    describe,
-    evaluation_variables,
-)
-from flax_googlenet.config import (
-    flatten,
-    shared_settings,
-    to_json_dict,
-    with_num_classes,
-)
-from flax_googlenet.data import (
-    Source,
-    TrainBatches,
-    check_classes,
-    open_source,
-    to_devices,
-)
+from flax_googlenet.checkpoints import Description, describe, evaluation_variables
+from flax_googlenet.config import flatten, shared_settings, to_json_dict, with_num_classes
+from flax_googlenet.data import TrainBatches, check_classes, open_source, to_devices
 from flax_googlenet.disk import writing
-from flax_googlenet.distributed import (
-    Preempted,
-    check_agreement,
-    preemption,
-)
-from flax_googlenet.evaluation import Evaluator, Member
+from flax_googlenet.distributed import Preempted, ProcessesLost, check_agreement, preemption, survival
+from flax_googlenet.errors import UserError
 from flax_googlenet.inheritance import resolve_config
-from flax_googlenet.models import build_model
 from flax_googlenet.paths import resolve_path
-from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
+from flax_googlenet.sharding import (
+    check_batch_size,
+    data_mesh,
+    fetch_copies,
+    put_copies,
+    replicate,
+    split_batch,
+)
 from flax_googlenet.training import saving
-from flax_googlenet.training.averaging import make_statistics
 from flax_googlenet.training.durations import make_timetable
 from flax_googlenet.training.fine_tuning import read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
-from flax_googlenet.training.optimizer import build_optimizer, build_schedule
-from flax_googlenet.training.parameter_groups import check_patterns
 from flax_googlenet.training.reporting.curves import save_curves, title_of
 from flax_googlenet.training.reporting.goodput import read_summary
 from flax_googlenet.training.reporting.observation import Observation
@@ -56,9 +40,10 @@ from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
 from flax_googlenet.training.saving import Saver
 from flax_googlenet.training.setup.checks import check_same_experiment, check_step, identify_data
+from flax_googlenet.training.setup.program import build_program
 from flax_googlenet.training.setup.workdir import Workdir, opened_workdir
-from flax_googlenet.training.state import TrainState, initial_state, place_initial_state
-from flax_googlenet.training.step import Batch, make_train_step
+from flax_googlenet.training.state import TrainState, place_initial_state
+from flax_googlenet.training.step import Batch, Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -111,14 +96,23 @@ def _start_or_resume(config: FrozenConfigDict, workdir: Workdir, observation: Ob
     mesh = data_mesh()
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
     if latest is None:
-        return _Run(config, workdir, mesh, observation).execute()
+        return _execute(_Run(config, workdir, mesh, observation))
     recorded = describe(latest)
     config = with_num_classes(config, recorded.config["model"]["num_classes"])
     check_same_experiment(config, recorded, root)
     if recorded.result:
         logger.info(f"The run in {root} is complete.")
         return {**recorded.result, "checkpoint": str(latest), "goodput": read_summary(root)}
-    return _Run(config, workdir, mesh, observation, recorded).execute()
+    return _execute(_Run(config, workdir, mesh, observation, recorded))
+
+
+def _execute(run: "_Run") -> Result:
+    """Execute a run, and go on without the processes that are lost, if that is turned on."""
+    while True:
+        try:
+            return run.execute()
+        except ProcessesLost as lost:
+            run = run.without_lost_processes(lost)
 
 
 class _Run:
@@ -131,10 +125,15 @@ class _Run:
         mesh: Mesh,
         observation: Observation,
         recorded: Description | None = None,
+        kept: TrainState | None = None,
     ) -> None:
-        """Prepare a run, to resume from a checkpoint if its description is given."""
+        """Prepare a run.
+
+        It resumes from a checkpoint if its description is given; or from a state that was kept on the host,
+        with the description that its checkpoint would have.
+        """
         self.workdir, self.root, self.mesh, self.recorded = workdir, workdir.root, mesh, recorded
-        self.observation, self.clock = observation, observation.clock
+        self.observation, self.clock, self.kept = observation, observation.clock, kept
         self.source = open_source(config.data, "train")
         self.config = with_num_classes(config, len(self.source.class_names))
         validation = open_source(config.data, "val")
@@ -145,42 +144,26 @@ class _Run:
         if recorded:
             check_step(recorded.step, self.timetable, self.config, self.root)
         observation.prepare(recorded.step if recorded else 0, self.timetable.total)
-        self._build(validation)
+        self.program = build_program(self.config, self.source, validation, self.timetable, self.mesh)
+        self.step = self.program.step
         self._choose_start()
         self.checkpoints = workdir.open_checkpoints(self.config)
+        names = self.source.class_names
         self.saver = Saver(
             workdir,
             self.checkpoints,
-            Description(
-                0, to_json_dict(self.config), self.source.class_names, origin=self.origin, data=self.data
-            ),
+            Description(0, to_json_dict(self.config), names, origin=self.origin, data=self.data),
             last=recorded.step if recorded else None,
             every_minutes=self.config.checkpoint.every_minutes,
         )
         self.measured = self.evaluated = -1  # steps of the last batch statistics and of the last evaluation
-
-    def _build(self, validation: Source) -> None:
-        """Build the network, the functions that train and evaluate it, and the shapes of the state."""
-        config, timetable = self.config, self.timetable
-        self.model = build_model(config.model)
-        schedule = build_schedule(config, total_steps=timetable.total, epoch_size=len(self.source))
-        self.optimizer = build_optimizer(config.optimizer, schedule)
-        self.state_shapes = jax.eval_shape(lambda: initial_state(config, self.model, self.optimizer))
-        check_patterns(config.optimizer, self.state_shapes.params)
-        self.step: Any = make_train_step(
-            config, self.model, self.optimizer, schedule, self.mesh, timetable.averaging_start
-        )
-        self.statistics = make_statistics(config, self.model, self.source, self.mesh)
-        self.evaluator = Evaluator(
-            [Member(self.model, config.data)], validation, self.mesh, batch_size=config.evaluation.batch_size
-        )
 
     def _choose_start(self) -> None:
         """Read the weights of `init_from`, unless the run resumes."""
         self.start = None
         self.origin: Mapping[str, str] = self.recorded.origin if self.recorded else {}
         if self.config.init_from and not self.recorded:
-            shapes = self.state_shapes
+            shapes = self.program.state_shapes
             self.start = read_start(
                 self.config.init_from, shapes.params, shapes.batch_stats, self.source.class_names
             )
@@ -192,7 +175,8 @@ class _Run:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.observation)
             stack.callback(self.checkpoints.close)
-            first, state = self._restore(self.recorded) if self.recorded else (0, self._initialize())
+            self.done = first = self.recorded.step if self.recorded else 0
+            self.state = self._restore(self.recorded) if self.recorded else self._initialize()
             self.reporter = Reporter(
                 self.root,
                 first_step=first,
@@ -210,31 +194,33 @@ class _Run:
             batches = TrainBatches(self.source, self.config.data, self.config.seed, self.config.batch_size)
             stream = to_devices(batches, range(first, total), split_batch(self.mesh))
             stack.callback(stream.close)
-            result = self._train(first, state, stream)
+            result = self._train(first, stream)
         return {**result, "goodput": self.observation.summary()}
 
     def _initialize(self) -> TrainState:
-        state = place_initial_state(self.config, self.model, self.optimizer, replicate(self.mesh))
+        model, optimizer = self.program.model, self.program.optimizer
+        state = place_initial_state(self.config, model, optimizer, replicate(self.mesh))
         return with_weights(state, self.start, replicate(self.mesh)) if self.start else state
 
-    def _restore(self, recorded: Description) -> tuple[int, TrainState]:
-        """Return the step and the state of the last checkpoint."""
+    def _restore(self, recorded: Description) -> TrainState:
+        """Return the state that was kept, or that of the last checkpoint."""
         sharding = replicate(self.mesh)
+        if self.kept:
+            state, self.kept = put_copies(self.kept, sharding), None
+            return state
         like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), self.state_shapes
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), self.program.state_shapes
         )
         weights, rest = self.checkpoints.restore(
             recorded.step, weights=like.weights(), optimizer=like.optimizer()
         )
-        state = TrainState(**weights, **rest)
-        if like.averaged_batch_stats and not state.averaged_batch_stats:  # such as after a preemption
-            state = self._measure_statistics(state)
-        return recorded.step, state
+        return TrainState(**weights, **rest)
 
-    def _train(self, first: int, state: TrainState, stream: Iterator[Batch]) -> Result:
+    def _train(self, first: int, stream: Iterator[Batch]) -> Result:
         """Train from the state after step `first`, and save it early if the run is preempted."""
-        self.state, self.done = state, first
         self.pending = saving.from_json(self.recorded.unreported) if self.recorded else []
+        if self.program.state_shapes.averaged_batch_stats and not self.state.averaged_batch_stats:
+            self.state = self._measure_statistics(self.state)  # such as after a preemption
         if first < self.timetable.total:
             stream = self._compile_step(stream)
         with preemption.heeded():
@@ -253,10 +239,8 @@ class _Run:
         for step in range(first + 1, total + 1):
             batch = self._next_batch(stream)
             preemption.point()
-            with jax.transfer_guard("disallow"):
-                self.state, metrics = self.step(self.state, batch)
+            self.pending.append(self._take_step(batch))
             self.done = step
-            self.pending.append(metrics)
             # At a notice, the devices have these steps to finish before the run can stop.
             jax.block_until_ready(self.pending[-STEPS_IN_FLIGHT:][0])
             self.reporter.advance()
@@ -313,15 +297,44 @@ class _Run:
             state = self.state
             if self.measured != step:  # those of earlier weights; to measure them would take long
                 state = dataclasses.replace(state, averaged_batch_stats={})
-            self.saver.save(
-                step,
-                state,
-                {},
-                history=self.reporter.records,
-                unreported=saving.to_json(self._fetch_metrics()),
-                unevaluated=self.timetable.evaluates(step) and self.evaluated != step,
-            )
+            self.saver.save(step, state, {}, **self._unfinished())
         return self.checkpoints.complete(step) if step else ""
+
+    def _unfinished(self) -> dict[str, Any]:
+        """Return the fields of a checkpoint's description that say what is still due after its step."""
+        return {
+            "history": self.reporter.records,
+            "unreported": saving.to_json(self._fetch_metrics()),
+            "unevaluated": self.timetable.evaluates(self.done) and self.evaluated != self.done,
+        }
+
+    def without_lost_processes(self, lost: ProcessesLost) -> "_Run":
+        """Return a run of the processes that are left, which goes on after the last step."""
+        logger.warning(f"{lost} They go on after step {self.done}.")
+        mesh = data_mesh(survival.remaining_devices())
+        try:
+            check_batch_size(self.config.batch_size, mesh, self.config.optimizer.accumulate)
+        except UserError as error:
+            survival.give_up(str(error))
+        description = dataclasses.replace(self.saver.run, step=self.done, **self._unfinished())
+        observation, state = self.observation.restarted(), fetch_copies(self.state)
+        run = _Run(self.config, self.workdir, mesh, observation, description, state)
+        run.saver.last = self.saver.last
+        return run
+
+    def _take_step(self, batch: Batch) -> Metrics:
+        """Take a step, and return its metrics. If a process is lost in it, the state stays as it was."""
+        before = fetch_copies(self.state) if survival.is_on() else self.state
+        try:
+            with survival.all_or_none():
+                with jax.transfer_guard("disallow"):
+                    self.state, metrics = self.step(self.state, batch)
+                if survival.is_on():
+                    jax.block_until_ready(metrics)
+        except ProcessesLost:
+            self.state = before
+            raise
+        return metrics
 
     def _next_batch(self, stream: Iterator[Batch]) -> Batch:
         started = time.perf_counter()
@@ -340,14 +353,10 @@ class _Run:
     def _fetch_metrics(self) -> list[dict[str, Any]]:
         """Return the metrics of the steps since the last report, and check them."""
         fetched: list[dict[str, Any]] = jax.device_get(self.pending)
-        self._check_finite(self.done, fetched)
-        return fetched
-
-    def _check_finite(self, step: int, fetched: Sequence[Mapping[str, Any]]) -> None:
-        """Check the metrics of the steps up to `step`."""
         for name in ("loss", "gradient_norm"):
             values = [float(metrics[name]) for metrics in fetched]
-            check_finite(name, values, step - len(fetched) + 1, self._last_checkpoint)
+            check_finite(name, values, self.done - len(fetched) + 1, self._last_checkpoint)
+        return fetched
 
     def _last_checkpoint(self) -> str | None:
         self.checkpoints.wait()
@@ -364,13 +373,14 @@ class _Run:
         """Return the state with batch statistics for the averaged weights, if it has both."""
         if not state.averaged_params or not state.batch_stats:
             return state
-        with self.clock.spent("evaluation"):
-            measured = self.statistics(state.averaged_params, state.batch_stats)
+        with self.clock.spent("evaluation"), survival.all_or_none():
+            measure = self.program.statistics
+            measured = jax.block_until_ready(measure(state.averaged_params, state.batch_stats))
         return dataclasses.replace(state, averaged_batch_stats=measured)
 
     def _evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
-        with self.clock.spent("evaluation"):
-            figures = self.evaluator([evaluation_variables(state.weights())])
+        with self.clock.spent("evaluation"), survival.all_or_none():
+            figures = self.program.evaluator([evaluation_variables(state.weights())])
         self.reporter.evaluation(step, figures)
         self.evaluated = step
         check_finite("validation loss", [figures["loss"]], step, self._last_checkpoint)

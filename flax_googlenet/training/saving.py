@@ -19,6 +19,7 @@ class Saver:
 
     Attributes:
       last: the last step of which there is a checkpoint; None before the first one.
+      run: what the descriptions of all checkpoints have in common.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Saver:
           every_minutes: minutes between two saves by the clock; 0 for none.
         """
         self.last = last
-        self._workdir, self._checkpoints, self._run = workdir, checkpoints, run
+        self._workdir, self._checkpoints, self.run = workdir, checkpoints, run
         self._seconds = 60 * every_minutes
         self._saved_at = time.monotonic()
 
@@ -68,7 +69,7 @@ class Saver:
             step,
             weights=state.weights(),
             optimizer=state.optimizer(),
-            description=dataclasses.replace(self._run, step=step, **description),
+            description=dataclasses.replace(self.run, step=step, **description),
             metrics=figures,
         )
         self.last, self._saved_at = step, time.monotonic()

@@ -36,8 +36,11 @@ _SILENCE_TIMEOUT = flags.DEFINE_integer(
 )
 
 
-def join() -> None:
+def join(*, survives: bool = False) -> None:
     """Join the other processes of the run that the flags or a cluster name; do nothing if there are none.
+
+    Args:
+      survives: whether the run goes on without processes that are lost.
 
     Raises:
       UserError: if the flags are incomplete, or the processes do not find each other.
@@ -59,7 +62,12 @@ def join() -> None:
         if index >= count:
             raise UserError(f"--process_id is {index}; it must be below --num_processes, which is {count}.")
     distributed.start(
-        coordinator, count, index, deadline=_START_TIMEOUT.value, silence=_SILENCE_TIMEOUT.value
+        coordinator,
+        count,
+        index,
+        deadline=_START_TIMEOUT.value,
+        silence=_SILENCE_TIMEOUT.value,
+        survives=survives,
     )
 
 
@@ -71,7 +79,7 @@ def end_preempted(outlook: str) -> NoReturn:
     """
     print(f"stopped: {outlook}", file=sys.stderr)
     with contextlib.suppress(UserError):  # if another process does not come, the watchdog of each ends it
-        distributed.finish()
+        distributed.finish(interrupts.TRY_AGAIN)
     if distributed.process_count() > 1:
         jax.distributed.shutdown()
     _end(interrupts.TRY_AGAIN)

@@ -18,6 +18,7 @@ from flax_googlenet import distributed
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.sharding import data_mesh, replicate, split_batch
 from flax_googlenet.training import loop, train
+from flax_googlenet.training.setup import program
 from tests.support.networks import shrink_table
 
 STEP_OF_FAULT = 25  # the first step after the checkpoint from which runs resume
@@ -88,7 +89,7 @@ def main() -> None:
             yield batch
 
     loop.data_mesh = lambda: data_mesh(order)
-    loop.build_model = small_network
+    program.build_model = small_network
     loop.to_devices = recorded
     train(CONFIG, workdir)
     total = digest_of_sum(order)

@@ -24,6 +24,7 @@ from flax_googlenet.sharding import data_mesh
 from flax_googlenet.training import loop, train
 from flax_googlenet.training.reporting.reporter import TIMINGS
 from flax_googlenet.training.saving import Saver
+from flax_googlenet.training.setup import program
 from tests.support.commands import read_metrics
 
 
@@ -34,7 +35,7 @@ def small_networks(monkeypatch, small_table):
             num_classes=model.num_classes, normalization=model.normalization, table=small_table, dropout=0.0
         )
 
-    monkeypatch.setattr(loop, "build_model", build)
+    monkeypatch.setattr(program, "build_model", build)
     monkeypatch.setattr(classifier, "build_model", build)
 
 
@@ -79,7 +80,7 @@ def complete(tmp_path_factory, small_table):
     data = write_data(root / "data")
     small = GoogLeNet(num_classes=3, normalization="none", table=small_table, dropout=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "build_model", lambda _: small)
+        patch.setattr(program, "build_model", lambda _: small)
         result = train(config_of(data), str(root / "run"))
     assert result["step"] == 6
     return data, root / "run"

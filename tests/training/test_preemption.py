@@ -13,8 +13,9 @@ from flax_googlenet.checkpoints.arrays import restore_item
 from flax_googlenet.checkpoints.integrity import ITEMS
 from flax_googlenet.distributed import preemption
 from flax_googlenet.models import GoogLeNet
-from flax_googlenet.training import loop, train
+from flax_googlenet.training import train
 from flax_googlenet.training.reporting.reporter import TIMINGS
+from flax_googlenet.training.setup import program
 from tests.support.commands import read_metrics
 from tests.training.test_loop import config_of, write_data
 
@@ -31,7 +32,7 @@ STATISTICS, EVALUATION = 32, 2
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch, small_table):
     small = GoogLeNet(num_classes=3, normalization="batch", table=small_table, dropout=0.0)
-    monkeypatch.setattr(loop, "build_model", lambda _: small)
+    monkeypatch.setattr(program, "build_model", lambda _: small)
 
 
 @pytest.fixture(autouse=True)

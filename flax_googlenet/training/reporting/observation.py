@@ -41,6 +41,10 @@ class Observation:
         self._log = LogFile(root, process_index())
         self._compilations = contextlib.ExitStack()
 
+    def restarted(self) -> "Observation":
+        """Return an observation of the same run that starts now, after the end of this one."""
+        return Observation(self._root, profile_steps=self._profile_steps)
+
     def prepare(self, first_step: int, total_steps: int) -> None:
         """Read what the workdir holds, and check the steps to trace.
 

@@ -107,6 +107,7 @@ class Workdir:
                     "resume from them, or choose another workdir."
                 )
         set_aside(self._survey, self.root)
+        self._is_new, self._survey = False, Survey()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import pytest
 
 from launch.common import compilation_cache
 from tests.support.commands import REPOSITORY, process_environment
+from tests.support.processes import free_port, start
 
 
 @pytest.fixture
@@ -83,6 +84,25 @@ def test_the_library_does_not_turn_the_cache_on():
         check=False,
     )
     assert process.stdout == "None\n", process.stderr
+
+
+@pytest.mark.slow
+def test_a_program_serves_all_processes_of_a_run(tmp_path):
+    def logs(name: str) -> list[str]:
+        port, workdir = free_port(), tmp_path / name
+        flags = [f"--workdir={workdir}", f"--compilation_cache={tmp_path / 'compiled'}", "--num_processes=2"]
+        flags += ["--config.duration=1 steps", "--config.data.image_size=32", "--config.data.resize=32"]
+        flags += ["--config.schedule.warmup=0 steps", f"--coordinator=localhost:{port}"]
+        module = ("-m", "tests.distributed.small_train")
+        processes = [start(*module, *flags, f"--process_id={index}") for index in range(2)]
+        for process in processes:
+            _, errors = process.communicate(timeout=600)
+            assert process.returncode == 0, errors
+        return [(workdir / "logs" / f"process_{index}.log").read_text() for index in range(2)]
+
+    compiled, saved = "compiled the training step in ", "the compilation cache saved "
+    assert [(compiled in log, saved in log) for log in logs("cold")] == 2 * [(True, False)]
+    assert [(compiled in log, saved in log) for log in logs("warm")] == 2 * [(True, True)]
 
 
 @pytest.mark.slow
