@@ -6,6 +6,7 @@ the variant's row in `VARIANTS`.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from flax_googlenet.config.kinds import (
@@ -286,14 +287,19 @@ def default_of(key: str) -> Any:
     return KEYS[key].default
 
 
-def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flat dictionary with dotted keys as a nested one.
+
+    >>> nested({"seed": 1, "model.dropout": 0.4})
+    {'seed': 1, 'model': {'dropout': 0.4}}
+    """
+    result: dict[str, Any] = {}
     for name, value in flat.items():
         section, _, key = name.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[key] = value
-    return nested
+        (result.setdefault(section, {}) if section else result)[key] = value
+    return result
 
 
-DEFAULTS: dict[str, Any] = _nested({name: row.default for name, row in KEYS.items()})
+DEFAULTS: dict[str, Any] = nested({name: row.default for name, row in KEYS.items()})
 
 OPERATIONAL_KEYS = frozenset(name for name, row in KEYS.items() if row.operational)
