@@ -94,11 +94,11 @@ def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], 
         outcome.programs += 1
 
     with observed(compiled=count, saved=save):
-        open_runs = [run for run in runs if not records.is_done(run)]
-        plan = make_plan(runs, open_runs[0] if open_runs else None)
+        plan = make_plan(runs, next((run for run in runs if not records.is_done(run)), None))
         show_plan(plan)
-        for run in open_runs:
-            number = runs.index(run) + 1
+        for number, run in enumerate(runs, start=1):
+            if records.is_done(run):
+                continue
             logger.info(f"run {number} of {len(runs)}: {run.name}")
             result = _train(run)
             outcome.failed += result["status"] == "failed"

@@ -22,7 +22,9 @@ def command(monkeypatch) -> Command:
         argv = [str(REPOSITORY / f"launch/{name}.py"), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", argv)
         # absl's own `run` also sets up logging and signals of the process.
-        monkeypatch.setattr(app, "run", lambda main, flags_parser: main([argv[0], *flags_parser(argv)[1:]]))
+        monkeypatch.setattr(
+            app, "run", lambda main, flags_parser: sys.exit(main([argv[0], *flags_parser(argv)[1:]]))
+        )
         monkeypatch.delitem(sys.modules, f"launch.{name}", raising=False)
         with as_in_a_new_process():
             try:
