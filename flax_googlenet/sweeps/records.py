@@ -8,7 +8,7 @@ from etils import epath
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import explaining_bucket_errors, is_remote
-from flax_googlenet.sweeps.comparison import Difference, Spread, paired_difference, spread
+from flax_googlenet.sweeps.comparison import Difference, paired_difference, spread
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Cost
 
@@ -115,28 +115,27 @@ def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping
     for record in records:
         by_row[record["row"]].append(record)
     accuracies = {name: _by_seed(own, "top1") for name, own in by_row.items()}
-    columns = ("row", "runs", "top-1 in %", f"difference to {reference} in points", "top-5 in %", "loss")
-    columns += ("parameters", "multiply-adds", "images/s", "note")
+    difference = f"difference to {reference} in points"
+    columns = ["row", "runs", "top-1 in %", difference, "top-5 in %", "loss"]
+    columns += ["parameters", "multiply-adds", "images/s", "note"]
     lines = [f"| {' | '.join(columns)} |", f"|---|{'--:|' * (len(columns) - 2)}---|"]
     for name, own in by_row.items():
         done = [record for record in own if record["status"] == "done"]
         failed = len(own) - len(done)
-        runs = f"{len(done)}" + (f", {failed} failed" if failed else "")
-        cells = [name, runs]
+        cells = [name, f"{len(done)}" + (f", {failed} failed" if failed else "")]
         if done:
-            difference = paired_difference(accuracies[name], accuracies[reference])
+            compared = paired_difference(accuracies[name], accuracies[reference])
             cells += [
-                _mean(spread(list(accuracies[name].values())), 100, 2),
-                "" if name == reference else _points(difference),
-                _mean(spread(list(_by_seed(done, "top5").values())), 100, 2),
-                _mean(spread(list(_by_seed(done, "loss").values())), 1, 4),
+                _mean(done, "top1", 100, 2),
+                "" if name == reference else _points(compared),
+                _mean(done, "top5", 100, 2),
+                _mean(done, "loss", 1, 4),
                 f"{done[0]['params']:,}",
                 f"{done[0]['multiply_adds'] / 1e6:,.1f}M",
-                _mean(spread(list(_by_seed(done, "images_per_second").values())), 1, 1),
+                _mean(done, "images_per_second", 1, 1),
             ]
-        lines.append(
-            f"| {' | '.join([*cells, *[''] * (len(columns) - 1 - len(cells)), _in_a_cell(notes[name])])} |"
-        )
+        cells += [""] * (len(columns) - 1 - len(cells))
+        lines.append(f"| {' | '.join([*cells, _in_a_cell(notes[name])])} |")
     legend = (
         "± is the sample standard deviation over the seeds. For a difference, which is paired by seed, it is "
         "half the width of the 95% confidence interval of Student's t."
@@ -148,9 +147,10 @@ def _by_seed(records: Iterable[Mapping[str, Any]], figure: str) -> dict[int, flo
     return {record["seed"]: record[figure] for record in records if record["status"] == "done"}
 
 
-def _mean(found: Spread, scale: float, digits: int) -> str:
-    deviation = "" if found.deviation is None else f" ± {scale * found.deviation:.{digits}f}"
-    return f"{scale * found.mean:.{digits}f}{deviation}"
+def _mean(records: Iterable[Mapping[str, Any]], figure: str, scale: float, digits: int) -> str:
+    found = spread([scale * record[figure] for record in records])
+    deviation = "" if found.deviation is None else f" ± {found.deviation:.{digits}f}"
+    return f"{found.mean:.{digits}f}{deviation}"
 
 
 def _points(difference: Difference | None) -> str:
