@@ -30,6 +30,7 @@ FLOORS = (
     {"evaluation"},
     {"training"},
     {"interop"},
+    {"sweeps"},
 )
 ABOVE_THE_LIBRARY = {"configs", "launch", "benchmarks", "studies", "notebooks", "docs", "tests"}
 

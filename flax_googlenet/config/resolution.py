@@ -59,6 +59,7 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
     _check_mixing(resolved)
     if variant == "vgg16":
         _check_keys_of_vgg16(resolved["model"])
+    _check_single_head(resolved["model"])
     _check_image_size(resolved)
     return FrozenConfigDict(resolved)
 
@@ -71,6 +72,16 @@ def _check_mixing(resolved: Mapping[str, Any]) -> None:
                 f"config.data.{key} mixes images of one batch or part of a batch, whose size is {images}; "
                 "raise config.batch_size or lower config.optimizer.accumulate."
             )
+
+
+def _check_single_head(model: Mapping[str, Any]) -> None:
+    count, single = model["aux_heads"], model["single_aux_head"]
+    default = DEFAULTS["model"]["single_aux_head"]
+    if count != 1 and single != default:
+        raise UserError(
+            f'config.model.single_aux_head is "{single}", which has no effect with {count} auxiliary heads; '
+            f'set config.model.aux_heads to 1, or single_aux_head to "{default}".'
+        )
 
 
 def _check_image_size(resolved: Mapping[str, Any]) -> None:

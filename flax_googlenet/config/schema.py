@@ -6,6 +6,7 @@ the variant's row in `VARIANTS`.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from flax_googlenet.config.kinds import (
@@ -129,7 +130,9 @@ _ROWS = (
     Key("model.head", "average", Choice("average", "fully_connected"),
         "Layer before the classifier: global average pooling, or 1024 units on the flattened map."),
     Key("model.aux_heads", 2, Choice(2, 1, 0),
-        "Number of auxiliary heads (section 5); 1 keeps aux_4d."),
+        "Number of auxiliary heads (section 5); model.single_aux_head says which one 1 keeps."),
+    Key("model.single_aux_head", "aux_4d", Choice("aux_4d", "aux_4a"),
+        "The auxiliary head if model.aux_heads is 1: aux_4d, the upper one; or aux_4a, the lower one."),
     Key("model.aux_pooling", "paper", Choice("paper", "adaptive"),
         "Pooling of the auxiliary heads: paper, 5x5 windows with stride 3; adaptive, PyTorch's windows."),
     Key("model.dropout", 0.4, _SHARE,
@@ -284,14 +287,19 @@ def default_of(key: str) -> Any:
     return KEYS[key].default
 
 
-def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flat dictionary with dotted keys as a nested one.
+
+    >>> nested({"seed": 1, "model.dropout": 0.4})
+    {'seed': 1, 'model': {'dropout': 0.4}}
+    """
+    result: dict[str, Any] = {}
     for name, value in flat.items():
         section, _, key = name.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[key] = value
-    return nested
+        (result.setdefault(section, {}) if section else result)[key] = value
+    return result
 
 
-DEFAULTS: dict[str, Any] = _nested({name: row.default for name, row in KEYS.items()})
+DEFAULTS: dict[str, Any] = nested({name: row.default for name, row in KEYS.items()})
 
 OPERATIONAL_KEYS = frozenset(name for name, row in KEYS.items() if row.operational)

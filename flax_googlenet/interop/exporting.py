@@ -21,7 +21,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 # Keys of `model` that do not change the state dict of torchvision's model.
 _FREE_FOR_TORCHVISION = frozenset(
-    {"variant", "num_classes", "aux_heads", "dropout", "aux_dropout", "remat", "dtype"}
+    {"variant", "num_classes", "aux_heads", "single_aux_head", "dropout", "aux_dropout", "remat", "dtype"}
     | {"initializer", "initial_bias", "lrn_divides_alpha"}
 )
 

@@ -32,8 +32,8 @@ from flax_googlenet.table import (
     least_image_size,
 )
 
-# Row whose output an auxiliary head reads -> name of the head. A network with one head has the upper
-# one, because leaving out the lower head does not cost accuracy ("Rethinking the Inception
+# Row whose output an auxiliary head reads -> name of the head. By default, a network with one head has the
+# upper one, because leaving out the lower head does not cost accuracy ("Rethinking the Inception
 # Architecture", 2015, section 4), and the paper itself says that one head is enough.
 AUXILIARY_HEADS = {"inception_4a": "aux_4a", "inception_4d": "aux_4d"}
 
@@ -58,7 +58,8 @@ class GoogLeNet(nn.Module):
       pool4_window: side of the windows of the last strided pooling.
       head: "average" for the paper's global average pooling; or "fully_connected" for a
         layer of 1,024 units on the flattened map in its place.
-      aux_heads: number of auxiliary classifiers, 2, 1 (aux_4d) or 0. They run in training only.
+      aux_heads: number of auxiliary classifiers, 2, 1 or 0. They run in training only.
+      single_aux_head: the auxiliary classifier of a network with one: "aux_4d" or "aux_4a".
       aux_pooling: see `AuxiliaryClassifier.pooling`.
       dropout, aux_dropout: share dropped before the last layer of the main and the
         auxiliary heads.
@@ -84,6 +85,7 @@ class GoogLeNet(nn.Module):
     pool4_window: int = default_of("model.pool4_window")
     head: str = default_of("model.head")
     aux_heads: int = default_of("model.aux_heads")
+    single_aux_head: str = default_of("model.single_aux_head")
     aux_pooling: str = default_of("model.aux_pooling")
     dropout: float = default_of("model.dropout")
     aux_dropout: float = default_of("model.aux_dropout")
@@ -105,7 +107,9 @@ class GoogLeNet(nn.Module):
     @property
     def auxiliary_heads(self) -> dict[str, str]:
         """Names of the auxiliary heads, by the names of the rows that they read."""
-        return dict(list(AUXILIARY_HEADS.items())[len(AUXILIARY_HEADS) - self.aux_heads :])
+        if self.aux_heads == 1:
+            return {row: head for row, head in AUXILIARY_HEADS.items() if head == self.single_aux_head}
+        return AUXILIARY_HEADS if self.aux_heads else {}
 
     @property
     def head_names(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
-"""Loading of `--config=FILE.py[:ARGUMENT=VALUE,...]`."""
+"""Loading of `--config=FILE.py[:ARGUMENT=VALUE,...]` and `--sweep=FILE.py[:ARGUMENT=VALUE,...]`."""
 
+import dataclasses
 import difflib
 import inspect
 import pathlib
@@ -10,6 +11,29 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flax_googlenet.errors import UserError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """A kind of file.
+
+    Attributes:
+      noun: what it is.
+      flag: the flag that names it.
+      function: the function that it defines.
+      directory: where the files are.
+      example: one of them.
+    """
+
+    noun: str
+    flag: str
+    function: str
+    directory: str
+    example: str
+
+
+_CONFIG = _Kind("config", "--config", "get_config", "configs", "configs/mnist_sample.py")
+_SWEEP = _Kind("sweep", "--sweep", "get_sweep", "configs/sweeps", "configs/sweeps/aux_heads.py")
 
 
 def load(path: str) -> dict[str, Any]:
@@ -26,39 +50,77 @@ def load(path: str) -> dict[str, Any]:
       UserError: if the file is missing, not valid Python or without a `get_config` that
         returns a config. Other errors in the file keep their traceback.
     """
-    name, _, listed = path.partition(":")
-    file = pathlib.Path(name)
-    if not file.is_file():
-        raise UserError(f"There is no config file {name or 'without a name'}; {_suggest_file(file)}")
-    if file.suffix != ".py":
-        raise UserError(f"{name} is not a Python file; a config is a .py file with get_config().")
-    try:
-        get_config = runpy.run_path(name, run_name="config_file").get("get_config")
-    except SyntaxError as error:
-        raise UserError(f"{error.filename}, line {error.lineno}, is not valid Python: {error.msg}.") from None
-    if not callable(get_config):
-        raise UserError(f"{name} has no function get_config(); see configs/mnist_sample.py.")
-    config = get_config(**_arguments(name, listed, get_config))
+    config = _call(path, _CONFIG)
     if not isinstance(config, Mapping | ConfigDict):
-        returned = "nothing" if config is None else f"a {type(config).__name__}"
-        raise UserError(f"get_config() of {name} returns {returned}; it must return a ConfigDict.")
+        raise UserError(_returned(path, _CONFIG, config, "a ConfigDict"))
     settings: dict[str, Any] = ConfigDict(config).to_dict()
     return settings
 
 
-def _suggest_file(file: pathlib.Path) -> str:
-    configs = sorted(pathlib.Path("configs").glob("*.py"))
+def load_sweep(path: str) -> Any:
+    """Return what `get_sweep` of a file returns, a `Sweep`.
+
+    Args:
+      path: as for `load`.
+
+    Raises:
+      UserError: as `load` does.
+    """
+    from flax_googlenet.sweeps import Sweep  # imports the training loop, which commands without sweeps spare
+
+    sweep = _call(path, _SWEEP)
+    if not isinstance(sweep, Sweep):
+        raise UserError(_returned(path, _SWEEP, sweep, "a Sweep"))
+    return sweep
+
+
+def path_of(base: str) -> str:
+    """Return the path of the config that a sweep names.
+
+    >>> path_of("imagenet:bn"), path_of("own/photos.py:size=32")
+    ('configs/imagenet.py:bn', 'own/photos.py:size=32')
+    """
+    name, colon, arguments = base.partition(":")
+    return base if name.endswith(".py") else f"{_CONFIG.directory}/{name}.py{colon}{arguments}"
+
+
+def _call(path: str, kind: _Kind) -> Any:
+    """Call the function of a file with the arguments of a path."""
+    name, _, listed = path.partition(":")
+    file = pathlib.Path(name)
+    if not file.is_file():
+        raise UserError(
+            f"There is no {kind.noun} file {name or 'without a name'}; {_suggest_file(file, kind)}"
+        )
+    if file.suffix != ".py":
+        raise UserError(f"{name} is not a Python file; a {kind.noun} is a .py file with {kind.function}().")
+    try:
+        function = runpy.run_path(name, run_name=f"{kind.noun}_file").get(kind.function)
+    except SyntaxError as error:
+        raise UserError(f"{error.filename}, line {error.lineno}, is not valid Python: {error.msg}.") from None
+    if not callable(function):
+        raise UserError(f"{name} has no function {kind.function}(); see {kind.example}.")
+    return function(**_arguments(name, listed, function, kind))
+
+
+def _returned(path: str, kind: _Kind, value: Any, expected: str) -> str:
+    returned = "nothing" if value is None else f"a {type(value).__name__}"
+    return f"{kind.function}() of {path.partition(':')[0]} returns {returned}; it must return {expected}."
+
+
+def _suggest_file(file: pathlib.Path, kind: _Kind) -> str:
+    configs = sorted(pathlib.Path(kind.directory).glob("*.py"))
     path_by_stem = {path.stem: str(path) for path in (*sorted(file.parent.glob("*.py")), *configs)}
     matches = difflib.get_close_matches(file.stem, path_by_stem, n=1, cutoff=0.5)
     if matches:
         return f'did you mean "{path_by_stem[matches[0]]}"?'
     if not configs:
-        return "give the path of a .py file with get_config()."
+        return f"give the path of a .py file with {kind.function}()."
     return f"choose from {', '.join(map(str, configs))}."
 
 
-def _arguments(name: str, listed: str, get_config: Callable[..., Any]) -> dict[str, str]:
-    parameters = inspect.signature(get_config).parameters
+def _arguments(name: str, listed: str, function: Callable[..., Any], kind: _Kind) -> dict[str, str]:
+    parameters = inspect.signature(function).parameters
     if len(parameters) == 1 and listed and "=" not in listed and listed not in parameters:
         return {next(iter(parameters)): listed}
     arguments = dict(argument.partition("=")[::2] for argument in listed.split(",") if argument)
@@ -70,5 +132,5 @@ def _arguments(name: str, listed: str, get_config: Callable[..., Any]) -> dict[s
             raise UserError(f'The argument "{argument}" of {name} has no value; write {argument}=VALUE.')
     for argument, parameter in parameters.items():
         if parameter.default is parameter.empty and argument not in arguments:
-            raise UserError(f"{name} needs an argument; write --config={name}:{argument}=VALUE.")
+            raise UserError(f"{name} needs an argument; write {kind.flag}={name}:{argument}=VALUE.")
     return arguments

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 
+from flax_googlenet.config import DEFAULTS
 from flax_googlenet.config.kinds import literal
 from flax_googlenet.config.schema import KEYS, Key
 from launch.common import compilation_cache
@@ -27,9 +28,8 @@ def of_command(default_config: str, sections: Sequence[str]) -> str:
             f"get_config(). (default: {default_config})"
         )
     if default_config or sections:
-        keys = (
-            "a key of the config" if default_config else f"a key of {' or '.join(sections)} in the checkpoint"
-        )
+        takes_all = bool(default_config) or len(sections) == len(DEFAULTS)
+        keys = "a key of the config" if takes_all else f"a key of {' or '.join(sections)} in the checkpoint"
         entries.append(f"--config.KEY=VALUE: Another value for {keys}; --help=config lists the keys.")
     flags_of_command = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     entries += map(_entry, (*flags_of_command, compilation_cache.flag()))
@@ -45,7 +45,7 @@ def of_config(sections: Sequence[str]) -> str:
     rows = [
         (key.name, literal(key.default), _meaning(key))
         for key in KEYS.values()
-        if not sections or key.section in sections
+        if not sections or key.name.split(".")[0] in sections
     ]
     introduction = (
         "Keys of a config, to set by get_config() in its file or by --config.KEY=VALUE on the command line. "

@@ -71,6 +71,16 @@ def test_defaults_fill_in_and_freeze():
             id="parts of one image",
         ),
         pytest.param({"model": 3}, "is a section", id="section as value"),
+        pytest.param(
+            {"model": {"aux_heads": 2, "single_aux_head": "aux_4a"}},
+            '"aux_4a", which has no effect with 2 auxiliary heads; set config.model.aux_heads to 1',
+            id="a single head of two",
+        ),
+        pytest.param(
+            {"model": {"variant": "vgg16", "single_aux_head": "aux_4a"}},
+            "single_aux_head has no effect on vgg16",
+            id="a single head of none",
+        ),
         pytest.param({"data": {"mean": (1.0,)}}, "three finite numbers", id="tuple too short"),
         pytest.param({"model": {"normalization": "bach"}}, r'did you mean "batch"', id="choice"),
         pytest.param(

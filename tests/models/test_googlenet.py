@@ -41,6 +41,9 @@ def apply(model: GoogLeNet, variables, x, **options):
         pytest.param({"normalization": "batch"}, 7_005_832, None, id="batch normalization"),
         pytest.param({"aux_heads": 0}, 6_998_552, 6_998_552, id="without heads"),
         pytest.param({"aux_heads": 1}, 6_998_552, 10_189_440, id="with the upper head"),
+        pytest.param(
+            {"aux_heads": 1, "single_aux_head": "aux_4a"}, 6_998_552, 10_187_392, id="with the lower head"
+        ),
         pytest.param({"reduce5x5": False}, 17_075_736, None, id="without one reduction"),
         pytest.param({"head": "fully_connected"}, 58_379_800, None, id="fully connected head"),
         pytest.param({"third_kernel": 3}, 6_617_624, None, id="3x3 third branch"),
@@ -50,6 +53,22 @@ def test_parameter_counts(options, plain, with_aux):
     params = parameters(GoogLeNet(**options))
     assert count(without_aux(params)) == plain
     assert with_aux is None or count(params) == with_aux
+
+
+@pytest.mark.parametrize(
+    ("options", "heads"),
+    [
+        ({}, ("aux_4a", "aux_4d")),
+        ({"aux_heads": 1}, ("aux_4d",)),
+        ({"aux_heads": 1, "single_aux_head": "aux_4d"}, ("aux_4d",)),
+        ({"aux_heads": 1, "single_aux_head": "aux_4a"}, ("aux_4a",)),
+        ({"aux_heads": 0}, ()),
+    ],
+)
+def test_a_single_auxiliary_head_is_either(options, heads):
+    model = GoogLeNet(**options)
+    assert model.head_names == ("logits", *heads)
+    assert {name for name in parameters(model) if name.startswith("aux")} == set(heads)
 
 
 def test_auxiliary_parameter_counts():
@@ -98,6 +117,7 @@ def test_images_of_the_wrong_shape_are_refused(shape):
         ),
         pytest.param({"head": "fc"}, 'head is \'fc\'; it must be "average" or "fully_connected".', id="head"),
         pytest.param({"aux_heads": 5}, "GoogLeNet.aux_heads is 5; it must be 2, 1 or 0.", id="aux_heads"),
+        pytest.param({"single_aux_head": "4a"}, '"aux_4d" or "aux_4a"', id="single_aux_head"),
         pytest.param({"third_kernel": 7}, "third_kernel is 7; it must be 5 or 3.", id="third_kernel"),
         pytest.param({"pool4_window": 1}, "pool4_window is 1; it must be 3 or 2.", id="pool4_window"),
         pytest.param({"conv_padding": "SAME"}, '"symmetric" or "same"', id="conv_padding"),

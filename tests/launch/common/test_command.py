@@ -2,42 +2,16 @@
 
 import importlib
 import json
-import runpy
-import sys
-from collections.abc import Callable
 
 import pytest
-from absl import app, flags
+from absl import flags
 
 import launch.common.command  # noqa: F401  it defines the flag that all commands share
-from tests.support.commands import REPOSITORY, as_in_a_new_process
+from tests.support.commands import REPOSITORY
 
 COMMANDS = sorted(
     path.stem for path in (REPOSITORY / "launch").glob("*.py") if "if __name__ ==" in path.read_text()
 )
-
-Command = Callable[..., int]
-
-
-@pytest.fixture
-def command(monkeypatch) -> Command:
-    """A function that runs `python -m launch.NAME` in this process and returns its exit status."""
-    monkeypatch.chdir(REPOSITORY)
-
-    def run(name: str, *arguments: object) -> int:
-        argv = [str(REPOSITORY / f"launch/{name}.py"), *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", argv)
-        # absl's own `run` also sets up logging and signals of the process.
-        monkeypatch.setattr(app, "run", lambda main, flags_parser: main([argv[0], *flags_parser(argv)[1:]]))
-        monkeypatch.delitem(sys.modules, f"launch.{name}", raising=False)
-        with as_in_a_new_process():
-            try:
-                runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
-            except SystemExit as end:
-                return int(end.code or 0)
-        return 0
-
-    return run
 
 
 def test_the_order_of_tests_does_not_matter(command, capsys):
@@ -327,6 +301,7 @@ REQUIRED = {
     "import_weights": {"source", "out"},
     "predict": {"checkpoint"},
     "prepare": {"dataset"},
+    "sweep": {"sweep", "workdir"},
 }
 
 

@@ -1,0 +1,153 @@
+"""The runs of a sweep, one after the other in this process."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from etils import epath
+
+from flax_googlenet import checkpoints
+from flax_googlenet.checkpoints import WorkdirLock
+from flax_googlenet.config import first_difference, flatten, resolve, with_num_classes
+from flax_googlenet.errors import UserError
+from flax_googlenet.paths import explaining_bucket_errors, make_directory, resolve_path
+from flax_googlenet.runtime.compilation import observed
+from flax_googlenet.sweeps.expansion import Run
+from flax_googlenet.sweeps.plan import Plan, in_words, make_plan
+from flax_googlenet.sweeps.records import Records
+from flax_googlenet.training import train
+
+logger = logging.getLogger(__name__)
+
+_FIGURES = ("step", "top1", "top5", "loss", "images_per_second")
+
+
+@dataclasses.dataclass
+class Outcome:
+    """The outcome of a sweep.
+
+    Attributes:
+      runs: number of runs.
+      failed: number of those that ended with an error.
+      results: the file with a record per run.
+      programs: number of programs that were compiled or read from the compilation cache.
+      saved: number of those that were read from the cache.
+      saved_seconds: seconds that their compilation would have taken.
+    """
+
+    runs: int
+    failed: int = 0
+    results: str = ""
+    programs: int = 0
+    saved: int = 0
+    saved_seconds: float = 0.0
+
+
+def execute(
+    runs: Sequence[Run],
+    workdir: str | os.PathLike,
+    *,
+    show_plan: Callable[[Plan], None] = lambda _: None,
+) -> Outcome:
+    """Train all runs of a sweep that are not complete, resuming those that were stopped.
+
+    A run that fails with a `UserError` is recorded, and the others are trained. Called again, the function
+    trains failed runs again.
+
+    Args:
+      runs: the runs, as `expand` returns them for `workdir`.
+      workdir: directory of the sweep; created if it does not exist.
+      show_plan: called with the plan before the first run.
+
+    Raises:
+      UserError: if the directory cannot be used, or has a run of the same name with another config.
+      Preempted: as `train` does; the sweep can be resumed.
+    """
+    root = resolve_path(workdir)
+    try:
+        make_directory(root)
+    except OSError as error:
+        raise UserError(f"Cannot make {root}: {error.strerror}; choose another workdir.") from error
+    lock = WorkdirLock(root)
+    with explaining_bucket_errors(root, "write"):
+        lock.acquire()
+    try:
+        return _execute(runs, root, show_plan)
+    finally:
+        lock.release()
+
+
+def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], None]) -> Outcome:
+    records = Records(root)
+    for run in runs:
+        _check_unchanged(run, records)
+    outcome = Outcome(len(runs), results=str(records.path))
+
+    def save(seconds: float) -> None:
+        outcome.saved += 1
+        outcome.saved_seconds += seconds
+
+    def count(_seconds: float) -> None:
+        outcome.programs += 1
+
+    with observed(compiled=count, saved=save):
+        plan = make_plan(runs, next((run for run in runs if not records.is_done(run)), None))
+        show_plan(plan)
+        for number, run in enumerate(runs, start=1):
+            if records.is_done(run):
+                continue
+            logger.info(f"run {number} of {len(runs)}: {run.name}")
+            result = _train(run)
+            outcome.failed += result["status"] == "failed"
+            records.add(run, plan.costs[run.row.name], result)
+            records.write(runs)
+    records.write(runs)
+    logger.info(
+        f"the compilation cache saved {outcome.saved} compilations of {in_words(outcome.saved_seconds)}; "
+        f"{outcome.programs - outcome.saved} programs were compiled"
+    )
+    return outcome
+
+
+def _train(run: Run) -> Mapping[str, Any]:
+    """Train a run, and return what its record says about its end."""
+    try:
+        result = train(run.config, run.workdir)
+    except UserError as error:
+        logger.error(f"{run.name} failed: {error}")
+        return {"status": "failed", "error": str(error)}
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        logger.error(f"{run.name} failed: the devices have too little memory for it")
+        return {"status": "failed", "error": "The devices have too little memory."}
+    return {"status": "done", **{name: result[name] for name in _FIGURES}}
+
+
+def _check_unchanged(run: Run, records: Records) -> None:
+    """Check that the directory of a run has no run of another config.
+
+    Raises:
+      UserError: if the row was changed after the run began.
+    """
+    latest = checkpoints.last_described(run.workdir)
+    if latest is not None:
+        recorded = resolve(checkpoints.describe(latest).config)
+        config = with_num_classes(run.config, recorded.model.num_classes)
+        key = first_difference(recorded, config)
+        if key is not None:
+            there, here = flatten(recorded)[key], flatten(config)[key]
+            raise _changed(run, f"config.{key} is {there!r} there and {here!r} here")
+    record = records.of(run)
+    if record is not None and record["status"] == "done" and record["digest"] != run.digest:
+        raise _changed(run, "the digests of their configs differ")
+
+
+def _changed(run: Run, difference: str) -> UserError:
+    return UserError(
+        f'The row "{run.row.name}" has changed since {run.workdir} was trained: {difference}; rename the '
+        "row, choose another workdir, or remove that directory and its record."
+    )

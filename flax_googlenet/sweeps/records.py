@@ -1,0 +1,164 @@
+"""The results of a sweep: a record per run in results.json, and a table of its rows in summary.md."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from flax_googlenet.errors import UserError
+from flax_googlenet.paths import explaining_bucket_errors, is_remote
+from flax_googlenet.sweeps.comparison import Difference, paired_difference, spread
+from flax_googlenet.sweeps.expansion import Run
+from flax_googlenet.sweeps.plan import Cost
+
+RESULTS, SUMMARY = "results.json", "summary.md"
+
+Record = dict[str, Any]
+
+
+class Records:
+    """The records of a sweep's runs, which its directory keeps.
+
+    A record has "row", "seed", "status" ("done" or "failed"), "digest" of the resolved config, "params",
+    "multiply_adds" and "workdir", relative to the directory of the sweep. That of a complete run has "step",
+    "top1", "top5", "loss" and "images_per_second", too, and that of a failed one "error".
+
+    Attributes:
+      path: the file.
+    """
+
+    def __init__(self, root: epath.Path) -> None:
+        """Read the records of earlier commands.
+
+        Args:
+          root: directory of the sweep.
+
+        Raises:
+          UserError: if results.json is not a file of records.
+        """
+        self.path = root / RESULTS
+        self._records: dict[str, Record] = {}
+        with explaining_bucket_errors(self.path):
+            if not self.path.exists():
+                return
+            content = self.path.read_text()
+        try:
+            self._records = {record["workdir"]: record for record in json.loads(content)["runs"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path} is corrupt; remove it, and the runs that are complete are read from their "
+                "checkpoints."
+            ) from error
+
+    def of(self, run: Run) -> Record | None:
+        """Return the record of a run, or None."""
+        return self._records.get(run.name)
+
+    def is_done(self, run: Run) -> bool:
+        """Return whether a run of the same config is complete."""
+        record = self.of(run)
+        return record is not None and record["status"] == "done" and record["digest"] == run.digest
+
+    def add(self, run: Run, cost: Cost, outcome: Mapping[str, Any]) -> None:
+        """Replace the record of a run.
+
+        Args:
+          run: the run.
+          cost: its cost.
+          outcome: "status", and the figures or the error.
+        """
+        self._records[run.name] = {
+            "row": run.row.name,
+            "seed": run.seed,
+            "digest": run.digest,
+            **outcome,
+            "params": cost.params,
+            "multiply_adds": cost.multiply_adds,
+            "workdir": run.name,
+        }
+
+    def write(self, runs: Sequence[Run]) -> None:
+        """Write the records, those of the runs of this sweep first, and the table of its rows."""
+        own = [self._records[run.name] for run in runs if run.name in self._records]
+        names = {run.name for run in runs}
+        others = [record for name, record in self._records.items() if name not in names]
+        notes = {run.row.name: run.row.note for run in runs}
+        content = {"reference": runs[0].row.name, "notes": notes, "runs": [*own, *others]}
+        _write(self.path, json.dumps(content, indent=1) + "\n")
+        _write(self.path.with_name(SUMMARY), summary(own, runs[0].row.name, notes))
+
+
+def _write(path: epath.Path, text: str) -> None:
+    """Write a file that is either the old or the new one, whenever the process ends."""
+    with explaining_bucket_errors(path, "write"):
+        if is_remote(path):  # where a file appears when it is complete
+            path.write_text(text)
+            return
+        partial = path.with_name(f".partial-{path.name}")
+        try:
+            partial.write_text(text)
+            partial.replace(path)
+        except OSError as error:
+            raise UserError(f"Cannot write {path}: {error.strerror or error}; make room for it.") from error
+
+
+def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping[str, str]) -> str:
+    """Return a Markdown table with a line per row.
+
+    Args:
+      records: the records of the runs.
+      reference: name of the row to compare the others with.
+      notes: what each row shows, by name and in the order of the lines.
+    """
+    by_row: dict[str, list[Mapping[str, Any]]] = {name: [] for name in notes}
+    for record in records:
+        by_row[record["row"]].append(record)
+    accuracies = {name: _by_seed(own, "top1") for name, own in by_row.items()}
+    difference = f"difference to {reference} in points"
+    columns = ["row", "runs", "top-1 in %", difference, "top-5 in %", "loss"]
+    columns += ["parameters", "multiply-adds", "images/s", "note"]
+    lines = [f"| {' | '.join(columns)} |", f"|---|{'--:|' * (len(columns) - 2)}---|"]
+    for name, own in by_row.items():
+        done = [record for record in own if record["status"] == "done"]
+        failed = len(own) - len(done)
+        cells = [name, f"{len(done)}" + (f", {failed} failed" if failed else "")]
+        if done:
+            compared = paired_difference(accuracies[name], accuracies[reference])
+            cells += [
+                _mean(done, "top1", 100, 2),
+                "" if name == reference else _points(compared),
+                _mean(done, "top5", 100, 2),
+                _mean(done, "loss", 1, 4),
+                f"{done[0]['params']:,}",
+                f"{done[0]['multiply_adds'] / 1e6:,.1f}M",
+                _mean(done, "images_per_second", 1, 1),
+            ]
+        cells += [""] * (len(columns) - 1 - len(cells))
+        lines.append(f"| {' | '.join([*cells, _in_a_cell(notes[name])])} |")
+    legend = (
+        "± is the sample standard deviation over the seeds. For a difference, which is paired by seed, it is "
+        "half the width of the 95% confidence interval of Student's t."
+    )
+    return "\n".join([*lines, "", legend]) + "\n"
+
+
+def _by_seed(records: Iterable[Mapping[str, Any]], figure: str) -> dict[int, float]:
+    return {record["seed"]: record[figure] for record in records if record["status"] == "done"}
+
+
+def _mean(records: Iterable[Mapping[str, Any]], figure: str, scale: float, digits: int) -> str:
+    found = spread([scale * record[figure] for record in records])
+    deviation = "" if found.deviation is None else f" ± {found.deviation:.{digits}f}"
+    return f"{found.mean:.{digits}f}{deviation}"
+
+
+def _points(difference: Difference | None) -> str:
+    if difference is None:
+        return "no common seed"
+    half = "" if difference.half_width is None else f" ± {100 * difference.half_width:.2f}"
+    return f"{100 * difference.mean:+.2f}{half}"
+
+
+def _in_a_cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,84 @@
+r"""Train the rows of a sweep, each with several seeds, and compare them.
+
+  python -m launch.sweep --sweep=configs/sweeps/aux_heads.py --seeds=3 --workdir=DIR
+  python -m launch.sweep --sweep=configs/sweeps/aux_heads.py:base=mnist_sample,rows=quick --workdir=DIR
+  python -m launch.sweep --sweep=configs/sweeps/paper.py:base=imagenet --workdir=DIR --dry_run \
+      --config.data.path=DIR
+
+A sweep is a file with get_sweep(), which names a base config in configs/ and rows of overrides. The runs are
+DIR/ROW/seed_N; DIR/results.json has a record per run, and DIR/summary.md compares the rows. --config.KEY
+applies to all rows. The same command resumes a stopped sweep and skips the runs that are complete. At SIGTERM
+or SIGUSR1, the run that is under way saves a checkpoint, and the command ends with status 75.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from flax_googlenet.config import DEFAULTS, flatten
+from flax_googlenet.config.kinds import literal
+from flax_googlenet.distributed import preemption
+from flax_googlenet.sweeps import Plan, Run, execute, expand
+from launch.common import command, config_file, interrupts
+
+_SWEEP = flags.DEFINE_string(
+    "sweep", None, "FILE.py[:ARGUMENT=VALUE,...], a file with get_sweep() and its arguments.", required=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the sweep.", required=True)
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Number of runs per row, with successive seeds.", lower_bound=1)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only print the command of launch.train for every run.")
+
+
+def main(arguments: Sequence[str]) -> dict[str, Any]:
+    command.refuse_arguments(arguments)
+    interrupts.on_notice(preemption.notice)
+    sweep = config_file.load_sweep(_SWEEP.value)
+    base = config_file.path_of(sweep.base)
+    settings, changes = config_file.load(base), flatten(command.overrides())
+    command.refuse_weights_file(str({**settings, **changes}.get("init_from", "")))
+    runs = expand(sweep, settings, changes=changes, seeds=_SEEDS.value, workdir=_WORKDIR.value)
+    if _DRY_RUN.value:
+        commands = [train_command(base, run) for run in runs]
+        print("\n".join(commands), file=sys.stderr)
+        return {"runs": len(runs), "commands": commands}
+    outcome = execute(runs, _WORKDIR.value, show_plan=_show)
+    return {"runs": outcome.runs, "failed": outcome.failed, "results": outcome.results}
+
+
+def train_command(base: str, run: Run) -> str:
+    """Return the command that trains a run alone.
+
+    Args:
+      base: the path of the base config, with its arguments.
+      run: the run.
+    """
+    keys = [f"--config.{key}={_text(value)}" for key, value in run.overrides.items()]
+    return shlex.join(["python", "-m", "launch.train", f"--config={base}", f"--workdir={run.workdir}", *keys])
+
+
+def _text(value: Any) -> str:
+    """Return a value as the command line takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else literal(value)
+
+
+def after_interruption() -> str:
+    """Return what the same command would do."""
+    return "the same command skips the complete runs and resumes the others"
+
+
+def _show(plan: Plan) -> None:
+    print(f"{plan.to_markdown()}\n{plan.total()}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command.run(
+        main,
+        sections=tuple(DEFAULTS),
+        if_interrupted=after_interruption,
+        exit_status=lambda result: command.USER_ERROR if result.get("failed") else 0,
+    )
