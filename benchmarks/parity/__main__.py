@@ -41,8 +41,8 @@ def comparisons(directory: pathlib.Path) -> Iterator[Comparison]:
     yield from round_trip_torchvision(directory)
     yield from round_trip_onnx(directory)
     yield from round_trip_stablehlo(directory)
-    yield from compare_predictions(directory)
     yield from compare_attributions()
+    yield from compare_predictions(directory)
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:

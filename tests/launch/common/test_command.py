@@ -198,6 +198,9 @@ def sentence_of(capsys) -> str:
         ),
         pytest.param("predict", ["--checkpoint={empty}"], 1, "no image to classify", id="no image"),
         pytest.param(
+            "inspect", ["--checkpoint={empty}", "--out=x"], 1, "no image to inspect", id="nothing to inspect"
+        ),
+        pytest.param(
             "predict",
             ["--config.data.resize=8"],
             1,
