@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from jaxtyping import Float, UInt8
 from ml_collections import FrozenConfigDict
 
@@ -150,7 +151,7 @@ _OF_AN_IMAGE: dict[str, Callable[[Inspection], Panel]] = {
     "occlusion": _occlusion,
     "deep_dream": _deep_dream,
 }
-PICTURES = ("filters", "class_visualization", *_OF_AN_IMAGE, "nearest")
+PICTURES: tuple[str, ...] = ("filters", "class_visualization", *_OF_AN_IMAGE, "nearest")
 
 
 def inspect(
@@ -190,7 +191,7 @@ def inspect(
         raise UserError("There is no image to inspect; name at least one file.")
     if len(images) > MAX_IMAGES:
         raise UserError(f"{len(images)} images are too many for a contact sheet; name up to {MAX_IMAGES}.")
-    chosen = PICTURES if pictures is None else tuple(dict.fromkeys(pictures))
+    chosen = tuple(dict.fromkeys(PICTURES if pictures is None else pictures))
     for picture in chosen:
         if picture not in PICTURES:
             raise UserError(f'There is no picture "{picture}"; {did_you_mean(picture, PICTURES)}')
@@ -225,7 +226,7 @@ def inspect(
                     classifier,
                     square,
                     int(heads["logits"][index].argmax()) if label is None else label,
-                    {head: rows[index] for head, rows in heads.items()},
+                    {head: probabilities[index] for head, probabilities in heads.items()},
                     layer,
                 )
                 for index, square in enumerate(squares)
@@ -289,7 +290,7 @@ def _panels(
         for label in labels:
             first.append(_class_visualization(classifier, label))
             progress.advance()
-        rows = []
+        rows: list[list[Panel]] = []
         for of in inspections:
             row = [panels.image_panel(of.pixels, of.heads["logits"], classifier.class_names)]
             for name in own:
@@ -310,7 +311,9 @@ def _panels(
     return [first, *rows]
 
 
-def _save(rows: Sequence[Sequence[Panel]], images: Sequence[str | os.PathLike], directory: Any) -> list[str]:
+def _save(
+    rows: Sequence[Sequence[Panel]], images: Sequence[str | os.PathLike], directory: epath.Path
+) -> list[str]:
     """Write the panels of the network to the directory, those of each image to one of its own."""
     places = [directory]
     for number, image in enumerate(images, start=1):
@@ -320,7 +323,8 @@ def _save(rows: Sequence[Sequence[Panel]], images: Sequence[str | os.PathLike], 
     for place, row in zip(places, rows, strict=True):
         make_directory(place)
         for panel in row:
-            save_panel(panel, path := place / f"{panel.name}.png")
-            files.append(str(path))
-    save_contact_sheet([row for row in rows if row], path := directory / CONTACT_SHEET)
-    return [*files, str(path)]
+            files.append(place / f"{panel.name}.png")
+            save_panel(panel, files[-1])
+    files.append(directory / CONTACT_SHEET)
+    save_contact_sheet([row for row in rows if row], files[-1])
+    return [str(file) for file in files]

@@ -14,6 +14,8 @@ from flax_googlenet.data.images.resizing import resize_and_crop
 from flax_googlenet.data.order import permutation
 from flax_googlenet.errors import CorruptImageError, UserError
 
+_BATCH = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class Neighbor:
@@ -70,19 +72,20 @@ def nearest_training_images(
       UserError: if a file cannot be read, or every training image is corrupt and is to be skipped.
     """
     chosen = permutation(0, 0, len(source))[:candidates]
-    found, features = [], []
-    for start in range(0, len(chosen), batch := 32):
-        some = [_open(source, int(index), classifier) for index in chosen[start : start + batch]]
+    found: list[Neighbor] = []
+    features: list[np.ndarray] = []
+    for start in range(0, len(chosen), _BATCH):
+        some = [_open(source, int(index), classifier) for index in chosen[start : start + _BATCH]]
         sound = [neighbor for neighbor in some if neighbor is not None]
         if sound:
             found += sound
-            features.append(classifier.features([neighbor.image for neighbor in sound], batch_size=batch))
+            features.append(classifier.features([neighbor.image for neighbor in sound], batch_size=_BATCH))
         if progress:
             progress(len(some))
     if not found:
         raise UserError("No training image could be decoded; check config.data.")
     flat = np.concatenate(features).reshape(len(found), -1)
-    own = classifier.features(images, batch_size=batch).reshape(len(images), -1)
+    own = classifier.features(images, batch_size=_BATCH).reshape(len(images), -1)
     return [
         [
             dataclasses.replace(found[index], similarity=float(similarity))

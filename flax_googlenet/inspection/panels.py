@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -254,7 +255,7 @@ def place(evidence: Map) -> str:
     return f"at the {' '.join(filter(None, words))}" if any(words) else "in the middle"
 
 
-def _show(axes: Axes, array: np.ndarray, **options: object) -> None:
+def _show(axes: Axes, array: np.ndarray, **options: Any) -> None:
     axes.imshow(array, **options)
     axes.set_xticks([])
     axes.set_yticks([])
