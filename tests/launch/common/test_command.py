@@ -328,6 +328,7 @@ REQUIRED = {
     "evaluate": {"checkpoint"},
     "export": {"checkpoint", "format", "out"},
     "import_weights": {"source", "out"},
+    "inspect": {"checkpoint", "out"},
     "predict": {"checkpoint"},
     "prepare": {"dataset"},
 }
