@@ -50,9 +50,15 @@ def image_panel(pixels: Pixels, probabilities: Probabilities, names: Sequence[st
 
 
 def heads_panel(heads: Mapping[str, Probabilities], names: Sequence[str], count: int = 5) -> Panel:
-    """Show the opinions of the auxiliary heads beside that of the main one, in the order of the network."""
+    """Show the opinions of the auxiliary heads beside that of the main one, in the order of the network.
+
+    Args:
+      heads: probabilities by head.
+      names: names of the classes.
+      count: number of classes, those to which any head gives the most.
+    """
     ordered = {"main head" if head == "logits" else head: heads[head] for head in sorted(heads)}
-    best = np.argsort(-heads["logits"], kind="stable")[:count]
+    best = np.argsort(-np.max(list(heads.values()), axis=0), kind="stable")[:count]
     opinions = [
         f"{head}: {printable(names[row.argmax()])} ({row.max():.0%})" for head, row in ordered.items()
     ]
