@@ -77,7 +77,7 @@ def row_outputs(
     }
 
 
-def _split(maps: Maps, row: PaperRow) -> list[Maps]:
+def _split(maps: Maps, row: PaperRow) -> list[Float[np.ndarray, "rows columns _"]]:
     """Return the maps of each branch; that of the pooling has the rest, since it may have no projection."""
     conv1x1, _, conv3x3, _, conv5x5, _ = row.filters
     return np.split(maps, np.cumsum([conv1x1, conv3x3, conv5x5]), axis=-1)

@@ -19,6 +19,9 @@ from flax_googlenet.models import Network
 # How often a step that does not raise the value is halved before the ascent ends.
 _HALVINGS = 8
 
+# Standard deviation of the noise from which a class is drawn, as a share of the range from black to white.
+_NOISE = 0.01
+
 Bounds = tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]
 Objective = Callable[[Image], tuple[Array, Array]]
 
@@ -79,7 +82,9 @@ def visualize_class(
     step_size: float = 0.02,
     decay: float = 4.0,
 ) -> Dream:
-    """Return an image that stands for a class, made from one of the mean color.
+    """Return an image that stands for a class, made from one of the mean color with a little noise.
+
+    Without the noise, all inputs of a max pooling would be equal, where its gradient need not lead uphill.
 
     The value is the score of the class minus `decay` times the mean square of the difference to that color.
     "Deep inside convolutional networks", Simonyan et al., 2013, section 2.
@@ -91,9 +96,10 @@ def visualize_class(
         to white.
     """
     run = compiled(_evidence)
-    start = np.zeros((data.image_size, data.image_size, 3), np.float32)
     bounds = limits(data)
     spread = _spread(bounds)
+    draws = np.random.default_rng(0).standard_normal((data.image_size, data.image_size, 3), np.float32)
+    start = np.float32(_NOISE * spread) * draws
     weight = np.float32(decay / spread**2)
     return ascend(lambda x: run(model, variables, x, label, weight), start, bounds, steps, step_size * spread)
 

@@ -37,13 +37,15 @@ def test_a_dream_stays_in_the_range_of_pixels(network, image):
     assert (dream.image <= high).all()
 
 
-def test_a_class_is_drawn_from_the_mean_color(network):
-    dream = dreams.visualize_class(*network, DATA, 1, steps=8)
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_a_class_is_drawn_from_the_mean_color(network, label):
+    dream = dreams.visualize_class(*network, DATA, label, steps=8)
     assert dream.image.shape == (32, 32, 3)
+    assert len(dream.values) > 3
     assert rises(dream.values)
     model, variables = network
     logits = jax.jit(model.apply)(variables, np.stack([0 * dream.image, dream.image]))["logits"]
-    assert logits[1, 1] > logits[0, 1]
+    assert logits[1, label] > logits[0, label]
 
 
 def test_the_ascent_halves_its_steps_and_ends_at_the_top():

@@ -45,7 +45,7 @@ def test_the_nearest_training_images(by_brightness):
     own = [np.full((32, 32, 3), gray, np.uint8) for gray in (58, 230)]
     counts: list[int] = []
     first, second = nearest_training_images(by_brightness, own, source, count=2, progress=counts.append)
-    assert [neighbor.name for neighbor in first] == ["x1", "x2"]
+    assert [neighbor.name for neighbor in first] == ["x1", "x0"]
     assert [neighbor.name for neighbor in second] == ["x4", "x3"]
     assert [neighbor.label for neighbor in second] == [0, 1]
     assert first[0].image.shape == (32, 32, 3)
