@@ -276,6 +276,6 @@ def _top(values: np.ndarray) -> float:
     return float(np.percentile(values, _PERCENTILE)) or max(float(values.max()), np.finfo(np.float32).tiny)
 
 
-def _tile(shown: Map) -> Map:
+def _tile(shown: Map) -> Float[np.ndarray, "tile tile"]:
     scaled = shown / max(float(shown.max()), np.finfo(np.float32).tiny)
     return cv2.resize(scaled, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)

@@ -49,7 +49,7 @@ def test_the_nearest_training_images(by_brightness):
     assert [neighbor.name for neighbor in second] == ["x4", "x3"]
     assert [neighbor.label for neighbor in second] == [0, 1]
     assert first[0].image.shape == (32, 32, 3)
-    assert 0.99 < first[1].similarity < first[0].similarity <= 1.0001
+    assert 0.96 < first[1].similarity < first[0].similarity <= 1.0001
     assert sum(counts) == 5
 
 
