@@ -176,7 +176,7 @@ class Classifier:
             batch = np.zeros((batch_size, size, size, 3), np.uint8)
             some = images[start : start + batch_size]
             for row, image in zip(batch, some, strict=False):
-                row[...] = resize_and_crop(_pixels(image), self.config.data)
+                row[...] = resize_and_crop(read_pixels(image), self.config.data)
             outputs = jax.device_get(function(self._prepared, batch))
             count = len(some)
             results.append(jax.tree.map(lambda value, count=count: value[:count], outputs))
@@ -205,8 +205,12 @@ class Classifier:
         return compilation.jit(forward, static_argnames="row")
 
 
-def _pixels(image: Image) -> UInt8[np.ndarray, "height width 3"]:
-    """Return an array unchanged, or read an image from its file."""
+def read_pixels(image: Image) -> UInt8[np.ndarray, "height width 3"]:
+    """Return an array unchanged, or read an image from its file.
+
+    Raises:
+      UserError: if the file cannot be read or is not an image.
+    """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
             raise TypeError(f"Expected an image, uint8 [height, width, 3]; got {image.dtype} {image.shape}.")

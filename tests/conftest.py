@@ -19,7 +19,7 @@ os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 # The tests check the shapes and dtypes in the signatures of these rooms, so the hook comes before
 # the first import of the library.
 CHECKED_ROOMS = ("ops", "models", "data.augmentation", "data.images")
-CHECKED_ROOMS += ("training", "evaluation", "classifier", "inference")
+CHECKED_ROOMS += ("training", "evaluation", "inspection", "classifier", "inference")
 jaxtyping.install_import_hook(
     [f"flax_googlenet.{room}" for room in CHECKED_ROOMS], f"{typechecking.__name__}.check"
 )

@@ -27,7 +27,7 @@ FLOORS = (
     {"data"},
     {"checkpoints", "inference"},
     {"classifier", "inheritance"},
-    {"evaluation"},
+    {"evaluation", "inspection"},
     {"training"},
     {"interop"},
     {"sweeps"},

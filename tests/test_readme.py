@@ -207,7 +207,7 @@ def test_your_own_training_loop(small_table, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["docs/predict.md", "docs/checkpoints.md"])
+@pytest.mark.parametrize("page", ["docs/predict.md", "docs/checkpoints.md", "docs/inspect.md"])
 def test_opening_a_checkpoint(page, trained, tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/mnist_sample").symlink_to(trained)

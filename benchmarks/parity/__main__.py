@@ -17,6 +17,7 @@ from typing import Any
 from absl import flags
 
 from benchmarks.conditions import conditions, write_result
+from benchmarks.parity.attributions import compare_attributions
 from benchmarks.parity.comparison import Comparison
 from benchmarks.parity.local_response_norm import compare_local_response_norm
 from benchmarks.parity.onnx import compare_with_onnx
@@ -40,6 +41,7 @@ def comparisons(directory: pathlib.Path) -> Iterator[Comparison]:
     yield from round_trip_torchvision(directory)
     yield from round_trip_onnx(directory)
     yield from round_trip_stablehlo(directory)
+    yield from compare_attributions()
     yield from compare_predictions(directory)
 
 
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
             rows.append(comparison.row())
             print(parity_row(rows[-1]), file=sys.stderr)
     holds = all(row["error"] <= row["tolerance"] for row in rows)
-    packages = ("flax", "torch", "torchvision", "onnx", "onnxruntime")
+    packages = ("flax", "torch", "torchvision", "onnx", "onnxruntime", "captum")
     write_result(_OUT.value, {"comparisons": rows, "holds": holds, "conditions": conditions(packages)})
     return {"comparisons": len(rows), "holds": holds}
 

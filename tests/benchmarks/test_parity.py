@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.parity.attributions import compare_attributions
 from benchmarks.parity.local_response_norm import compare_local_response_norm
 from benchmarks.parity.onnx import compare_with_onnx
 from benchmarks.parity.round_trips import round_trip_onnx, round_trip_stablehlo, round_trip_torchvision
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.slow
         pytest.param(round_trip_onnx, 7, 14, id="to onnx"),
         pytest.param(round_trip_stablehlo, 2, 4, id="to stablehlo"),
         pytest.param(compare_predictions, 2, 4, id="photographs"),
+        # Three layers of Grad-CAM and one map of each other method.
+        pytest.param(lambda _: compare_attributions(), 5, 3 + 4, id="attributions"),
     ],
 )
 def test_errors_are_within_the_tolerance(comparisons, count, arrays, tmp_path):

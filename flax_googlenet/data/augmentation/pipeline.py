@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int, Key, Num, UInt8
+from jaxtyping import Array, Float, Float32, Int, Key, Num, UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data.augmentation.erasing import random_erasing
@@ -94,6 +94,20 @@ def normalize(
     shape = (1,) * (images.ndim - 1) + (3,)
     normalized = (jnp.asarray(images, jnp.float32) - mean.reshape(shape)) / std.reshape(shape)
     return normalized[..., ::-1] if data.channel_order == "bgr" else normalized
+
+
+def denormalize(
+    normalized: Float[np.ndarray, "*batch height width 3"], data: FrozenConfigDict
+) -> UInt8[np.ndarray, "*batch height width 3"]:
+    """Undo `normalize`, and round to levels from 0 to 255.
+
+    Args:
+      normalized: normalized images on the host.
+      data: as in `normalize`.
+    """
+    red_first = normalized[..., ::-1] if data.channel_order == "bgr" else normalized
+    levels = red_first * np.asarray(data.std, np.float32) + np.asarray(data.mean, np.float32)
+    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
 
 
 def random_flip(

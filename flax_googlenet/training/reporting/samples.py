@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import FrozenConfigDict
 
+from flax_googlenet.data.augmentation import denormalize
 from flax_googlenet.training.forward import augment_batch
 
 COUNT = 8
@@ -33,11 +34,4 @@ def augmented_samples(
     ) -> Float[Array, "samples height width 3"]:
         return augment_batch({"image": images, "label": labels}, jax.random.key(config.seed), config)[0]
 
-    return pixels(np.asarray(jax.jit(augment)(images, labels)), config.data)
-
-
-def pixels(normalized: Float[np.ndarray, "... 3"], data: FrozenConfigDict) -> UInt8[np.ndarray, "... 3"]:
-    """Undo `augmentation.normalize` and round to uint8."""
-    red_first = normalized[..., ::-1] if data.channel_order == "bgr" else normalized
-    levels = red_first * np.asarray(data.std, np.float32) + np.asarray(data.mean, np.float32)
-    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
+    return denormalize(np.asarray(jax.jit(augment)(images, labels)), config.data)

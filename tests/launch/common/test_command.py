@@ -172,6 +172,9 @@ def sentence_of(capsys) -> str:
         ),
         pytest.param("predict", ["--checkpoint={empty}"], 1, "no image to classify", id="no image"),
         pytest.param(
+            "inspect", ["--checkpoint={empty}", "--out=x"], 1, "no image to inspect", id="nothing to inspect"
+        ),
+        pytest.param(
             "predict",
             ["--config.data.resize=8"],
             1,
@@ -299,6 +302,7 @@ REQUIRED = {
     "evaluate": {"checkpoint"},
     "export": {"checkpoint", "format", "out"},
     "import_weights": {"source", "out"},
+    "inspect": {"checkpoint", "out"},
     "predict": {"checkpoint"},
     "prepare": {"dataset"},
     "sweep": {"sweep", "workdir"},
