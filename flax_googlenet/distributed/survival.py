@@ -26,7 +26,7 @@ from flax_googlenet.distributed.watchdog import end_process
 
 # Seconds after which the devices of CPUs give up a common operation. They form a ring, in which some of the
 # survivors would wait for those that have noticed the loss.
-_XLA_FLAG = "--xla_cpu_collective_timeout_seconds"
+_XLA_OPTION = "xla_cpu_collective_timeout_seconds"
 COLLECTIVE_TIMEOUT = 20
 
 _is_on = False
@@ -47,8 +47,9 @@ def turn_on() -> None:
     _is_on = True
     jax.config.update("jax_enable_recoverability", True)
     given = os.environ.get("XLA_FLAGS", "")
-    if _XLA_FLAG not in given:
-        os.environ["XLA_FLAGS"] = f"{given} {_XLA_FLAG}={COLLECTIVE_TIMEOUT}"
+    if _XLA_OPTION not in given:
+        option = f"{_XLA_OPTION}={COLLECTIVE_TIMEOUT}"
+        os.environ["XLA_FLAGS"] = f"{given} --{option}"
 
 
 def is_on() -> bool:
