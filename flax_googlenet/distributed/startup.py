@@ -1,9 +1,11 @@
 """The start and the end of a run with many processes."""
 
 import atexit
+import contextlib
 import os
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -17,9 +19,12 @@ from flax_googlenet.distributed.coordination import (
     PATIENCE,
     client,
     exchange,
+    gather,
     meet,
     name_hosts,
     process_count,
+    process_index,
+    publish,
 )
 from flax_googlenet.distributed.watchdog import PATIENCE as PATIENCE_OF_WATCHDOG
 from flax_googlenet.distributed.watchdog import SILENCE, Watchdog, end_process
@@ -109,11 +114,12 @@ def wait_for_cause() -> None:
         time.sleep(_watchdog.silence + PATIENCE_OF_WATCHDOG)
 
 
-def finish(status: int = 0) -> None:
+def finish(status: int | None = None) -> None:
     """Wait for the other processes at the end of a run.
 
     Args:
-      status: the exit status of a process that ends here, as `survival.end_in_order` says.
+      status: the exit status, to end this process as `end_in_order` does; None to go on. If the run survives
+        the loss of processes, None means 0.
 
     Raises:
       UserError: if one does not come in time.
@@ -121,7 +127,28 @@ def finish(status: int = 0) -> None:
     if _watchdog is not None:
         meet("end of the run")
         _watchdog.stop()
-        survival.end_in_order(status)
+        if status is not None or survival.is_on():
+            end_in_order(status or 0)
+
+
+def end_in_order(status: int) -> None:
+    """End this process, unless it is the first one, which waits until the others have ended.
+
+    The first process holds the coordination service. JAX may abort another one that ends after it.
+
+    Args:
+      status: the exit status.
+    """
+    if process_index() == 0:
+        publish("end", "")
+        gather("end")
+        time.sleep(1.0)  # they end right after their messages
+        return
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        publish("end", "")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def end_all(failure: str) -> bool:

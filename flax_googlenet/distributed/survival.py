@@ -5,8 +5,6 @@ JAX marks what this uses as not stable: `jax_enable_recoverability` and `live_de
 
 import contextlib
 import os
-import sys
-import time
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -16,11 +14,8 @@ from jax.experimental import multihost_utils
 from flax_googlenet.distributed.coordination import (
     client,
     describe,
-    gather,
     leave_out,
-    process_index,
     processes,
-    publish,
 )
 from flax_googlenet.distributed.watchdog import end_process
 
@@ -94,26 +89,3 @@ def give_up(reason: str) -> NoReturn:
       reason: why they cannot.
     """
     end_process(f"The processes that are left cannot go on: {reason}")
-
-
-def end_in_order(status: int) -> None:
-    """End this process, unless it is the first one, which waits until the others have ended.
-
-    The first process holds the coordination service. JAX, which does not wait when processes may be lost,
-    would abort the others.
-
-    Args:
-      status: the exit status.
-    """
-    if not _is_on or client() is None:
-        return
-    if process_index() == 0:
-        publish("end", "")
-        gather("end")
-        time.sleep(1.0)  # they end right after their messages
-        return
-    with contextlib.suppress(jax.errors.JaxRuntimeError):
-        publish("end", "")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

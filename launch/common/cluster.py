@@ -80,8 +80,6 @@ def end_preempted(outlook: str) -> NoReturn:
     print(f"stopped: {outlook}", file=sys.stderr)
     with contextlib.suppress(UserError):  # if another process does not come, the watchdog of each ends it
         distributed.finish(interrupts.TRY_AGAIN)
-    if distributed.process_count() > 1:
-        jax.distributed.shutdown()
     _end(interrupts.TRY_AGAIN)
 
 
