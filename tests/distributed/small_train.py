@@ -12,7 +12,7 @@ from flax_googlenet.models import GoogLeNet
 from flax_googlenet.training import loop
 from flax_googlenet.training.setup import program
 from launch import train
-from launch.common import command
+from launch.common import command, interrupts
 from tests.support.networks import shrink_table
 
 
@@ -23,6 +23,7 @@ def small_network(model: Any) -> GoogLeNet:
 
 
 def main() -> None:
+    interrupts.install()  # as `launch` does only for `python -m launch.NAME`
     kind, _, step_of_loss = os.environ.get("LOST", "").partition(":")
 
     def maybe_die(what: str, step: int) -> None:
