@@ -127,7 +127,7 @@ def test_a_batch_that_those_who_are_left_cannot_divide_ends_them(tmp_path):
     *others, _ = end(begin(tmp_path / "run", 3, {2: "train:3"}, batch_size=9))
     for out, errors, status in others:
         assert status == 75, errors
-        assert out == ""
+        assert "{" not in out  # no result; gloo prints its own lines
         assert (
             "The processes that are left cannot go on: config.batch_size 9 cannot be split over 2" in errors
         )
