@@ -12,7 +12,8 @@ import flax_googlenet
 from flax_googlenet import checkpoints, classifier
 from flax_googlenet.config import resolve
 from flax_googlenet.table import TABLE_1
-from flax_googlenet.training import loop, train
+from flax_googlenet.training import train
+from flax_googlenet.training.setup import program
 from tests.support.commands import read_metrics
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -27,7 +28,7 @@ def small_networks(monkeypatch):
     table = tuple(
         dataclasses.replace(row, filters=tuple(max(n // 16, 1) for n in row.filters)) for row in rows
     )
-    for module in (loop, classifier):
+    for module in (program, classifier):
         build = module.build_model
         monkeypatch.setattr(module, "build_model", lambda model, build=build: build(model).clone(table=table))
 

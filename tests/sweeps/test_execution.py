@@ -12,7 +12,7 @@ from flax_googlenet.sweeps import Plan, Row, Sweep, execute, execution, expand
 from flax_googlenet.sweeps import plan as plan_module
 from flax_googlenet.sweeps.plan import Cost, in_words, make_plan, seconds_per_step
 from flax_googlenet.sweeps.records import RESULTS, SUMMARY
-from flax_googlenet.training import loop
+from flax_googlenet.training.setup import program
 from tests.support.commands import read_metrics
 
 ROWS = (Row("both"), Row("none", {"model.aux_heads": 0}))
@@ -194,8 +194,8 @@ def test_the_plan_scales_the_timed_step():
 
 @pytest.fixture
 def small_networks(monkeypatch, small_table):
-    build = loop.build_model
-    for module in (loop, plan_module):
+    build = program.build_model
+    for module in (program, plan_module):
         monkeypatch.setattr(module, "build_model", lambda model: build(model).clone(table=small_table))
 
 

@@ -62,8 +62,9 @@ def main(out, normalization):
     from flax_googlenet.config import resolve
     from flax_googlenet.models.googlenet import TABLE_1
     from flax_googlenet.training import loop
+    from flax_googlenet.training.setup import program
 
-    for module in (loop, classifier):
+    for module in (program, classifier):
         build = module.build_model
         module.build_model = lambda model, build=build: build(model).clone(table=small(TABLE_1))
     out = pathlib.Path(out)
