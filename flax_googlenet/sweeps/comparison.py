@@ -68,8 +68,9 @@ def paired_difference(
     Returns:
       The difference, or None if no seed is shared.
 
-    >>> paired_difference({0: 1.0, 1: 3.0}, {0: 0.0, 1: 1.0})
-    Difference(mean=1.5, half_width=6.353102368087349, pairs=2)
+    >>> difference = paired_difference({0: 1.0, 1: 3.0}, {0: 0.0, 1: 1.0})
+    >>> difference.mean, round(difference.half_width, 4), difference.pairs
+    (1.5, 6.3531, 2)
     """
     differences = [values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())]
     if not differences:
