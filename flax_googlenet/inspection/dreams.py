@@ -130,7 +130,7 @@ def ascend(
         direction = smooth(np.asarray(gradient))
         direction /= max(float(np.sqrt(np.mean(direction**2))), np.finfo(np.float32).tiny)
         for _ in range(_HALVINGS):
-            candidate = np.clip(image + np.float32(size) * direction, *bounds)
+            candidate = np.clip(np.add(image, np.float32(size) * direction), *bounds)
             value, gradient = objective(candidate)
             if float(value) > values[-1]:
                 break

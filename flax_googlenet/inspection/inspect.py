@@ -57,7 +57,7 @@ class Inspection:
         return printable(self.classifier.class_names[self.label])
 
     @functools.cached_property
-    def arguments(self) -> tuple[Any, ...]:
+    def arguments(self) -> tuple[Any, Any, Any]:
         """The model, its variables and the normalized image, as the attributions take them."""
         image = np.asarray(augmentation.normalize(self.pixels, self.data))
         return self.classifier.model, self.classifier.variables, image

@@ -60,7 +60,7 @@ def heads_panel(heads: Mapping[str, Probabilities], names: Sequence[str], count:
     ordered = {"main head" if head == "logits" else head: heads[head] for head in sorted(heads)}
     best = np.argsort(-np.max(list(heads.values()), axis=0), kind="stable")[:count]
     opinions = [
-        f"{head}: {printable(names[row.argmax()])} ({row.max():.0%})" for head, row in ordered.items()
+        f"{head}: {printable(names[int(row.argmax())])} ({row.max():.0%})" for head, row in ordered.items()
     ]
 
     def draw(axes: Axes) -> None:
@@ -128,7 +128,7 @@ def grad_cam_panel(pixels: Pixels, evidence: Map, layer: str, name: str) -> Pane
         _show(axes, _gray(pixels))
         height, width = pixels.shape[:2]
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        top = max(float(evidence.max()), np.finfo(np.float32).tiny)
+        top = max(float(evidence.max()), float(np.finfo(np.float32).tiny))
         axes.imshow(
             evidence, cmap="inferno", alpha=0.6, extent=extent, vmin=0, vmax=top, interpolation="bilinear"
         )
@@ -273,7 +273,8 @@ def _gray(pixels: Pixels) -> Pixels:
 
 def _top(values: np.ndarray) -> float:
     """Return the value at which the colors of a map end, above 0."""
-    return float(np.percentile(values, _PERCENTILE)) or max(float(values.max()), np.finfo(np.float32).tiny)
+    least = float(np.finfo(np.float32).tiny)
+    return float(np.percentile(values, _PERCENTILE)) or max(float(values.max()), least)
 
 
 def _tile(shown: Map) -> Float[np.ndarray, "tile tile"]:
