@@ -15,10 +15,9 @@ from flax_googlenet.models.summary import summarize
 from flax_googlenet.runtime.compilation import without_alarms
 from flax_googlenet.sharding import check_batch_size, data_mesh, replicate, split_batch
 from flax_googlenet.sweeps.expansion import Run
-from flax_googlenet.training.durations import Timetable, make_timetable
-from flax_googlenet.training.optimizer import build_optimizer, build_schedule
+from flax_googlenet.training.durations import make_timetable
+from flax_googlenet.training.setup.program import build_program
 from flax_googlenet.training.state import place_initial_state
-from flax_googlenet.training.step import make_train_step
 
 TIMED_STEPS = 3
 
@@ -162,12 +161,10 @@ def seconds_per_step(config: FrozenConfigDict, source: Source) -> float:
     """
     mesh = data_mesh()
     check_batch_size(config.batch_size, mesh, config.optimizer.accumulate)
-    timetable: Timetable = make_timetable(config, len(source))
-    model = build_model(config.model)
-    schedule = build_schedule(config, total_steps=timetable.total, epoch_size=len(source))
-    optimizer = build_optimizer(config.optimizer, schedule)
-    step: Any = make_train_step(config, model, optimizer, schedule, mesh, timetable.averaging_start)
-    state = place_initial_state(config, model, optimizer, replicate(mesh))
+    validation, timetable = open_source(config.data, "val"), make_timetable(config, len(source))
+    program = build_program(config, source, validation, timetable, mesh)
+    step = program.step
+    state = place_initial_state(config, program.model, program.optimizer, replicate(mesh))
     batches = TrainBatches(source, config.data, config.seed, config.batch_size)
     stream = to_devices(batches, range(TIMED_STEPS + 1), split_batch(mesh))
     started = 0.0
