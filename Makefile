@@ -39,7 +39,6 @@ format: $(VENV)/.development  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 constraints: $(VENV)/.development  ## pin the newest versions of everything, for every Python
-	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
 	  --extra demo --extra gcs --extra s3 --extra tfds --extra prepare --extra nvimgcodec \
 	  --group lint --group test --group docs --group benchmarks --no-header --no-annotate -o constraints.txt

@@ -19,10 +19,9 @@ from absl import flags
 
 import launch
 from flax_googlenet.checkpoints import describe, find_latest
-from flax_googlenet.distributed import preemption
 from flax_googlenet.errors import UserError
 from flax_googlenet.training import train
-from launch.common import cluster, command, interrupts
+from launch.common import cluster, command
 
 CONFIG = "configs/mnist_sample.py"
 
@@ -43,7 +42,6 @@ flags.adopt_module_key_flags(cluster)
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     command.refuse_arguments(arguments)
-    interrupts.on_notice(preemption.notice)
     cluster.join(survives=_SURVIVE.value)
     steps = _profile_steps()
     return train(command.config(_WORKDIR.value), _WORKDIR.value, profile_steps=steps, started=launch.STARTED)

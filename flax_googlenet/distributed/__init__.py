@@ -11,7 +11,7 @@ from flax_googlenet.distributed.coordination import (
     process_index,
 )
 from flax_googlenet.distributed.preemption import Preempted
-from flax_googlenet.distributed.startup import end_all, finish, start, wait_for_cause
+from flax_googlenet.distributed.startup import end_all, finish, leave, start, wait_for_cause
 from flax_googlenet.distributed.survival import ProcessesLost
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "end_all",
     "exchange",
     "finish",
+    "leave",
     "meet",
     "process_count",
     "process_index",

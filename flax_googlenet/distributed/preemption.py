@@ -128,6 +128,8 @@ class _Heed:
 
 
 _heed: _Heed | None = None
+_ends = False  # whether this process ends at once because of a notice
+_lock = threading.Lock()  # held while one of these changes
 
 
 @contextlib.contextmanager
@@ -138,7 +140,11 @@ def heeded() -> Iterator[None]:
     """
     global _heed
     assert _heed is None, "a process runs one training at a time"
-    _heed = heed = _Heed()
+    with _lock:
+        ends = _ends
+        _heed = heed = _Heed()
+    if ends:
+        threading.Event().wait()  # do not begin what would be lost
     try:
         yield
     finally:
@@ -150,10 +156,13 @@ def notice() -> float | None:
     """Give notice that this process will be ended soon. Call it from any thread.
 
     Returns:
-      None if nothing is lost when the process ends at once, because it is not inside of `heeded`. Else the
-      run stops by itself, about this number of seconds later, and then saves.
+      None if nothing is lost when the process ends at once, because it is not inside of `heeded`; it does not
+      get there any more. Else the run stops by itself, about this number of seconds later, and then saves.
     """
-    heed = _heed
+    global _ends
+    with _lock:
+        heed = _heed
+        _ends = heed is None
     if heed is None:
         return None
     heed.notice()

@@ -161,8 +161,14 @@ def end_all(failure: str) -> bool:
       Whether there are other processes. JAX would wait for them if this one ended as usual.
     """
     if _watchdog is not None:
-        _watchdog.stop(failure=failure)
+        _watchdog.fail(failure)
     return client() is not None and process_count() > 1
+
+
+def leave() -> None:
+    """Tell the other processes that this one ends at once because of a notice, so that they end, too."""
+    if _watchdog is not None:
+        _watchdog.leave()
 
 
 def _is_alone_on_host(environment: Mapping[str, str]) -> bool:

@@ -30,6 +30,7 @@ _INTERVAL = 1.0  # seconds between signs of life
 PATIENCE = 3.0  # seconds for the last sign to be sent, and to be read
 _PATIENCE_OF_LOG = 1.0  # seconds
 _DONE = "done"
+_STOPPING = "stopping"
 
 logger = logging.getLogger(__name__)
 
@@ -67,23 +68,32 @@ class Watchdog:
         for target in (self._watch_processes, self._watch_service):
             threading.Thread(target=target, name="watchdog", daemon=True).start()
 
-    def stop(self, *, failure: str = "") -> None:
-        """Stop watching, and tell the others how this process ends.
+    def stop(self) -> None:
+        """Stop watching, and tell the others that this process ends as it should."""
+        self._end_with(_DONE)
+
+    def fail(self, failure: str) -> None:
+        """Stop watching, and tell the others that this process fails, so that they end, too.
 
         Args:
-          failure: the sentence with which it ends; "" if it ends as it should.
+          failure: the sentence with which it ends.
         """
+        self._end_with(json.dumps(failure))
+
+    def leave(self) -> None:
+        """Stop watching, and tell the others that this process was told to stop, so that they end, too."""
+        self._end_with(_STOPPING)
+
+    def _end_with(self, sign: str) -> None:
         if self._stopped.is_set():
             return
         self._stopped.set()
         # In a thread, since the service may be gone or hang.
-        last = threading.Thread(
-            target=self._publish_if_possible, args=(json.dumps(failure) if failure else _DONE,)
-        )
+        last = threading.Thread(target=self._publish_if_possible, args=(sign,))
         last.daemon = True
         last.start()
         last.join(PATIENCE)
-        if failure and process_index() == 0:
+        if sign != _DONE and process_index() == 0:
             time.sleep(PATIENCE)  # The service ends with this process, and the others should hear why.
 
     def _publish(self, sign: str) -> None:
@@ -115,6 +125,8 @@ class Watchdog:
             sign = signs.get(index, "")
             if sign.startswith('"'):
                 self._report(f"{describe(index)} failed: {json.loads(sign)}", FAILED)
+            if sign == _STOPPING:
+                self._report(f"{describe(index)} was told to stop")
             last, since = self._seen.get(index, (None, now))
             if sign != last or sign == _DONE:
                 self._seen[index] = sign, now

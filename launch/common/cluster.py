@@ -10,6 +10,7 @@ import jax
 from absl import flags
 
 from flax_googlenet import distributed
+from flax_googlenet.distributed import preemption
 from flax_googlenet.errors import UserError
 from launch.common import interrupts
 
@@ -37,7 +38,9 @@ _SILENCE_TIMEOUT = flags.DEFINE_integer(
 
 
 def join(*, survives: bool = False) -> None:
-    """Join the other processes of the run that the flags or a cluster name; do nothing if there are none.
+    """Join the other processes of the run that the flags or a cluster name, if there are any.
+
+    From now on, a notice to one process is heeded by all.
 
     Args:
       survives: whether the run goes on without processes that are lost.
@@ -45,6 +48,7 @@ def join(*, survives: bool = False) -> None:
     Raises:
       UserError: if the flags are incomplete, or the processes do not find each other.
     """
+    interrupts.on_notice(_notice)
     coordinator, count, index = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
     given = {"--coordinator": coordinator or None, "--num_processes": count, "--process_id": index}
     missing = [name for name, value in given.items() if value is None]
@@ -69,6 +73,14 @@ def join(*, survives: bool = False) -> None:
         silence=_SILENCE_TIMEOUT.value,
         survives=survives,
     )
+
+
+def _notice() -> float | None:
+    """Pass a notice on, as `preemption.notice` does. If this process ends at once, the others do, too."""
+    seconds = preemption.notice()
+    if seconds is None:
+        distributed.leave()
+    return seconds
 
 
 def end_preempted(outlook: str) -> NoReturn:

@@ -15,8 +15,9 @@ PATIENCE = 60  # seconds for what takes a fraction of one on an idle machine
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
-    """Look for notices a hundred times a second."""
+    """Look for notices a hundred times a second, and forget those that end the process."""
     monkeypatch.setattr(preemption, "INTERVAL", 0.01)
+    monkeypatch.setattr(preemption, "_ends", False)
 
 
 def pass_points(limit=float("inf")):
@@ -46,6 +47,20 @@ def test_outside_of_a_training_a_notice_loses_nothing():
     preemption.point()
     preemption.check()
     assert preemption.wait_for(lambda: 5) == 5
+
+
+def test_a_process_that_ends_because_of_a_notice_does_not_begin_a_training():
+    assert preemption.notice() is None
+    begun = threading.Event()
+
+    def train():
+        with preemption.heeded():
+            begun.set()
+
+    threading.Thread(target=train, daemon=True).start()
+    assert not begun.wait(0.2)
+    preemption._heed.leave()
+    preemption._heed = None
 
 
 def test_a_process_without_others_stops_before_its_next_point():

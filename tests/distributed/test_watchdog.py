@@ -81,8 +81,17 @@ def test_the_end_of_this_process_is_published(service):
     dog = Watchdog(1e6, lambda *_: None)
     dog.stop()
     assert service.values[key_of("life", 0)] == "done"
-    dog.stop(failure="too late")
+    dog.fail("too late")
     assert service.values[key_of("life", 0)] == "done"
     another = Watchdog(1e6, lambda *_: None)
-    another.stop(failure="The disk is full.")
+    another.fail("The disk is full.")
     assert service.values[key_of("life", 0)] == '"The disk is full."'
+
+
+def test_a_process_that_was_told_to_stop_ends_the_others(service, watch):
+    leaving = Watchdog(1e6, lambda *_: None)
+    leaving.leave()
+    sign(service, service.values[key_of("life", 0)])
+    sentence, status = watch(1e6).get(timeout=PATIENCE)
+    assert sentence == "process 1 on node1 was told to stop (process 0 on node0 ends, too)."
+    assert status == TRY_AGAIN

@@ -52,24 +52,20 @@ def test_what_is_copied_exists_and_is_not_ignored():
 
 @pytest.mark.slow
 def test_the_packages_can_be_installed_together(tmp_path):
-    """Pip resolves what the image installs, from the files that the image has; it installs nothing."""
+    """The packages of the image are resolved, from the files that the image has; none is installed."""
     for source in copied():
         (tmp_path / source).symlink_to(REPOSITORY / source)
     (run,) = values("RUN")
     ((name, extras),) = [argument.split("=") for argument in values("ARG")]
     words = shlex.split(run.replace("${" + name + "}", extras))
-    assert words[:4] == ["python", "-m", "pip", "install"]
+    assert words[:5] == ["python", "-m", "pip", "install", "--no-cache-dir"]
     command = [
-        sys.executable,
-        *words[1:4],
-        "--dry-run",
-        "--ignore-installed",
-        "--quiet",
-        "--report=-",
-        *words[4:],
+        pathlib.Path(sys.executable).parent / "uv",
+        *("pip", "install", "--python", sys.executable, "--dry-run", "--reinstall", "--no-cache"),
+        *words[5:],
     ]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
     assert process.returncode == 0, process.stderr
-    report = process.stdout[process.stdout.index("{") :]
-    names = {item["metadata"]["name"].lower() for item in json.loads(report)["install"]}
-    assert {"flax-googlenet", "libtpu", "gcsfs", "array_record", "mlxtend"} <= names
+    names = set(re.findall(r"^ \+ ([\w-]+)==", process.stderr, re.MULTILINE))
+    assert {"libtpu", "gcsfs", "array-record", "mlxtend"} <= names
+    assert "flax-googlenet" in process.stderr
