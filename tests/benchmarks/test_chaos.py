@@ -19,15 +19,15 @@ def test_killed_trainings_end_with_the_bits_of_one_that_was_not(tmp_path, monkey
     out = tmp_path / "result.json"
     process = run_module(
         "benchmarks.chaos",
-        *("--kills=4", "--steps=12", "--save_every=6", "--evaluate_every=12"),
+        *("--kills=8", "--steps=12", "--save_every=6", "--evaluate_every=12"),
         *(f"--out={out}", f"--directory={tmp_path / 'runs'}"),
         timeout=3000,
     )
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout.splitlines()[-1])
     assert json.loads(out.read_text()) == result
-    assert result["survived"] == result["kills"] == 4
-    assert sum(figures["count"] for figures in result["phases"].values()) == 4
+    assert result["survived"] == result["kills"] == 8
+    assert sum(figures["count"] for figures in result["phases"].values()) == 8
     assert result["phases"]["start-up"]["count"] >= 1
     assert result["one_of_two"] >= 1
     assert result["trainings"] >= 1

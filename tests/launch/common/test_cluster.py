@@ -16,6 +16,8 @@ from tests.support.processes import free_port, start, wait_for
 
 pytestmark = pytest.mark.slow
 
+SMALL = "tests.distributed.small_train"  # launch.train with a small network, which compiles in seconds
+
 SHORT = (
     *TINY,
     "--config.duration=8 steps",
@@ -105,7 +107,7 @@ def test_when_one_process_fails_the_others_end_and_say_why(tmp_path):
 @pytest.mark.parametrize("host", [0, 1])
 def test_a_process_that_dies_or_stops_ends_the_others(number, host, tmp_path):
     arguments = (*SHORT, f"--workdir={tmp_path / 'run'}", "--config.duration=100000 steps")
-    hosts = start_hosts(*arguments, "--silence_timeout=20")
+    hosts = start_hosts(*arguments, "--silence_timeout=10", module=SMALL)
     wait_for(hosts[0], "step 5")
     hosts[host].send_signal(number)
     survivor = hosts[1 - host]
@@ -124,8 +126,8 @@ def test_a_process_that_dies_or_stops_ends_the_others(number, host, tmp_path):
 
 
 def test_a_notice_to_one_process_stops_all_at_the_same_step(tmp_path):
-    arguments = (*SHORT, "--config.log_every=3 steps", "--config.duration=300 steps", f"--workdir={tmp_path}")
-    hosts = start_hosts(*arguments)
+    arguments = (*SHORT, "--config.log_every=3 steps", "--config.duration=3000 steps", f"--workdir={tmp_path}")
+    hosts = start_hosts(*arguments, module=SMALL)
     wait_for(hosts[0], "step 3/")
     hosts[1].send_signal(signal.SIGTERM)
     outlooks = []
@@ -135,8 +137,8 @@ def test_a_notice_to_one_process_stops_all_at_the_same_step(tmp_path):
         outlooks.append(stderr.splitlines()[-1])
     (step,) = set(re.findall(r"stopped: the same command resumes from step (\d+)", "\n".join(outlooks)))
     assert len(outlooks) == 2
-    again = start_hosts(*arguments)
-    wait_for(again[0], f"resuming at step {step} of 300 steps")
+    again = start_hosts(*arguments, module=SMALL)
+    wait_for(again[0], f"resuming at step {step} of 3000 steps")
     for process in again:
         process.send_signal(signal.SIGTERM)  # before or after the first step
     assert [status for _, status in ends(again)] == [TRY_AGAIN, TRY_AGAIN]
@@ -146,6 +148,18 @@ def test_a_notice_to_one_process_stops_all_at_the_same_step(tmp_path):
     assert recorded.step >= int(step)
     reported = [record["step"] for record in recorded.history if "train/loss" in record]
     assert recorded.step - len(recorded.unreported) == max(reported)
+
+
+@pytest.mark.parametrize("host", [0, 1])
+def test_a_notice_to_one_process_before_the_training_ends_all(host, tmp_path):
+    hosts = start_hosts(*SHORT, f"--workdir={tmp_path / 'run'}")
+    wait_for(hosts[0], "compiling the training step")
+    hosts[host].send_signal(signal.SIGTERM)
+    ended = ends(hosts)
+    stopped, other = ended[host], ended[1 - host]
+    assert (stopped[1], other[1]) == (TRY_AGAIN, TRY_AGAIN), (stopped, other)
+    assert "stopped: there is no checkpoint yet; the same command starts over" in stopped[0][1]
+    assert f"process {host} on {socket.gethostname()} was told to stop" in other[0][1]
 
 
 def test_a_coordinator_that_does_not_answer_is_named(tmp_path):
