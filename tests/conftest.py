@@ -3,7 +3,10 @@
 import os
 import pathlib
 import pickle
+import runpy
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -31,11 +34,12 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
+from absl import app
 from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
 
 from flax_googlenet.table import PaperRow
-from tests.support.commands import TINY, Process, Run, run_module
+from tests.support.commands import REPOSITORY, TINY, Process, Run, as_in_a_new_process, run_module
 from tests.support.networks import shrink_table
 from tests.support.processes import free_port
 
@@ -70,6 +74,46 @@ def rng() -> np.random.Generator:
 def launch() -> Run:
     """Run `python -m launch.NAME`."""
     return lambda name, *arguments, **options: run_module(f"launch.{name}", *arguments, **options)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """A function that runs a command in this process and returns its exit status.
+
+    The command is NAME for `python -m launch.NAME`, or the whole name of a package in benchmarks/.
+    """
+    import launch.common.command  # noqa: F401  it defines the flag that all commands share
+
+    monkeypatch.chdir(REPOSITORY)
+
+    def run(name: str, *arguments: object) -> int:
+        module = f"{name}.__main__" if "." in name else f"launch.{name}"
+        argv = [str(REPOSITORY / f"{module.replace('.', '/')}.py"), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", argv)
+        # absl's own `run` also sets up logging and signals of the process.
+        monkeypatch.setattr(
+            app, "run", lambda main, flags_parser: sys.exit(main([argv[0], *flags_parser(argv)[1:]]))
+        )
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        with as_in_a_new_process():
+            try:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+            except SystemExit as end:
+                return int(end.code or 0)
+        return 0
+
+    return run
+
+
+@pytest.fixture
+def run_here(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Run:
+    """As `launch`, but in this process, which saves the seconds of its imports."""
+
+    def run(name: str, *arguments: object) -> Process:
+        status = command(name, *arguments)
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

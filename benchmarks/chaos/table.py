@@ -9,8 +9,9 @@ from benchmarks.conditions import describe
 def chaos(result: Mapping[str, Any]) -> str:
     """Return the settings, the figures of each phase, and what was compared."""
     name = f"SIG{result['signal']}"
+    trainings = "1 training" if result["trainings"] == 1 else f"{result['trainings']} trainings"
     settings = (
-        f"{name}, {result['kills']} times in {result['trainings']} trainings of {result['steps']} steps, "
+        f"{name}, {result['kills']} times in {trainings} of {result['steps']} steps, "
         f"which saved every {result['save_every']} steps and evaluated every {result['evaluate_every']}; "
         f"{result['one_of_two']} times to one process of two. Seed {result['seed']}."
     )

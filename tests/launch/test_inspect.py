@@ -40,7 +40,7 @@ def test_pictures_of_a_trained_network(launch, trained, tmp_path):
         (["--config.data.source=image_folder", "--config.data.path=/gone", "docs/seven.png"], "/gone"),
     ],
 )
-def test_a_mistake_is_one_sentence(launch, trained, tmp_path, arguments, words):
-    process = launch("inspect", f"--checkpoint={trained}", f"--out={tmp_path / 'out'}", *arguments)
+def test_a_mistake_is_one_sentence(run_here, trained, tmp_path, arguments, words):
+    process = run_here("inspect", f"--checkpoint={trained}", f"--out={tmp_path / 'out'}", *arguments)
     assert words in error_of(process)
     assert not (tmp_path / "out").exists()

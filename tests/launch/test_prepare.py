@@ -165,14 +165,14 @@ def test_imagenet_trains_and_every_validation_image_is_evaluated_once(
         (["--dataset=mine", "--imports=no_such_module"], 1, "--imports=no_such_module: No module named"),
     ],
 )
-def test_a_mistake_is_one_sentence(launch, tmp_path, arguments, status, words):
-    process = launch("prepare", f"--data_dir={tmp_path}", *arguments)
+def test_a_mistake_is_one_sentence(run_here, tmp_path, arguments, status, words):
+    process = run_here("prepare", f"--data_dir={tmp_path}", *arguments)
     assert words.format(empty=tmp_path) in error_of(process, status)
     assert not contents(tmp_path)
 
 
-def test_training_says_how_to_prepare(launch, tmp_path):
-    process = launch(
+def test_training_says_how_to_prepare(run_here, tmp_path):
+    process = run_here(
         "train",
         f"--workdir={tmp_path / 'run'}",
         "--config.data.source=tfds",

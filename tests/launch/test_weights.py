@@ -96,9 +96,9 @@ def test_every_format_is_exported(launch, imported, folder, peer, form, name):
             assert torch.equal(written[key], value), key
 
 
-def test_imported_weights_cannot_be_resumed(launch, imported):
+def test_imported_weights_cannot_be_resumed(run_here, imported):
     before = contents(imported)
-    process = launch("train", f"--workdir={imported}")
+    process = run_here("train", f"--workdir={imported}")
     assert f"start from them with init_from={imported}" in error_of(process)
     assert contents(imported) == before | {str(imported / ".lock"): b""}
 
@@ -127,19 +127,19 @@ def test_imported_weights_cannot_be_resumed(launch, imported):
         (["--source=torchvision", "--path={whole}", "--class_names=/no", "--out={new}"], 1, "--class_names"),
     ],
 )
-def test_mistakes_are_named(launch, imported, folder, tmp_path, arguments, status, words):
+def test_mistakes_are_named(run_here, imported, folder, tmp_path, arguments, status, words):
     whole = folder / "googlenet.pth"
     half, resnet, new = tmp_path / "half.pth", tmp_path / "resnet.pth", tmp_path / "new"
     half.write_bytes(whole.read_bytes()[: 1 << 20])
     torch.save(torchvision.models.resnet18().state_dict(), resnet)
     paths = {"half": half, "resnet": resnet, "new": new, "taken": imported, "whole": whole}
-    process = launch("import_weights", *(argument.format(**paths) for argument in arguments))
+    process = run_here("import_weights", *(argument.format(**paths) for argument in arguments))
     assert words.format(**paths) in error_of(process, status)
     assert not new.exists()
 
 
-def test_networks_that_a_format_cannot_hold_are_refused(launch, trained, tmp_path):
-    process = launch(
+def test_networks_that_a_format_cannot_hold_are_refused(run_here, trained, tmp_path):
+    process = run_here(
         "export", f"--checkpoint={trained}", "--format=torchvision", f"--out={tmp_path / 'x.pth'}"
     )
     assert "is not torchvision's network" in error_of(process)

@@ -126,7 +126,12 @@ def test_a_process_that_dies_or_stops_ends_the_others(number, host, tmp_path):
 
 
 def test_a_notice_to_one_process_stops_all_at_the_same_step(tmp_path):
-    arguments = (*SHORT, "--config.log_every=3 steps", "--config.duration=3000 steps", f"--workdir={tmp_path}")
+    arguments = (
+        *SHORT,
+        "--config.log_every=3 steps",
+        "--config.duration=900 steps",
+        f"--workdir={tmp_path}",
+    )
     hosts = start_hosts(*arguments, module=SMALL)
     wait_for(hosts[0], "step 3/")
     hosts[1].send_signal(signal.SIGTERM)
@@ -138,7 +143,7 @@ def test_a_notice_to_one_process_stops_all_at_the_same_step(tmp_path):
     (step,) = set(re.findall(r"stopped: the same command resumes from step (\d+)", "\n".join(outlooks)))
     assert len(outlooks) == 2
     again = start_hosts(*arguments, module=SMALL)
-    wait_for(again[0], f"resuming at step {step} of 3000 steps")
+    wait_for(again[0], f"resuming at step {step} of 900 steps")
     for process in again:
         process.send_signal(signal.SIGTERM)  # before or after the first step
     assert [status for _, status in ends(again)] == [TRY_AGAIN, TRY_AGAIN]
@@ -184,5 +189,5 @@ def test_a_coordinator_that_does_not_answer_is_named(tmp_path):
         ),
     ],
 )
-def test_incomplete_flags_are_refused(arguments, words, tmp_path):
-    assert words in error_of(run_module("launch.train", f"--workdir={tmp_path}", *arguments))
+def test_incomplete_flags_are_refused(run_here, arguments, words, tmp_path):
+    assert words in error_of(run_here("train", f"--workdir={tmp_path}", *arguments))
