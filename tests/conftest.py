@@ -13,11 +13,10 @@ from typing import TypeVar
 
 import jaxtyping
 
-from tests.support import typechecking
+from tests.support import QUICK_TO_COMPILE, typechecking
 
-# The tests' programs are tiny, and most of the time goes into compiling them. Child processes, which
-# stand for real runs, are optimized as usual.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+# Child processes, which stand for real runs, are optimized as usual.
+os.environ["XLA_FLAGS"] = QUICK_TO_COMPILE
 
 # The tests check the shapes and dtypes in the signatures of these rooms, so the hook comes before
 # the first import of the library.
@@ -114,6 +113,12 @@ def run_here(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) ->
         return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def quick_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make child processes that no other test repeats spend less time on XLA's optimizations."""
+    monkeypatch.setenv("TESTS_XLA_FLAGS", QUICK_TO_COMPILE)
 
 
 @pytest.fixture(scope="session")

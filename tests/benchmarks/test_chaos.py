@@ -13,9 +13,9 @@ from benchmarks.chaos.table import chaos
 from tests.support.commands import run_module
 
 
+@pytest.mark.usefixtures("quick_to_compile")
 @pytest.mark.slow
-def test_killed_trainings_end_with_the_bits_of_one_that_was_not(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling would be most of the time
+def test_killed_trainings_end_with_the_bits_of_one_that_was_not(tmp_path):
     out = tmp_path / "result.json"
     process = run_module(
         "benchmarks.chaos",

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.slow
 TINY = ("--image_size=64", "--batch_size=2", "--input_batch_size=8", "--steps=2", "--rounds=1", "--calls=1")
 
 
-def test_the_command_measures_training_from_files_and_the_input(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+@pytest.mark.usefixtures("quick_to_compile")
+def test_the_command_measures_training_from_files_and_the_input(tmp_path):
     out = tmp_path / "result.json"
     process = run_module(
         "benchmarks.end_to_end",

@@ -5,9 +5,9 @@ import pytest
 from tests.support.commands import run_module
 
 
+@pytest.mark.usefixtures("quick_to_compile")
 @pytest.mark.slow
-def test_the_command_compares_evaluation_with_the_forward_pass(monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+def test_the_command_compares_evaluation_with_the_forward_pass():
     process = run_module(
         "benchmarks.evaluation",
         "--crops=10",

@@ -28,8 +28,8 @@ def test_pytorch_returns_probabilities():
     np.testing.assert_allclose(workload.call().sum(axis=1), [1, 1], rtol=1e-5)
 
 
-def test_the_command_measures_inference_beside_its_peers(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+@pytest.mark.usefixtures("quick_to_compile")
+def test_the_command_measures_inference_beside_its_peers(tmp_path):
     out = tmp_path / "result.json"
     process = run_module(
         "benchmarks.inference",

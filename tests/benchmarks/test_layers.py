@@ -202,9 +202,9 @@ def test_the_tables_have_every_layer(result):
     assert all(any(line.startswith(f"| {row['name']} | ") for line in lines) for row in result["rows"])
 
 
+@pytest.mark.usefixtures("quick_to_compile")
 @pytest.mark.slow
-def test_the_command_measures_the_rows_it_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+def test_the_command_measures_the_rows_it_is_asked_for(tmp_path):
     out, drawn = tmp_path / "layers.json", tmp_path / "roofline.png"
     arguments = ("--image_size=32", "--batch_size=2", "--seconds=0", "--rows=pool4,inception_5a")
     process = run_module(

@@ -7,8 +7,8 @@ from tests.support.commands import run_module
 pytestmark = pytest.mark.slow
 
 
-def test_the_command_measures_a_cold_and_a_warm_start(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+@pytest.mark.usefixtures("quick_to_compile")
+def test_the_command_measures_a_cold_and_a_warm_start(tmp_path):
     out = tmp_path / "figures.json"
     process = run_module("benchmarks.startup", "--rounds=1", "--image_size=32", f"--out={out}")
     assert process.returncode == 0, process.stderr

@@ -6,9 +6,9 @@ from benchmarks import tables
 from tests.support.commands import run_module
 
 
+@pytest.mark.usefixtures("quick_to_compile")
 @pytest.mark.slow
-def test_the_command_compares_the_buffers(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+def test_the_command_compares_the_buffers(tmp_path):
     out = tmp_path / "memory.json"
     process = run_module(
         "benchmarks.step_memory", "--variants=paper", "--batch_size=16", "--image_size=64", f"--out={out}"

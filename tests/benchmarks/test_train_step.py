@@ -4,23 +4,22 @@ import pytest
 
 from tests.support.commands import run_module
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_to_compile")]
 
 TINY = ("--image_size=64", "--batch_size=2", "--rounds=1", "--calls=1")
 STATUSES = (0, 3)  # 3 is that of a busy machine
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+def run(*arguments):
     process = run_module("benchmarks.train_step", *TINY, *arguments)
     assert process.returncode in STATUSES, process.stderr
     return json.loads(process.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("variant", ["torchvision", "bvlc"])
-def test_the_command_measures_the_step_beside_pytorch(variant, tmp_path, monkeypatch):
+def test_the_command_measures_the_step_beside_pytorch(variant, tmp_path):
     out = tmp_path / "result.json"
-    result = run(monkeypatch, f"--variant={variant}", "--peer=torch_eager", "--checkout=.", f"--out={out}")
+    result = run(f"--variant={variant}", "--peer=torch_eager", "--checkout=.", f"--out={out}")
     assert json.loads(out.read_text()) == result
     forms = result["results"][variant]["forms"]
     assert list(forms) == ["ours", "torch_eager", "checkout"]
@@ -33,15 +32,15 @@ def test_the_command_measures_the_step_beside_pytorch(variant, tmp_path, monkeyp
     assert result["conditions"]["versions"].keys() >= {"jax", "torch", "torchvision"}
 
 
-def test_options_of_xla_can_be_tried_in_turn(monkeypatch):
+def test_options_of_xla_can_be_tried_in_turn():
     option = "xla_cpu_enable_fast_math=True"
-    result = run(monkeypatch, f"--xla_options={option}")
+    result = run(f"--xla_options={option}")
     assert list(result["results"]) == [f"torchvision, {option}"]
     assert list(result["results"][f"torchvision, {option}"]["forms"]) == ["ours", option]
 
 
-def test_steps_in_one_program_are_timed_one_by_one(monkeypatch):
-    result = run(monkeypatch, "--steps_in_program=3")
+def test_steps_in_one_program_are_timed_one_by_one():
+    result = run("--steps_in_program=3")
     forms = result["results"]["torchvision, 3 steps in one program"]["forms"]
     one, several = forms["ours"], forms["3 steps in one program"]
     assert several["flop"] == one["flop"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.support import QUICK_TO_COMPILE
 from tests.support.processes import free_port, start
 
 pytestmark = pytest.mark.slow
@@ -15,7 +16,7 @@ LONGER_THAN_GLOO_WAITS = 35
 def run(hosts: int, *, devices: int = 1, seconds: int = 0) -> list[dict]:
     """Run tests/support/host.py on each host; the last one compiles for some seconds at least."""
     port = free_port()
-    flags = "--xla_backend_optimization_level=0"  # most of the time would be compilation
+    flags = QUICK_TO_COMPILE
     flags += f" --xla_force_host_platform_device_count={devices}"
     processes = [
         start("-m", "tests.support.host", port, hosts, host, seconds * (host == hosts - 1), XLA_FLAGS=flags)

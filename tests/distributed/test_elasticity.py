@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.chaos.outcome import digests, read_trees
+from tests.support import QUICK_TO_COMPILE
 from tests.support.commands import read_metrics
 from tests.support.processes import free_port, start
 
@@ -48,7 +49,7 @@ class Run:
 def run(workdir: pathlib.Path, hosts: int, devices: int, *, fault: bool = False) -> Run:
     """Train on some hosts with some devices each, or resume there."""
     port = free_port()
-    flags = f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
+    flags = f"{QUICK_TO_COMPILE} --xla_force_host_platform_device_count={devices}"
     processes = [
         start(
             "-m", "tests.distributed.training_host", port, hosts, host, workdir, int(fault), XLA_FLAGS=flags

@@ -11,12 +11,12 @@ import pytest
 from benchmarks.chaos.outcome import read_trees
 from flax_googlenet.checkpoints import find_latest
 from flax_googlenet.checkpoints.integrity import verify_digests
+from tests.support import QUICK_TO_COMPILE
 from tests.support.commands import read_metrics
 from tests.support.processes import free_port, start, wait_for
 
 pytestmark = pytest.mark.slow
 
-FLAGS = "--xla_backend_optimization_level=0"
 STEPS = 12
 CONFIG = {
     "batch_size": 12,  # divisible by three devices and by two
@@ -54,7 +54,7 @@ def begin(workdir, processes, lost=None, **changes):
             "tests.distributed.small_train",
             *common,
             *own,
-            XLA_FLAGS=FLAGS,
+            XLA_FLAGS=QUICK_TO_COMPILE,
             LOST=(lost or {}).get(index, ""),
         )
         for index, own in enumerate(cluster)

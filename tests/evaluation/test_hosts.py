@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.host import CLASSES
+from tests.support import QUICK_TO_COMPILE
 from tests.support.processes import free_port, start
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,7 @@ def images(tmp_path_factory, rng):
 def evaluate(images, *, hosts: int, devices: int) -> dict:
     """Return the figures of an ensemble with 10 crops, which are the same on all hosts."""
     port = free_port()
-    flags = f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
+    flags = f"{QUICK_TO_COMPILE} --xla_force_host_platform_device_count={devices}"
     processes = [
         start("-m", "tests.evaluation.host", images, port, hosts, host, XLA_FLAGS=flags)
         for host in range(hosts)

@@ -39,7 +39,7 @@ DYING = textwrap.dedent(
 SPEED = ("train/images_per_second", "train/data_wait", "train/goodput")
 
 
-def test_a_run_in_a_bucket_survives_a_kill(launch, bucket, trained, train_run, tmp_path):
+def test_a_run_in_a_bucket_survives_a_kill(launch, bucket, trained, tmp_path):
     workdir = f"{bucket}/run"
     process = start("-c", DYING, f"--workdir={workdir}", *TINY)
     _, stderr = process.communicate(timeout=600)
@@ -75,18 +75,23 @@ def test_a_run_in_a_bucket_survives_a_kill(launch, bucket, trained, train_run, t
     events = EventAccumulator(str(files / "events")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 41))
 
-    again = launch("train", f"--workdir={workdir}", *TINY)
-    assert result_of(again) == result
-    evaluated = result_of(launch("evaluate", f"--checkpoint={workdir}", f"--out={bucket}/report"))
+
+def test_the_commands_read_a_run_in_a_bucket(launch, run_here, s3, trained, train_run):
+    root = "s3://bucket/complete"
+    s3.put(str(trained), root, recursive=True)
     figures = result_of(train_run)
+    assert result_of(run_here("train", f"--workdir={root}", *TINY)) == {
+        **figures, "checkpoint": f"{root}/checkpoints/40"
+    }  # fmt: skip
+    evaluated = result_of(launch("evaluate", f"--checkpoint={root}", f"--out={root}-report"))
     assert {name: evaluated[name] for name in ("top1", "top5", "loss")} == {
         name: figures[name] for name in ("top1", "top5", "loss")
     }
-    report = resolve_path(f"{bucket}/report")
+    report = resolve_path(f"{root}-report")
     assert json.loads((report / "results.json").read_text())["top1"] == evaluated["top1"]
     assert (report / "confusion.png").exists()
     here, there = (
-        result_of(launch("predict", f"--checkpoint={path}", "docs/seven.png")) for path in (trained, workdir)
+        result_of(run_here("predict", f"--checkpoint={path}", "docs/seven.png")) for path in (trained, root)
     )
     assert here == there
 

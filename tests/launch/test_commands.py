@@ -20,6 +20,7 @@ from flax_googlenet.checkpoints.arrays import _reader
 from flax_googlenet.config import resolve
 from flax_googlenet.data import open_source
 from flax_googlenet.training.reporting.reporter import TIMINGS
+from tests.support import QUICK_TO_COMPILE
 from tests.support.commands import (
     REPOSITORY,
     TINY,
@@ -61,7 +62,7 @@ def launch_unoptimized(name: str, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(
         [sys.executable, "-m", f"launch.{name}", *arguments],
         cwd=REPOSITORY,
-        env={**process_environment(), "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        env={**process_environment(), "XLA_FLAGS": QUICK_TO_COMPILE},
         capture_output=True,
         text=True,
         check=False,
@@ -134,9 +135,9 @@ def test_tensorboard_shows_the_experiment(trained):
     assert rates[10] == pytest.approx(0.015 * 9 / 10), "of the tenth step, in a warm-up of ten"
 
 
-def test_the_same_command_says_that_the_run_is_complete(launch, train_run, trained):
+def test_the_same_command_says_that_the_run_is_complete(run_here, train_run, trained):
     started = time.monotonic()
-    again = launch("train", f"--workdir={trained}", *TINY)
+    again = run_here("train", f"--workdir={trained}", *TINY)
     assert time.monotonic() - started < 60, "it does not train again"
     assert "is complete" in again.stderr
     assert result_of(again) == result_of(train_run)
@@ -270,19 +271,19 @@ def test_evaluate_averages_over_crops_and_checkpoints(launch, trained, tmp_path)
     assert (tmp_path / "report/confusion.png").stat().st_size > 10_000
 
 
-def test_summary_prints_the_papers_table(launch, tmp_path):
-    process = launch("summary", "--config=configs/imagenet.py")
+def test_summary_prints_the_papers_table(run_here, tmp_path):
+    process = run_here("summary", "--config=configs/imagenet.py")
     figures = {"params": 6998552, "params_with_aux": 13378280, "multiply_adds": 1582671872}
     assert result_of(process) == {**figures, "activation_bytes": 18582624}
     assert "inception_5b" in process.stderr
     out = tmp_path / "table.md"
-    process = launch("summary", "--config.model.stem_reduce=false", f"--out={out}")
+    process = run_here("summary", "--config.model.stem_reduce=false", f"--out={out}")
     assert result_of(process)["params"] == 6_994_392
     assert "| inception_5b" in out.read_text()
 
 
-def test_summary_compares(launch):
-    process = launch("summary", "--config=configs/imagenet.py:variant=paper", "--compare=vgg16")
+def test_summary_compares(run_here):
+    process = run_here("summary", "--config=configs/imagenet.py:variant=paper", "--compare=vgg16")
     compared = result_of(process)["compare"]
     assert (compared["variant"], compared["params"], compared["params_ratio"]) == ("vgg16", 138357544, 0.0506)
     assert "| 1/19.8 |" in process.stderr

@@ -129,10 +129,8 @@ def test_apache_beam_gives_the_same_records(launch, tmp_path):
     assert records(tmp_path, "photographs_by_beam") == records(tmp_path, "photographs")
 
 
-def test_imagenet_trains_and_every_validation_image_is_evaluated_once(
-    launch, imagenet, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the time
+@pytest.mark.usefixtures("quick_to_compile")
+def test_imagenet_trains_and_every_validation_image_is_evaluated_once(launch, imagenet, tmp_path):
     trained = launch(
         "train",
         f"--workdir={tmp_path}",

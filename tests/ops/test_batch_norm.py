@@ -23,7 +23,7 @@ def results(function, x, scale, bias, cotangent):
     shape=st.tuples(st.integers(2, 4), st.integers(1, 5), st.integers(1, 5), st.integers(1, 9)),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_equals_its_reference_in_values_and_gradients(shape, seed):
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):

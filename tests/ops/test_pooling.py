@@ -44,7 +44,7 @@ def test_max_pool_equals_its_reference_in_values_and_gradients(rng, shape, windo
     edges=st.tuples(*[st.integers(0, 1)] * 4),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_max_pool_equals_its_reference_for_any_shape(size, window, stride, edges, seed):
     top, bottom, left, right = edges
     rng = np.random.default_rng(seed)

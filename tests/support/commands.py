@@ -41,11 +41,12 @@ Run = Callable[..., Process]
 
 def process_environment(devices: int = 1) -> dict[str, str]:
     """Return the environment of a child process on CPU, with a number of fake devices."""
-    flags = f"--xla_force_host_platform_device_count={devices}" if devices > 1 else ""
+    flags = os.environ.get("TESTS_XLA_FLAGS", "")
+    flags += f" --xla_force_host_platform_device_count={devices}" if devices > 1 else ""
     return {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": flags,
+        "XLA_FLAGS": flags.strip(),
         "PYTHONWARNINGS": "ignore",
         "JAX_COMPILATION_CACHE_DIR": _COMPILED,
     }

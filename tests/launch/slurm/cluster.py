@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.support import QUICK_TO_COMPILE
 from tests.support.commands import REPOSITORY, process_environment
 from tests.support.processes import free_port
 
@@ -108,7 +109,7 @@ class Cluster:
         self.environment["PATH"] = f"{python}:{self.environment['PATH']}:/usr/sbin:/sbin"
         # Most of the time goes into compiling, also after a restart: JAX's cache has the programs of the
         # first process only, if the devices are CPUs.
-        self.environment["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
+        self.environment["XLA_FLAGS"] += f" {QUICK_TO_COMPILE}"
         self.environment["SLURM_CONF"] = str(directory / "slurm.conf")
         self._daemons: list[subprocess.Popen[bytes]] = []
         try:
