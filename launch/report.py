@@ -3,8 +3,10 @@
   python -m launch.report --workdir=SWEEP
   python -m launch.report --workdir=RUN_A,RUN_B --out=DIR
 
-The first row of the first workdir is the reference. Runs that differ in their seeds only are a row. The page is
-DIR/index.html; DIR also has the numbers as report.md, rows.csv and runs.csv, and a config that repeats each row.
+The first row of the first workdir is the reference. Runs that differ in their seeds only are a row. The page
+is index.html. Beside it are its numbers as report.md, rows.csv and runs.csv, and a config that repeats each
+row. A run that no sweep has trained has accuracies per class after
+python -m launch.evaluate --checkpoint=RUN --out=RUN/evaluation.
 """
 
 from collections.abc import Sequence

@@ -7,8 +7,9 @@ r"""Train the rows of a sweep, each with several seeds, and compare them.
 
 A sweep is a file with get_sweep(), which names a base config in configs/ and rows of overrides. The runs are
 DIR/ROW/seed_N; DIR/results.json has a record per run, DIR/summary.md compares the rows, and
-DIR/report/index.html is their report. --config.KEY applies to all rows. The same command resumes a stopped sweep and skips the runs that are complete. At SIGTERM
-or SIGUSR1, the run that is under way saves a checkpoint, and the command ends with status 75.
+DIR/report/index.html is their report. --config.KEY applies to all rows. The same command resumes a stopped
+sweep and skips the runs that are complete. At SIGTERM or SIGUSR1, the run that is under way saves a
+checkpoint, and the command ends with status 75.
 """
 
 import logging

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flax_googlenet.pictures import caption
+from flax_googlenet.sweeps.comparison import Spread
 from flax_googlenet.sweeps.report.reading import RowData
 from flax_googlenet.sweeps.report.results import RowResult, class_differences
 
@@ -33,7 +34,7 @@ Chart = list[dict[str, Any]]  # figures to choose from, each with its "label"
 
 
 def curves(rows: Sequence[RowData]) -> Chart:
-    """Draw accuracy and losses by step: a line per row, the mean of its seeds, over thin lines of the seeds."""
+    """Draw accuracy and losses by step: the mean of a row's seeds as a line, over thin lines of the seeds."""
     names = {name for row in rows for run in row.runs for record in run.history for name in record}
     heads = sorted((name for name in names if name.startswith("train/loss_")), reverse=True)
     wanted = [
@@ -79,7 +80,7 @@ def _curves_of(rows: Sequence[RowData], name: str, label: str, limit: int) -> Fi
                 **group,
             )
         )
-    layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": label}}}
+    layout: Figure = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": label}}}
     return {"label": label, "data": traces, "layout": {**layout, "hovermode": "x unified"}}
 
 
@@ -100,39 +101,41 @@ def accuracy_by_cost(results: Sequence[RowResult]) -> Chart:
     """Draw the accuracy of each row over what it costs."""
     charts = []
     for key, label in _COSTS:
-        traces = []
-        for number, result in enumerate(results):
-            spread = result.spreads.get(key)
-            cost = (
-                getattr(result, key, None) if key in ("multiply_adds", "params") else spread and spread.mean
-            )
-            top1 = result.spreads.get("top1")
-            if cost is None or top1 is None:
-                continue
-            error = {"type": "data", "array": [round(100 * (top1.deviation or 0), 4)], "visible": True}
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": html.escape(result.data.name),
-                    "x": [float(f"{cost:.6g}")],
-                    "y": [round(100 * top1.mean, 4)],
-                    "error_y": error,
-                    "marker": {
-                        "color": COLORS[number % len(COLORS)],
-                        "size": 11,
-                        "symbol": number // len(COLORS),
-                    },
-                    "hovertemplate": "%{y:.2f}% at %{x:,.5~g}",
-                }
-            )
-        layout = {
-            "xaxis": {"title": {"text": label}, "tickformat": "~s"},
+        costs = [_cost(result, key) for result in results]
+        traces = [
+            _mark(number, result, cost, result.spreads["top1"])
+            for number, (result, cost) in enumerate(zip(results, costs, strict=True))
+            if cost is not None and "top1" in result.spreads
+        ]
+        layout: Figure = {
+            "xaxis": {"title": {"text": label}, "tickformat": ".3~s"},
             "yaxis": {"title": {"text": "validation top-1 in %"}},
         }
         if traces:
             charts.append({"label": label, "data": traces, "layout": {**layout, "hovermode": "closest"}})
     return charts
+
+
+def _cost(result: RowResult, key: str) -> float | None:
+    if key in ("multiply_adds", "params"):
+        count: int | None = getattr(result, key)
+        return count
+    found = result.spreads.get(key)
+    return found.mean if found else None
+
+
+def _mark(number: int, result: RowResult, cost: float, top1: Spread) -> Figure:
+    deviation = round(100 * (top1.deviation or 0), 4)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": html.escape(result.data.name),
+        "x": [float(f"{cost:.6g}")],
+        "y": [round(100 * top1.mean, 4)],
+        "error_y": {"type": "data", "array": [deviation], "visible": True},
+        "marker": {"color": COLORS[number % len(COLORS)], "size": 11, "symbol": number // len(COLORS)},
+        "hovertemplate": "%{y:.2f}% at %{x:,.5~g}",
+    }
 
 
 def class_changes(rows: Sequence[RowData]) -> Chart:

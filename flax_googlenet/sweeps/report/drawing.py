@@ -9,6 +9,7 @@ from flax_googlenet.table import RowKind
 
 WIDTH, HEIGHT = 150, 30  # of the largest block in pixels
 
+_TIMES = "\N{MULTIPLICATION SIGN}"
 _BRANCHES = ("1x1", "3x3", "5x5", "pool")
 
 
@@ -78,8 +79,8 @@ def _draw(summary: Summary, names: Sequence[str]) -> Drawing:
     drawn = [
         DrawnRow(
             row.name,
-            row.patch.replace("x", "×"),
-            "×".join(map(str, row.output)),
+            row.patch.replace("x", _TIMES),
+            _TIMES.join(map(str, row.output)),
             f"{row.params:,}" if row.params else "",
             f"{row.multiply_adds / 1e6:,.1f}M" if row.multiply_adds else "",
             _blocks(row, sides, channels),

@@ -208,10 +208,11 @@ def _read_files(
     metrics = workdir / METRICS_FILE
     history: Sequence[Mapping[str, float]] = description.history if description else ()
     if metrics.exists():
+        lines = metrics.read_text().split("\n")[:-1]  # a run that is under way may have written half a line
         try:
-            history = [json.loads(line) for line in metrics.read_text().splitlines()]
-        except ValueError:  # a run that is under way has written half a line
-            pass
+            history = [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise UserError(f"{metrics} is corrupt; remove it.") from error
     return description, resolve(config) if config else None, history
 
 

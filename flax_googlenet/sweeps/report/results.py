@@ -148,11 +148,11 @@ def with_deviation(found: Spread, scale: float, digits: int) -> str:
 def with_half_width(difference: Difference) -> str:
     """Return a difference in points with half its interval.
 
-    >>> with_half_width(Difference(-0.004, 0.002, 3))
-    '−0.40 ± 0.20'
+    >>> with_half_width(Difference(0.004, 0.002, 3))
+    '+0.40 ± 0.20'
     """
     half = "" if difference.half_width is None else f" ± {100 * difference.half_width:.2f}"
-    return f"{100 * difference.mean:+.2f}{half}".replace("-", "−")
+    return f"{100 * difference.mean:+.2f}{half}".replace("-", "\N{MINUS SIGN}")
 
 
 def _count(number: int, noun: str) -> str:

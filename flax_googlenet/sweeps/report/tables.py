@@ -15,8 +15,8 @@ from flax_googlenet.sweeps.report.results import (
 )
 
 LEGEND = (
-    "± is the sample standard deviation over the seeds. For a difference, which is paired by seed, it is half "
-    "the width of the 95% confidence interval of Student's t."
+    "± is the sample standard deviation over the seeds. For a difference, which is paired by seed, it is "
+    "half the width of the 95% confidence interval of Student's t."
 )
 
 

@@ -126,12 +126,7 @@ def test_a_process_that_dies_or_stops_ends_the_others(number, host, tmp_path):
 
 
 def test_a_notice_to_one_process_stops_all_at_the_same_step(tmp_path):
-    arguments = (
-        *SHORT,
-        "--config.log_every=3 steps",
-        "--config.duration=3000 steps",
-        f"--workdir={tmp_path}",
-    )
+    arguments = (*SHORT, "--config.log_every=3 steps", "--config.duration=3000 steps", f"--workdir={tmp_path}")
     hosts = start_hosts(*arguments, module=SMALL)
     wait_for(hosts[0], "step 3/")
     hosts[1].send_signal(signal.SIGTERM)
