@@ -32,10 +32,10 @@ def conditions() -> dict[str, Any]:
 
 def _commit() -> str:
     root = pathlib.Path(__file__).parents[2]
-    head, _, prefix = _git(root, "rev-parse", "--short", "HEAD", "--show-prefix").partition("\n")
-    if not head or prefix.strip():  # a directory of another repository, such as one with an environment
+    if not (root / ".git").exists():  # its parent may still be another repository, that of an environment
         return ""
-    return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    head = _git(root, "rev-parse", "HEAD")[:10]
+    return head + ("+" if head and _git(root, "status", "-s", "-uno") else "")
 
 
 def _git(root: pathlib.Path, *arguments: str) -> str:
