@@ -3,7 +3,6 @@
 import csv
 import itertools
 import json
-import shutil
 
 import pytest
 from selenium import webdriver
@@ -11,24 +10,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-pytestmark = pytest.mark.browser
+from docs.report import PATIENCE, resize, start_chromium, wait_for_charts
 
-WAIT = 120  # seconds; the machine may be busy
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    assert chromium, "make test-browser installs Chromium"
-    assert driver, "make test-browser installs chromedriver"
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    # Root, as in containers, cannot use Chromium's sandbox, and /dev/shm is small there.
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    started.set_script_timeout(WAIT)
+    started = start_chromium()
     yield started
     started.quit()
 
@@ -42,22 +31,6 @@ def page(browser, sweep):
     browser.get((sweep / "report/index.html").as_uri())
     wait_for_charts(browser)
     return browser
-
-
-def resize(browser, width, scheme):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def wait_for_charts(browser):
-    def drawn(_):
-        return browser.execute_script(
-            "return [...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))"
-        )
-
-    WebDriverWait(browser, WAIT).until(drawn)
 
 
 def heading(page, title):
@@ -144,14 +117,14 @@ def test_a_choice_changes_the_chart(page):
         axis = page.find_elements(By.CSS_SELECTOR, "#plot-curves .ytitle")
         return axis and axis[0].get_attribute("textContent") == "training loss, auxiliary head 4a"
 
-    WebDriverWait(page, WAIT).until(title)
+    WebDriverWait(page, PATIENCE).until(title)
 
 
 def test_hovering_a_curve_shows_its_value(page):
     plot = page.find_element(By.ID, "plot-curves")
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
     webdriver.ActionChains(page).move_to_element(plot).perform()
-    WebDriverWait(page, WAIT).until(lambda _: plot.find_elements(By.CSS_SELECTOR, ".hoverlayer .legend"))
+    WebDriverWait(page, PATIENCE).until(lambda _: plot.find_elements(By.CSS_SELECTOR, ".hoverlayer .legend"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -168,7 +141,7 @@ def test_nothing_overflows_and_texts_have_contrast(page, width, scheme):
             "(svg) => svg.getBoundingClientRect().right <= innerWidth + 1)"
         )
 
-    WebDriverWait(page, WAIT).until(fits)
+    WebDriverWait(page, PATIENCE).until(fits)
 
     def colors(_):
         ground, text, tick = page.execute_script(
@@ -183,7 +156,7 @@ def test_nothing_overflows_and_texts_have_contrast(page, width, scheme):
             and abs(brightness(ground) - brightness(text)) > 0.6
         )
 
-    WebDriverWait(page, WAIT).until(colors)
+    WebDriverWait(page, PATIENCE).until(colors)
 
 
 def brightness(color: str) -> float:
