@@ -24,7 +24,7 @@ def check_packages() -> None:
         import jinja2  # noqa: F401
         import plotly.offline  # noqa: F401
     except ImportError as error:
-        raise missing_package("The page of a report", str(error.name), "report") from error
+        raise missing_package("The page of a report", str(error.name).partition(".")[0], "report") from error
 
 
 def to_html(results: Sequence[RowResult], commands: Commands) -> str:
