@@ -81,7 +81,8 @@ def _curves_of(rows: Sequence[RowData], name: str, label: str, limit: int) -> Fi
             )
         )
     layout: Figure = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": label}}}
-    return {"label": label, "data": traces, "layout": {**layout, "hovermode": "x unified"}}
+    hover = {"hovermode": "x unified", "hoverdistance": -1}  # the nearest step, however far
+    return {"label": label, "data": traces, "layout": {**layout, **hover}}
 
 
 def _points(history: Sequence[Mapping[str, float]], name: str) -> dict[float, float]:
