@@ -25,7 +25,7 @@ def test_several_workdirs(command, capsys, sweeps, repeats_the_flag):
     assert command("report", *flags) == 0
     page = sweeps[0] / "report/index.html"
     assert json.loads(capsys.readouterr().out) == {"runs": 2, "report": str(page)}
-    assert "two/none: +1.00 points" in page.read_text()
+    assert "two/none: +0.00 points" in page.read_text()
 
 
 def test_the_commands_repeat_the_runs(command, capsys, sweeps, tmp_path):
