@@ -13,7 +13,7 @@ comma := ,
 extras = $(if $(EXTRAS),$(comma)$(EXTRAS))
 INPUTS := pyproject.toml constraints.txt Makefile
 
-.PHONY: train test test-slurm docs lint format constraints clean
+.PHONY: train test test-slurm test-browser docs lint format constraints clean
 
 train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
@@ -24,6 +24,10 @@ test: $(VENV)/.development  ## run every test, slow ones included
 test-slurm: $(VENV)/.development  ## run the tests of launch/slurm under a Slurm, which this installs from Debian's packages
 	tests/launch/slurm/install.sh
 	$(BIN)/python -m pytest -m slurm tests/launch/slurm $(PYTEST_ARGS)
+
+test-browser: $(VENV)/.development  ## run the tests of the report's page in Chromium, which this installs from Debian's packages
+	tests/sweeps/report/install.sh
+	$(BIN)/python -m pytest -m browser tests/sweeps/report $(PYTEST_ARGS)
 
 docs: $(VENV)/.development  ## build the site of docs/ into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
@@ -40,7 +44,7 @@ format: $(VENV)/.development  ## rewrite the code in the project's style
 
 constraints: $(VENV)/.development  ## pin the newest versions of everything, for every Python
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
-	  --extra demo --extra gcs --extra s3 --extra tfds --extra prepare --extra nvimgcodec \
+	  --extra demo --extra gcs --extra s3 --extra tfds --extra prepare --extra nvimgcodec --extra report \
 	  --group lint --group test --group docs --group benchmarks --no-header --no-annotate -o constraints.txt
 
 clean:

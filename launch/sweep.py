@@ -6,11 +6,13 @@ r"""Train the rows of a sweep, each with several seeds, and compare them.
       --config.data.path=DIR
 
 A sweep is a file with get_sweep(), which names a base config in configs/ and rows of overrides. The runs are
-DIR/ROW/seed_N; DIR/results.json has a record per run, and DIR/summary.md compares the rows. --config.KEY
-applies to all rows. The same command resumes a stopped sweep and skips the runs that are complete. At SIGTERM
-or SIGUSR1, the run that is under way saves a checkpoint, and the command ends with status 75.
+DIR/ROW/seed_N; DIR/results.json has a record per run, DIR/summary.md compares the rows, and
+DIR/report/index.html is their report. --config.KEY applies to all rows. The same command resumes a stopped
+sweep and skips the runs that are complete. At SIGTERM or SIGUSR1, the run that is under way saves a
+checkpoint, and the command ends with status 75.
 """
 
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,8 +23,11 @@ from absl import flags
 from flax_googlenet.config import DEFAULTS, flatten
 from flax_googlenet.config.kinds import literal
 from flax_googlenet.distributed import preemption
+from flax_googlenet.errors import UserError
 from flax_googlenet.sweeps import Plan, Run, execute, expand
-from launch.common import command, config_file, interrupts
+from launch.common import command, config_file, interrupts, reports
+
+logger = logging.getLogger(__name__)
 
 _SWEEP = flags.DEFINE_string(
     "sweep", None, "FILE.py[:ARGUMENT=VALUE,...], a file with get_sweep() and its arguments.", required=True
@@ -45,7 +50,17 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         print("\n".join(commands), file=sys.stderr)
         return {"runs": len(runs), "commands": commands}
     outcome = execute(runs, _WORKDIR.value, show_plan=_show)
-    return {"runs": outcome.runs, "failed": outcome.failed, "results": outcome.results}
+    counts = {"runs": outcome.runs, "failed": outcome.failed, "results": outcome.results}
+    return {**counts, "report": _write_report()}
+
+
+def _write_report() -> str | None:
+    """Write the report and return its page; None, with a warning, if that is not possible."""
+    try:
+        return str(reports.write([_WORKDIR.value]).page)
+    except UserError as error:
+        logger.warning(f"the sweep has no report: {error} Then run python -m launch.report.")
+        return None
 
 
 def train_command(base: str, run: Run) -> str:

@@ -13,11 +13,13 @@ from flax_googlenet import checkpoints
 from flax_googlenet.checkpoints import WorkdirLock
 from flax_googlenet.config import first_difference, flatten, resolve, with_num_classes
 from flax_googlenet.errors import UserError
+from flax_googlenet.evaluation.ensemble import evaluate
 from flax_googlenet.paths import explaining_bucket_errors, make_directory, resolve_path
 from flax_googlenet.runtime.compilation import observed
+from flax_googlenet.sweeps.conditions import conditions
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Plan, in_words, make_plan
-from flax_googlenet.sweeps.records import Records
+from flax_googlenet.sweeps.records import EVALUATION, Records
 from flax_googlenet.training import train
 
 logger = logging.getLogger(__name__)
@@ -113,9 +115,10 @@ def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], 
 
 
 def _train(run: Run) -> Mapping[str, Any]:
-    """Train a run, and return what its record says about its end."""
+    """Train a run, evaluate it in detail, and return what its record says about its end."""
     try:
         result = train(run.config, run.workdir)
+        evaluate(run.workdir, out=run.workdir / EVALUATION)
     except UserError as error:
         logger.error(f"{run.name} failed: {error}")
         return {"status": "failed", "error": str(error)}
@@ -124,7 +127,7 @@ def _train(run: Run) -> Mapping[str, Any]:
             raise
         logger.error(f"{run.name} failed: the devices have too little memory for it")
         return {"status": "failed", "error": "The devices have too little memory."}
-    return {"status": "done", **{name: result[name] for name in _FIGURES}}
+    return {"status": "done", **{name: result[name] for name in _FIGURES}, **conditions()}
 
 
 def _check_unchanged(run: Run, records: Records) -> None:

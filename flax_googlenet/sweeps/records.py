@@ -14,6 +14,9 @@ from flax_googlenet.sweeps.plan import Cost
 
 RESULTS, SUMMARY = "results.json", "summary.md"
 
+# Directory of a run with what `evaluate` reports of its last checkpoint.
+EVALUATION = "evaluation"
+
 Record = dict[str, Any]
 
 
@@ -22,7 +25,8 @@ class Records:
 
     A record has "row", "seed", "status" ("done" or "failed"), "digest" of the resolved config, "params",
     "multiply_adds" and "workdir", relative to the directory of the sweep. That of a complete run has "step",
-    "top1", "top5", "loss" and "images_per_second", too, and that of a failed one "error".
+    "top1", "top5", "loss" and "images_per_second", too, the "device", "commit" and "versions" of its last
+    process; and that of a failed one "error".
 
     Attributes:
       path: the file.

@@ -88,7 +88,10 @@ def test_a_failed_run_is_in_the_status_and_the_result(command, capsys, monkeypat
     failing = execution.Outcome(6, failed=1, results="results.json")
     monkeypatch.setattr("flax_googlenet.sweeps.execute", lambda *_, **__: failing)
     assert command("sweep", f"--sweep={AUX_HEADS}", f"--workdir={tmp_path}") == 1
-    assert json.loads(capsys.readouterr().out) == {"runs": 6, "failed": 1, "results": "results.json"}
+    streams = capsys.readouterr()
+    expected = {"runs": 6, "failed": 1, "results": "results.json", "report": None}
+    assert json.loads(streams.out) == expected
+    assert "the sweep has no report: " in streams.err
 
 
 TWO_ROWS = """
@@ -116,7 +119,9 @@ def test_a_sweep_that_is_stopped_goes_on(launch, tmp_path):
     assert "the same command" in last_line(stderr)
 
     finished = launch("sweep", *arguments)
-    assert result_of(finished) == {"runs": 2, "failed": 0, "results": str(workdir / "results.json")}
+    paths = {"results": str(workdir / "results.json"), "report": str(workdir / "report/index.html")}
+    assert result_of(finished) == {"runs": 2, "failed": 0, **paths}
+    report = (workdir / "report/index.html").read_bytes()
     assert "run 1 of 2" not in finished.stderr
     assert re.search(r"resuming at step \d+ of 40", finished.stderr)
     records = json.loads((workdir / "results.json").read_text())["runs"]
@@ -128,3 +133,4 @@ def test_a_sweep_that_is_stopped_goes_on(launch, tmp_path):
     assert result_of(again) == result_of(finished)
     assert json.loads((workdir / "results.json").read_text())["runs"] == records
     assert "all complete" in again.stderr
+    assert (workdir / "report/index.html").read_bytes() == report

@@ -1,11 +1,12 @@
 """The runs of a sweep in this process, with a training that only pretends, and with a small network."""
 
 import json
+import re
 
 import jax
 import pytest
 
-from flax_googlenet import Preempted
+from flax_googlenet import Preempted, classifier
 from flax_googlenet.data import open_source
 from flax_googlenet.errors import UserError
 from flax_googlenet.sweeps import Plan, Row, Sweep, execute, execution, expand
@@ -50,7 +51,7 @@ def planned(monkeypatch):
 
 @pytest.fixture
 def trained(monkeypatch, request):
-    """Replace the plan and training, and return the names of the runs that were trained."""
+    """Replace the plan, training and evaluation, and return the names of the runs that were trained."""
     request.getfixturevalue("planned")
     names = []
 
@@ -59,7 +60,12 @@ def trained(monkeypatch, request):
         top1 = 0.9 + 0.01 * config.seed
         return {"step": 2, "top1": top1, "top5": 1.0, "loss": 0.5, "images_per_second": 9.0, "goodput": {}}
 
+    def evaluate(workdir, out):
+        assert "/".join(workdir.parts[-2:]) == names[-1]
+        assert out == workdir / "evaluation"
+
     monkeypatch.setattr(execution, "train", train)
+    monkeypatch.setattr(execution, "evaluate", evaluate)
     return names
 
 
@@ -72,6 +78,9 @@ def test_all_runs_are_trained_and_recorded(tmp_path, trained):
     assert (outcome.runs, outcome.failed, outcome.results) == (4, 0, str(tmp_path / RESULTS))
     record = records_of(tmp_path)["none/seed_1"]
     assert record.pop("digest")
+    assert record.pop("device") == "8 x cpu"
+    assert record.pop("versions")["jax"] == jax.__version__
+    assert re.fullmatch(r"([0-9a-f]{7,}\+?)?", record.pop("commit"))
     assert record == {
         "row": "none",
         "seed": 1,
@@ -195,7 +204,7 @@ def test_the_plan_scales_the_timed_step():
 @pytest.fixture
 def small_networks(monkeypatch, small_table):
     build = program.build_model
-    for module in (program, plan_module):
+    for module in (program, plan_module, classifier):
         monkeypatch.setattr(module, "build_model", lambda model: build(model).clone(table=small_table))
 
 
@@ -213,6 +222,9 @@ def test_a_real_sweep_is_repeatable_and_finds_its_checkpoints(tmp_path):
     runs = runs_in(tmp_path, seeds=1)
     execute(runs, tmp_path)
     before = records_of(tmp_path)
+    report = json.loads((tmp_path / "none/seed_0/evaluation/results.json").read_text())
+    assert report["top1"] == before["none/seed_0"]["top1"]
+    assert sum(map(sum, report["confusion"])) == report["num_examples"]
     metrics = read_metrics(tmp_path / "none/seed_0")
     (tmp_path / RESULTS).unlink()
     execute(runs, tmp_path)

@@ -27,7 +27,7 @@ from flax_googlenet.training.reporting.tensorboard import SummaryWriter, hparams
 
 logger = logging.getLogger(__name__)
 
-METRICS_FILE = "metrics.jsonl"
+METRICS_FILE, CONFIG_FILE = "metrics.jsonl", "config.json"
 
 # The figures of metrics.jsonl that depend on the machine and on restarts. All others of a run are the same
 # whenever it runs, and however often it is killed.
@@ -107,8 +107,8 @@ class Reporter:
         if not self.enabled:
             return
         text = json.dumps(to_json_dict(config), indent=2)
-        with writing(self._workdir / "config.json", self._on_full_disk):
-            (self._workdir / "config.json").write_text(text + "\n")
+        with writing(self._workdir / CONFIG_FILE, self._on_full_disk):
+            (self._workdir / CONFIG_FILE).write_text(text + "\n")
         self._events.add_text("config", f"```json\n{text}\n```", 0)
         scalars = bool | int | float | str
         values = {

@@ -305,6 +305,7 @@ REQUIRED = {
     "inspect": {"checkpoint", "out"},
     "predict": {"checkpoint"},
     "prepare": {"dataset"},
+    "report": {"workdir"},
     "sweep": {"sweep", "workdir"},
 }
 
