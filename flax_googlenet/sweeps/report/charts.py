@@ -111,9 +111,10 @@ def accuracy_by_cost(results: Sequence[RowResult]) -> Chart:
         layout: Figure = {
             "xaxis": {"title": {"text": label}, "tickformat": ".3~s"},
             "yaxis": {"title": {"text": "validation top-1 in %"}},
+            "hovermode": "closest",
         }
         if traces:
-            charts.append({"label": label, "data": traces, "layout": {**layout, "hovermode": "closest"}})
+            charts.append({"label": label, "data": traces, "layout": layout})
     return charts
 
 
