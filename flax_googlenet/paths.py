@@ -78,6 +78,28 @@ def make_directory(path: epath.Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def replace_file(path: epath.Path, content: bytes) -> None:
+    """Write a file that is either the old or the new one, whenever the process ends.
+
+    Args:
+      path: the file, in a directory that exists or in a bucket, where a file appears when it is complete.
+      content: its new content.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    if is_remote(path):
+        path.write_bytes(content)
+        return
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        if partial.exists():
+            partial.unlink()
+
+
 def check_writable(directory: epath.Path) -> None:
     """Write a file and remove it, because permissions do not tell whether a file system is writable.
 

@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import is_remote, resolve_path
+from flax_googlenet.paths import is_remote, replace_file, resolve_path
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ def test_an_unknown_scheme_is_refused():
         UserError, match="memory://run has an unknown scheme; use a local path or one of gs://"
     ):
         resolve_path("memory://run")
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = resolve_path(tmp_path / "figures.json")
+    replace_file(path, b"old")
+    monkeypatch.setattr(type(path), "replace", lambda *_: (_ for _ in ()).throw(OSError("The disk is full.")))
+    with pytest.raises(OSError, match="full"):
+        replace_file(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["figures.json"]
+    replace_file(path, b"new")
+    assert path.read_bytes() == b"new"

@@ -15,7 +15,7 @@ from flax_googlenet.classifier import Classifier
 from flax_googlenet.config import resolve, to_json_dict
 from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.interop import layout, onnx_writer, safetensors_files, torchvision_weights
-from flax_googlenet.paths import explaining_bucket_errors, is_remote, user_path
+from flax_googlenet.paths import explaining_bucket_errors, make_directory, replace_file, user_path
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -44,20 +44,12 @@ def export(classifier: Classifier, file_format: str, out: str | os.PathLike) -> 
         raise UserError(f'There is no format "{file_format}"; {did_you_mean(file_format, FORMATS)}')
     path = user_path(out)
     content = FORMATS[file_format].serialize(classifier, path.suffix)
-    if is_remote(path):  # where a file appears when it is complete
-        with explaining_bucket_errors(path, "write"):
-            path.write_bytes(content)
-        return path
-    partial = path.with_name(f".partial-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        make_directory(path.parent)
+        with explaining_bucket_errors(path, "write"):
+            replace_file(path, content)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}; choose another out.") from error
-    finally:
-        if partial.exists():
-            partial.unlink()
     return path
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from etils import epath
 
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import explaining_bucket_errors, is_remote
+from flax_googlenet.paths import explaining_bucket_errors, replace_file
 from flax_googlenet.sweeps.comparison import Difference, paired_difference, spread
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Cost
@@ -94,17 +94,11 @@ class Records:
 
 
 def _write(path: epath.Path, text: str) -> None:
-    """Write a file that is either the old or the new one, whenever the process ends."""
-    with explaining_bucket_errors(path, "write"):
-        if is_remote(path):  # where a file appears when it is complete
-            path.write_text(text)
-            return
-        partial = path.with_name(f".partial-{path.name}")
-        try:
-            partial.write_text(text)
-            partial.replace(path)
-        except OSError as error:
-            raise UserError(f"Cannot write {path}: {error.strerror or error}; make room for it.") from error
+    try:
+        with explaining_bucket_errors(path, "write"):
+            replace_file(path, text.encode())
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}; make room for it.") from error
 
 
 def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from etils import epath
 
-from flax_googlenet.paths import is_remote
+from flax_googlenet.paths import is_remote, replace_file
 from flax_googlenet.training.reporting.clock import ACTIVITIES, Clock
 
 logger = logging.getLogger(__name__)
@@ -195,12 +195,7 @@ class Goodput:
         content = {**summarize(attempts), "history": [dataclasses.asdict(attempt) for attempt in attempts]}
         text = json.dumps(content, indent=1) + "\n"
         try:
-            if is_remote(self._path):
-                self._path.write_text(text)
-            else:  # a reader, or the next process, sees the old file or the new one
-                partial = self._path.with_name(f".{GOODPUT_FILE}.partial")
-                partial.write_text(text)
-                partial.replace(self._path)
+            replace_file(self._path, text.encode())
         except OSError as error:
             if warn:
                 logger.warning(f"cannot write {self._path}: {error.strerror}; its figures fall behind")
