@@ -12,7 +12,6 @@ sweep and skips the runs that are complete. At SIGTERM or SIGUSR1, the run that 
 checkpoint, and the command ends with status 75.
 """
 
-import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,11 +22,8 @@ from absl import flags
 from flax_googlenet.config import DEFAULTS, flatten
 from flax_googlenet.config.kinds import literal
 from flax_googlenet.distributed import preemption
-from flax_googlenet.errors import UserError
 from flax_googlenet.sweeps import Plan, Run, execute, expand
 from launch.common import command, config_file, interrupts, reports
-
-logger = logging.getLogger(__name__)
 
 _SWEEP = flags.DEFINE_string(
     "sweep", None, "FILE.py[:ARGUMENT=VALUE,...], a file with get_sweep() and its arguments.", required=True
@@ -51,16 +47,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         return {"runs": len(runs), "commands": commands}
     outcome = execute(runs, _WORKDIR.value, show_plan=_show)
     counts = {"runs": outcome.runs, "failed": outcome.failed, "results": outcome.results}
-    return {**counts, "report": _write_report()}
-
-
-def _write_report() -> str | None:
-    """Write the report and return its page; None, with a warning, if that is not possible."""
-    try:
-        return str(reports.write([_WORKDIR.value]).page)
-    except UserError as error:
-        logger.warning(f"the sweep has no report: {error} Then run python -m launch.report.")
-        return None
+    return {**counts, "report": reports.write_or_warn(_WORKDIR.value)}
 
 
 def train_command(base: str, run: Run) -> str:

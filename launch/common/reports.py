@@ -1,12 +1,16 @@
 """Reports of runs, with the commands that repeat them."""
 
+import logging
 import shlex
 from collections.abc import Sequence
 
 from etils import epath
 
+from flax_googlenet.errors import UserError
 from flax_googlenet.sweeps.report import Report, write_report
 from flax_googlenet.sweeps.report.reading import RunData
+
+logger = logging.getLogger(__name__)
 
 
 def write(workdirs: Sequence[str], out: str | None = None) -> Report:
@@ -20,6 +24,15 @@ def write(workdirs: Sequence[str], out: str | None = None) -> Report:
       UserError: if there is nothing to report on, or a package is missing.
     """
     return write_report(workdirs, command_of, out)
+
+
+def write_or_warn(workdir: str) -> str | None:
+    """Write the report of a sweep and return its page; None, with a warning, if that is not possible."""
+    try:
+        return str(write([workdir]).page)
+    except UserError as error:
+        logger.warning(f"the sweep has no report: {error} Then run python -m launch.report.")
+        return None
 
 
 def command_of(config: epath.Path, run: RunData) -> str:

@@ -100,7 +100,7 @@ def _trace(points: Mapping[float, float], limit: int, **style: Any) -> dict[str,
 
 def accuracy_by_cost(results: Sequence[RowResult]) -> Chart:
     """Draw the accuracy of each row over what it costs."""
-    charts = []
+    charts: Chart = []
     for key, label in _COSTS:
         costs = [_cost(result, key) for result in results]
         traces = [
@@ -178,7 +178,7 @@ def class_changes(rows: Sequence[RowData]) -> Chart:
 
 def confusions(rows: Sequence[RowData]) -> Chart:
     """Draw the confusion matrix of each row, summed over its seeds, for few classes."""
-    charts = []
+    charts: Chart = []
     for row in rows:
         runs = [run for run in row.runs if run.confusion and len(run.confusion) <= MAX_CLASSES]
         if not runs or len({len(run.confusion) for run in runs}) > 1:
