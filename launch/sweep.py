@@ -4,17 +4,23 @@ r"""Train the rows of a sweep, each with several seeds, and compare them.
   python -m launch.sweep --sweep=configs/sweeps/aux_heads.py:base=mnist_sample,rows=quick --workdir=DIR
   python -m launch.sweep --sweep=configs/sweeps/paper.py:base=imagenet --workdir=DIR --dry_run \
       --config.data.path=DIR
+  python -m launch.sweep --sweep=configs/sweeps/paper.py:base=imagenet --workdir=DIR --seeds=3 \
+      --executor=slurm --sbatch="--partition=gpu --time=24:00:00" --config.data.path=DIR
 
 A sweep is a file with get_sweep(), which names a base config in configs/ and rows of overrides. The runs are
 DIR/ROW/seed_N; DIR/results.json has a record per run, DIR/summary.md compares the rows, and
 DIR/report/index.html is their report. --config.KEY applies to all rows. The same command resumes a stopped
 sweep and skips the runs that are complete. At SIGTERM or SIGUSR1, the run that is under way saves a
 checkpoint, and the command ends with status 75.
+
+With --executor=slurm, the incomplete runs are the tasks of a job array, each of which is requeued by itself.
+A job after them evaluates and compares the runs. The command ends when both are submitted.
 """
 
+import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -22,8 +28,10 @@ from absl import flags
 from flax_googlenet.config import DEFAULTS, flatten
 from flax_googlenet.config.kinds import literal
 from flax_googlenet.distributed import preemption
-from flax_googlenet.sweeps import Plan, Run, execute, expand
-from launch.common import command, config_file, interrupts, reports
+from flax_googlenet.errors import UserError
+from flax_googlenet.paths import is_remote
+from flax_googlenet.sweeps import Plan, Run, execute, expand, incomplete
+from launch.common import command, config_file, interrupts, reports, slurm
 
 _SWEEP = flags.DEFINE_string(
     "sweep", None, "FILE.py[:ARGUMENT=VALUE,...], a file with get_sweep() and its arguments.", required=True
@@ -31,6 +39,14 @@ _SWEEP = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the sweep.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Number of runs per row, with successive seeds.", lower_bound=1)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only print the command of launch.train for every run.")
+_EXECUTOR = flags.DEFINE_enum(
+    "executor", "local", ["local", "slurm"], "Train in this process, or as the tasks of a Slurm job array."
+)
+_SBATCH = flags.DEFINE_string(
+    "sbatch",
+    "",
+    "Options of sbatch for the jobs of --executor=slurm, such as '--partition=gpu --time=4:00:00'.",
+)
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -45,9 +61,34 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         commands = [train_command(base, run) for run in runs]
         print("\n".join(commands), file=sys.stderr)
         return {"runs": len(runs), "commands": commands}
+    if _EXECUTOR.value == "slurm":
+        return _submit(base, runs, changes)
     outcome = execute(runs, _WORKDIR.value, show_plan=_show)
     counts = {"runs": outcome.runs, "failed": outcome.failed, "results": outcome.results}
     return {**counts, "report": reports.write_or_warn(_WORKDIR.value)}
+
+
+def _submit(base: str, runs: Sequence[Run], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Submit the incomplete runs, and a job that evaluates and compares all of them."""
+    if is_remote(_WORKDIR.value):
+        raise UserError(
+            f"{_WORKDIR.value} is a bucket; --executor=slurm needs a directory that the nodes share, for the "
+            "commands and the logs."
+        )
+    workdir = pathlib.Path(_WORKDIR.value).expanduser().resolve()
+    missing = incomplete(runs, workdir)
+    if not missing:
+        return {"runs": len(runs), "submitted": 0}
+    keys = [f"--config.{key}={_text(value)}" for key, value in changes.items()]
+    words = [f"--sweep={_SWEEP.value}", f"--seeds={_SEEDS.value}", f"--workdir={workdir}", *keys]
+    again = shlex.join(["python", "-m", "launch.sweep", *words])
+    commands = [train_command(base, run) for run in missing]
+    array, last = slurm.submit(commands, again, workdir, shlex.split(_SBATCH.value))
+    print(
+        f"submitted {len(missing)} of {len(runs)} runs as job {array}; job {last} compares them at the end",
+        file=sys.stderr,
+    )
+    return {"runs": len(runs), "submitted": len(missing), "array": array, "comparison": last}
 
 
 def train_command(base: str, run: Run) -> str:

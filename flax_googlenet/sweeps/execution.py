@@ -82,6 +82,22 @@ def execute(
         lock.release()
 
 
+def incomplete(runs: Sequence[Run], workdir: str | os.PathLike) -> list[Run]:
+    """Return the runs of a sweep of which its directory has no record of a complete run.
+
+    Args:
+      runs: the runs, as `expand` returns them for `workdir`.
+      workdir: directory of the sweep, which need not exist.
+
+    Raises:
+      UserError: as `execute` does.
+    """
+    records = Records(resolve_path(workdir))
+    for run in runs:
+        _check_unchanged(run, records)
+    return [run for run in runs if not records.is_done(run)]
+
+
 def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], None]) -> Outcome:
     records = Records(root)
     for run in runs:
@@ -96,7 +112,8 @@ def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], 
         outcome.programs += 1
 
     with observed(compiled=count, saved=save):
-        plan = make_plan(runs, next((run for run in runs if not records.is_done(run)), None))
+        untrained = (run for run in runs if not (records.is_done(run) or _is_trained(run)))
+        plan = make_plan(runs, next(untrained, None))
         show_plan(plan)
         for number, run in enumerate(runs, start=1):
             if records.is_done(run):
@@ -128,6 +145,12 @@ def _train(run: Run) -> Mapping[str, Any]:
         logger.error(f"{run.name} failed: the devices have too little memory for it")
         return {"status": "failed", "error": "The devices have too little memory."}
     return {"status": "done", **{name: result[name] for name in _FIGURES}, **conditions()}
+
+
+def _is_trained(run: Run) -> bool:
+    """Return whether the directory of a run has its result, which another process may have left there."""
+    latest = checkpoints.last_described(run.workdir)
+    return latest is not None and bool(checkpoints.describe(latest).result)
 
 
 def _check_unchanged(run: Run, records: Records) -> None:

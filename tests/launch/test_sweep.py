@@ -94,6 +94,34 @@ def test_a_failed_run_is_in_the_status_and_the_result(command, capsys, monkeypat
     assert "the sweep has no report: " in streams.err
 
 
+@pytest.mark.parametrize(
+    ("sbatch", "flag", "words"),
+    [
+        (
+            None,
+            "--sbatch=",
+            "There is no sbatch here; run the command on a machine that submits jobs to Slurm.",
+        ),
+        (
+            "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1",
+            "--sbatch=--partition=gpu",
+            "sbatch refused --partition=gpu --array=0-5",
+        ),
+        (None, "--workdir=gs://bucket/sweep", "gs://bucket/sweep is a bucket; --executor=slurm needs"),
+    ],
+)
+def test_jobs_that_cannot_be_submitted(command, capsys, monkeypatch, tmp_path, sbatch, flag, words):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if sbatch:
+        (tmp_path / "sbatch").write_text(f"#!/bin/sh\n{sbatch}\n")
+        (tmp_path / "sbatch").chmod(0o755)
+    flags = (f"--sweep={AUX_HEADS}", f"--workdir={tmp_path / 'sweep'}", "--executor=slurm", flag)
+    assert command("sweep", *flags) == 1
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert words in last_line(streams.err)
+
+
 TWO_ROWS = """
 from flax_googlenet.sweeps import Row, Sweep
 

@@ -4,8 +4,6 @@ import json
 import re
 import shlex
 
-import numpy as np
-import PIL.Image
 import pytest
 
 from flax_googlenet.checkpoints import find_latest
@@ -74,20 +72,6 @@ def limited(cluster, tmp_path_factory):
     logs = tmp_path_factory.mktemp("limited")
     command = ("python", "-c", STAND_IN, "limited", str(logs / "never"))
     return logs, cluster.submit(logs, "--time=3", "--", *command)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """An image folder with 16 images for training and 8 for validation."""
-    directory = tmp_path_factory.mktemp("images")
-    draw = np.random.RandomState(0)
-    for split, count in (("train", 8), ("val", 4)):
-        for label in ("a", "b"):
-            (directory / split / label).mkdir(parents=True)
-            for number in range(count):
-                pixels = draw.randint(0, 256, (32, 32, 3), dtype=np.uint8)
-                PIL.Image.fromarray(pixels).save(directory / split / label / f"{number}.jpg")
-    return directory
 
 
 def has_started(log):
