@@ -41,7 +41,13 @@ def compiled(options, devices: int):
     mesh = data_mesh(jax.devices()[:devices])
     split, data = split_batch(mesh), resolve({"data": dict(options)}).data
 
-    @functools.partial(jax.jit, in_shardings=(replicate(mesh), split, split), out_shardings=split)
+    @functools.partial(
+        jax.jit,
+        in_shardings=(replicate(mesh), split, split),
+        out_shardings=split,
+        # As in real runs. Without, roundings depend on the number of images on a device.
+        compiler_options={"xla_cpu_use_fusion_emitters": True},
+    )
     def run(key, images, labels):
         return augment(key, jax.random.split(key)[0], images, labels, data, CLASSES)
 
