@@ -77,17 +77,14 @@ def launch() -> Run:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """A function that runs a command in this process and returns its exit status.
-
-    The command is NAME for `python -m launch.NAME`, or the whole name of a package in benchmarks/.
-    """
+    """A function that runs `python -m launch.NAME` in this process and returns its exit status."""
     import launch.common.command  # noqa: F401  it defines the flag that all commands share
 
     monkeypatch.chdir(REPOSITORY)
 
     def run(name: str, *arguments: object) -> int:
-        module = f"{name}.__main__" if "." in name else f"launch.{name}"
-        argv = [str(REPOSITORY / f"{module.replace('.', '/')}.py"), *map(str, arguments)]
+        module = f"launch.{name}"
+        argv = [str(REPOSITORY / f"launch/{name}.py"), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", argv)
         # absl's own `run` also sets up logging and signals of the process.
         monkeypatch.setattr(

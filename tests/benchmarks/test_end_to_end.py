@@ -45,7 +45,7 @@ def test_the_command_measures_training_from_files_and_the_input(tmp_path):
     assert "| cores for 18,400 images/s |" in table
 
 
-def test_an_unknown_kind_of_training_is_refused(run_here):
-    process = run_here("benchmarks.end_to_end", "--training=augmentd")
+def test_an_unknown_kind_of_training_is_refused():
+    process = run_module("benchmarks.end_to_end", "--training=augmentd")
     assert process.returncode == 1
     assert '--training has no choice "augmentd"; did you mean "augmented"' in process.stderr

@@ -60,7 +60,7 @@ def test_the_command_measures_inference_beside_its_peers(tmp_path):
         (["--checkout=/nowhere"], "/nowhere is not a clone of the project"),
     ],
 )
-def test_mistakes_are_refused(run_here, arguments, message):
-    process = run_here("benchmarks.inference", *arguments)
+def test_mistakes_are_refused(arguments, message):
+    process = run_module("benchmarks.inference", *arguments)
     assert process.returncode == 1
     assert message in process.stderr

@@ -106,7 +106,7 @@ def test_the_command_measures_and_names_what_is_missing(tmp_path):
         (("--loaders=ours,tfdata",), 'There is no loader "tfdata"; did you mean "tf_data"?'),
     ],
 )
-def test_mistakes_are_one_sentence(run_here, arguments, words):
-    process = run_here("benchmarks.input_pipeline", *arguments)
+def test_mistakes_are_one_sentence(arguments, words):
+    process = run_module("benchmarks.input_pipeline", *arguments)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(f"error: {words}")

@@ -222,7 +222,7 @@ def test_the_command_measures_the_rows_it_is_asked_for(tmp_path):
     assert drawn.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_row_that_the_network_does_not_have_is_refused(run_here):
-    process = run_here("benchmarks.layers", "--rows=inception_3c")
+def test_a_row_that_the_network_does_not_have_is_refused():
+    process = run_module("benchmarks.layers", "--rows=inception_3c")
     assert process.returncode == 1
     assert "error: paper has no row inception_3c; did you mean" in process.stderr

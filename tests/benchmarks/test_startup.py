@@ -26,7 +26,7 @@ def test_the_command_measures_a_cold_and_a_warm_start(tmp_path):
     assert result["conditions"].keys() >= {"commit", "dirty", "versions", "device", "cores", "machine"}
 
 
-def test_a_directory_that_is_not_a_clone_is_refused(run_here, tmp_path):
-    process = run_here("benchmarks.startup", f"--checkout={tmp_path}")
+def test_a_directory_that_is_not_a_clone_is_refused(tmp_path):
+    process = run_module("benchmarks.startup", f"--checkout={tmp_path}")
     assert process.returncode == 1
     assert f"{tmp_path} is not a clone of the project" in process.stderr

@@ -48,13 +48,13 @@ def test_steps_in_one_program_are_timed_one_by_one():
 
 
 @pytest.mark.parametrize("option", ["xla_cpu_enable_fast_math", "=true"])
-def test_an_option_of_xla_has_a_name_and_a_value(run_here, option):
-    process = run_here("benchmarks.train_step", f"--xla_options={option}")
+def test_an_option_of_xla_has_a_name_and_a_value(option):
+    process = run_module("benchmarks.train_step", f"--xla_options={option}")
     assert process.returncode == 1
     assert f'--xla_options has "{option}"; write NAME=VALUE' in process.stderr
 
 
-def test_an_unknown_variant_is_refused(run_here):
-    process = run_here("benchmarks.train_step", "--variant=torchvison")
+def test_an_unknown_variant_is_refused():
+    process = run_module("benchmarks.train_step", "--variant=torchvison")
     assert process.returncode == 1
     assert '--variant has no choice "torchvison"; did you mean "torchvision"' in process.stderr
