@@ -113,7 +113,10 @@ def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], 
 
     with observed(compiled=count, saved=save):
         untrained = (run for run in runs if not (records.is_done(run) or _is_trained(run)))
-        plan = make_plan(runs, next(untrained, None))
+        try:
+            plan = make_plan(runs, next(untrained, None))
+        except UserError:  # that run fails, and its record will say why
+            plan = make_plan(runs, None)
         show_plan(plan)
         for number, run in enumerate(runs, start=1):
             if records.is_done(run):

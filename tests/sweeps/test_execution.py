@@ -136,6 +136,20 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path, trained, monkeypatc
 
 
 @pytest.mark.usefixtures("planned")
+def test_a_run_whose_step_cannot_be_timed_does_not_stop_the_others(tmp_path, trained, monkeypatch):
+    plan = execution.make_plan
+
+    def failing(runs, run=None):
+        if run is not None:
+            raise UserError("config.optimizer.freeze matches no parameter.")
+        return plan(runs)
+
+    monkeypatch.setattr(execution, "make_plan", failing)
+    runs = runs_in(tmp_path)
+    assert execute(runs, tmp_path).failed == 0
+    assert len(trained) == len(runs)
+
+
 def test_a_bug_is_not_a_failed_run(tmp_path, monkeypatch):
     def train(_config, _workdir):
         raise ZeroDivisionError
