@@ -79,8 +79,12 @@ def _submit(base: str, runs: Sequence[Run], changes: Mapping[str, Any]) -> dict[
     missing = incomplete(runs, workdir)
     if not missing:
         return {"runs": len(runs), "submitted": 0}
-    keys = [f"--config.{key}={_text(value)}" for key, value in changes.items()]
-    words = [f"--sweep={_SWEEP.value}", f"--seeds={_SEEDS.value}", f"--workdir={workdir}", *keys]
+    words = [
+        f"--sweep={_SWEEP.value}",
+        f"--seeds={_SEEDS.value}",
+        f"--workdir={workdir}",
+        *_flags_of(changes),
+    ]
     again = shlex.join(["python", "-m", "launch.sweep", *words])
     commands = [train_command(base, run) for run in missing]
     array, last = slurm.submit(commands, again, workdir, shlex.split(_SBATCH.value))
@@ -98,8 +102,12 @@ def train_command(base: str, run: Run) -> str:
       base: the path of the base config, with its arguments.
       run: the run.
     """
-    keys = [f"--config.{key}={_text(value)}" for key, value in run.overrides.items()]
-    return shlex.join(["python", "-m", "launch.train", f"--config={base}", f"--workdir={run.workdir}", *keys])
+    words = [f"--config={base}", f"--workdir={run.workdir}", *_flags_of(run.overrides)]
+    return shlex.join(["python", "-m", "launch.train", *words])
+
+
+def _flags_of(overrides: Mapping[str, Any]) -> list[str]:
+    return [f"--config.{key}={_text(value)}" for key, value in overrides.items()]
 
 
 def _text(value: Any) -> str:

@@ -92,16 +92,12 @@ def incomplete(runs: Sequence[Run], workdir: str | os.PathLike) -> list[Run]:
     Raises:
       UserError: as `execute` does.
     """
-    records = Records(resolve_path(workdir))
-    for run in runs:
-        _check_unchanged(run, records)
+    records = _read_records(runs, resolve_path(workdir))
     return [run for run in runs if not records.is_done(run)]
 
 
 def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], None]) -> Outcome:
-    records = Records(root)
-    for run in runs:
-        _check_unchanged(run, records)
+    records = _read_records(runs, root)
     outcome = Outcome(len(runs), results=str(records.path))
 
     def save(seconds: float) -> None:
@@ -154,6 +150,14 @@ def _is_trained(run: Run) -> bool:
     """Return whether the directory of a run has its result, which another process may have left there."""
     latest = checkpoints.last_described(run.workdir)
     return latest is not None and bool(checkpoints.describe(latest).result)
+
+
+def _read_records(runs: Sequence[Run], root: epath.Path) -> Records:
+    """Read the records of a sweep, and check that its directory has no run of another config."""
+    records = Records(root)
+    for run in runs:
+        _check_unchanged(run, records)
+    return records
 
 
 def _check_unchanged(run: Run, records: Records) -> None:
