@@ -58,6 +58,22 @@ os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 
+# Markers of tests that need a program which a target of the Makefile installs.
+NEED_A_PROGRAM = ("browser", "slurm")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that need such a program, unless `-m` asks for them."""
+    left_out = [
+        item
+        for item in items
+        for marker in NEED_A_PROGRAM
+        if item.get_closest_marker(marker) and marker not in config.option.markexpr
+    ]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session")
 def small_table() -> tuple[PaperRow, ...]:
     """The rows of a small network."""
