@@ -7,6 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from scipy.special import stdtrit
 
+# What the figures of a table mean.
+LEGEND = (
+    "± is the sample standard deviation over the seeds. For a difference, which is paired by seed, it is "
+    "half the width of the 95% confidence interval of Student's t."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Spread:

@@ -8,7 +8,7 @@ from etils import epath
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import explaining_bucket_errors, replace_file
-from flax_googlenet.sweeps.comparison import Difference, paired_difference, spread
+from flax_googlenet.sweeps.comparison import LEGEND, Difference, paired_difference, spread
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Cost
 
@@ -134,11 +134,7 @@ def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping
             ]
         cells += [""] * (len(columns) - 1 - len(cells))
         lines.append(f"| {' | '.join([*cells, _in_a_cell(notes[name])])} |")
-    legend = (
-        "± is the sample standard deviation over the seeds. For a difference, which is paired by seed, it is "
-        "half the width of the 95% confidence interval of Student's t."
-    )
-    return "\n".join([*lines, "", legend]) + "\n"
+    return "\n".join([*lines, "", LEGEND]) + "\n"
 
 
 def _by_seed(records: Iterable[Mapping[str, Any]], figure: str) -> dict[int, float]:

@@ -6,10 +6,11 @@ from typing import Any
 
 from flax_googlenet.config import OPERATIONAL_KEYS, flatten, to_json_dict
 from flax_googlenet.errors import missing_package
+from flax_googlenet.sweeps.comparison import LEGEND
 from flax_googlenet.sweeps.report import charts
 from flax_googlenet.sweeps.report.drawing import HEIGHT, WIDTH, draw_networks
 from flax_googlenet.sweeps.report.results import RowResult, contains_zero, sentence
-from flax_googlenet.sweeps.report.tables import LEGEND, columns
+from flax_googlenet.sweeps.report.tables import columns
 
 Commands = Mapping[str, Sequence[str]]  # by row
 

@@ -5,6 +5,7 @@ import dataclasses
 import io
 from collections.abc import Callable, Sequence
 
+from flax_googlenet.sweeps.comparison import LEGEND
 from flax_googlenet.sweeps.report.results import (
     FIGURES,
     Figure,
@@ -12,11 +13,6 @@ from flax_googlenet.sweeps.report.results import (
     sentence,
     with_deviation,
     with_half_width,
-)
-
-LEGEND = (
-    "± is the sample standard deviation over the seeds. For a difference, which is paired by seed, it is "
-    "half the width of the 95% confidence interval of Student's t."
 )
 
 
