@@ -11,6 +11,7 @@ from etils import epath
 from flax.traverse_util import flatten_dict
 
 from flax_googlenet.checkpoints.integrity import verify_digests
+from flax_googlenet.distributed import process_index
 from flax_googlenet.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -130,4 +131,10 @@ def _reader() -> ocp.Checkpointer:
     # Orbax warns about every item of a checkpoint for which it has no handler.
     arrays = {name: ocp.StandardCheckpointHandler() for name in ("weights", "optimizer")}
     texts = {name: ocp.JsonCheckpointHandler() for name in ("description", "metrics")}
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler(**arrays, **texts))
+    # By default Orbax makes all processes meet after reading, in a common operation of the devices, which
+    # waits seconds only; but one of them may take much longer to fetch a checkpoint.
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process_index(), active_processes={process_index()}
+    )
+    handler = ocp.CompositeCheckpointHandler(**arrays, **texts)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support import QUICK_TO_COMPILE
-from tests.support.processes import free_port, start
+from tests.support.processes import free_port, outputs, start
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +22,7 @@ def run(hosts: int, *, devices: int = 1, seconds: int = 0) -> list[dict]:
         start("-m", "tests.support.host", port, hosts, host, seconds * (host == hosts - 1), XLA_FLAGS=flags)
         for host in range(hosts)
     ]
-    results = []
-    for process in processes:
-        out, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors
-        results.append(json.loads(out.splitlines()[-1]))
-    return results
+    return [json.loads(out.splitlines()[-1]) for out in outputs(processes)]
 
 
 @pytest.fixture(scope="module")

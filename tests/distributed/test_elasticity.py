@@ -12,7 +12,7 @@ import pytest
 from benchmarks.chaos.outcome import digests, read_trees
 from tests.support import QUICK_TO_COMPILE
 from tests.support.commands import read_metrics
-from tests.support.processes import free_port, start
+from tests.support.processes import free_port, outputs, start
 
 pytestmark = pytest.mark.slow
 
@@ -57,9 +57,7 @@ def run(workdir: pathlib.Path, hosts: int, devices: int, *, fault: bool = False)
         for host in range(hosts)
     ]
     rows: dict[str, str] = {}
-    for process in processes:
-        out, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors
+    for out in outputs(processes):
         printed = json.loads(out.splitlines()[-1])
         assert printed["devices"] == hosts * devices
         assert not rows.keys() & printed["rows"].keys(), "a host reads only its own rows"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.evaluation.host import CLASSES
 from tests.support import QUICK_TO_COMPILE
-from tests.support.processes import free_port, start
+from tests.support.processes import free_port, outputs, start
 
 pytestmark = pytest.mark.slow
 
@@ -34,11 +34,7 @@ def evaluate(images, *, hosts: int, devices: int) -> dict:
         start("-m", "tests.evaluation.host", images, port, hosts, host, XLA_FLAGS=flags)
         for host in range(hosts)
     ]
-    results = []
-    for process in processes:
-        out, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors
-        results.append(json.loads(out.splitlines()[-1]))
+    results = [json.loads(out.splitlines()[-1]) for out in outputs(processes)]
     assert all(result == results[0] for result in results)
     return results[0]
 

@@ -54,6 +54,14 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
     raise AssertionError("".join(lines))
 
 
+def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """Wait for all processes, check that each succeeded, and return what they wrote to stdout."""
+    ends = [process.communicate(timeout=600) for process in processes]
+    for process, (_, errors) in zip(processes, ends, strict=True):
+        assert process.returncode == 0, errors
+    return [out for out, _ in ends]
+
+
 def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
     """Send a signal, check how the process ends, and return its last line on stderr."""
     process.send_signal(number)

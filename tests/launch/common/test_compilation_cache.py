@@ -12,7 +12,7 @@ import pytest
 
 from launch.common import compilation_cache
 from tests.support.commands import REPOSITORY, process_environment
-from tests.support.processes import free_port, start
+from tests.support.processes import free_port, outputs, start
 
 
 @pytest.fixture
@@ -95,9 +95,7 @@ def test_a_program_serves_all_processes_of_a_run(tmp_path):
         flags += ["--config.schedule.warmup=0 steps", f"--coordinator=localhost:{port}"]
         module = ("-m", "tests.distributed.small_train")
         processes = [start(*module, *flags, f"--process_id={index}") for index in range(2)]
-        for process in processes:
-            _, errors = process.communicate(timeout=600)
-            assert process.returncode == 0, errors
+        outputs(processes)
         return [(workdir / "logs" / f"process_{index}.log").read_text() for index in range(2)]
 
     compiled, saved = "compiled the training step in ", "the compilation cache saved "
