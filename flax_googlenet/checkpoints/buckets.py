@@ -9,11 +9,11 @@ import pathlib
 from collections.abc import Collection
 
 import fsspec
-import jax
 from etils import epath
 
 from flax_googlenet.checkpoints.integrity import DIGESTS
 from flax_googlenet.checkpoints.locations import complete_checkpoints, remove
+from flax_googlenet.distributed import process_index
 from flax_googlenet.paths import explaining_bucket_errors, make_scratch
 
 _ARRAYS = ("weights", "optimizer")
@@ -37,7 +37,7 @@ class Staging:
           bucket: the address of the `checkpoints` of a run.
         """
         self._bucket = bucket
-        self._scratch = make_scratch(bucket, f"checkpoints of process {jax.process_index()}")
+        self._scratch = make_scratch(bucket, f"checkpoints of process {process_index()}")
         self.directory = epath.Path(self._scratch.name)
         with explaining_bucket_errors(bucket):
             for checkpoint in complete_checkpoints(bucket):
@@ -83,7 +83,7 @@ class Staging:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._scratch:
-            if kind is None and jax.process_index() == 0:
+            if kind is None and process_index() == 0:
                 with explaining_bucket_errors(self._bucket, "write"):
                     self.prune()
 

@@ -140,6 +140,7 @@ from tests.support.checkpoints import DESCRIPTION
 
 port, host, address = sys.argv[1:]
 distributed.start(f"localhost:{port}", 2, int(host))
+jax.devices()  # for which the hosts wait for each other
 # Nothing waits for the devices of the other host, which may be slow to fetch a checkpoint.
 multihost_utils.process_allgather = None
 params = {"bias": np.arange(3.0, dtype=np.float32)}
