@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Int, PyTree, UInt32
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import Source, TrainBatches, to_devices
@@ -80,10 +80,9 @@ def make_statistics(
     batches = TrainBatches(source, config.data, config.seed, config.batch_size // config.optimizer.accumulate)
 
     def add(
-        total: PyTree, params: PyTree, running: PyTree, batch: dict[str, Array], index: Int[Array, ""]
+        total: PyTree, params: PyTree, running: PyTree, batch: dict[str, Array], key: UInt32[Array, " words"]
     ) -> PyTree:
-        key = jax.random.fold_in(root_key, index)
-        images, _, dropout_key = augment_batch(batch, key, config)
+        images, _, dropout_key = augment_batch(batch, jax.random.wrap_key_data(key), config)
         frozen = frozen_statistics(running, freeze)
         # An update from zero is (1 - momentum) times the statistics of the batch.
         before = jax.tree.map(lambda keep, x: x if keep else jnp.zeros_like(x), frozen, running)
@@ -112,7 +111,9 @@ def make_statistics(
         with contextlib.closing(to_devices(batches, steps, split)) as stream:
             for index, batch in zip(steps, stream, strict=True):
                 preemption.point()
-                total = add(total, params, running, batch, put_everywhere(np.int32(index), everywhere))
+                # An argument, so that runs with other seeds share the program.
+                key = jax.random.key_data(jax.random.fold_in(root_key, index))
+                total = add(total, params, running, batch, put_everywhere(key, everywhere))
         return total
 
     return measure

@@ -42,7 +42,7 @@ from flax_googlenet.training.saving import Saver
 from flax_googlenet.training.setup.checks import check_same_experiment, check_step, identify_data
 from flax_googlenet.training.setup.program import build_program
 from flax_googlenet.training.setup.workdir import Workdir, opened_workdir
-from flax_googlenet.training.state import TrainState, place_initial_state
+from flax_googlenet.training.state import TrainState, place_initial_state, root_key_of
 from flax_googlenet.training.step import Batch, Metrics
 
 logger = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ class _Run:
         weights, rest = self.checkpoints.restore(
             recorded.step, weights=like.weights(), optimizer=like.optimizer()
         )
-        return TrainState(**weights, **rest)
+        return TrainState(**weights, **rest, root_key=put_copies(root_key_of(self.config.seed), sharding))
 
     def _train(self, first: int, stream: Iterator[Batch]) -> Result:
         """Train from the state after step `first`, and save it early if the run is preempted."""

@@ -5,10 +5,11 @@ import dataclasses
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from jax.sharding import NamedSharding
-from jaxtyping import PyTree
+from jaxtyping import PyTree, UInt32
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.models.initialization import draw_kernels, fill_constants, without_kernels
@@ -17,7 +18,7 @@ from flax_googlenet.sharding import put_copies
 
 @flax.struct.dataclass
 class TrainState:
-    """State of a run. It holds no random key: each step uses `fold_in(root_key, step)`.
+    """State of a run.
 
     The leaves are arrays, or their shapes and shardings where a state is to be restored.
 
@@ -29,6 +30,9 @@ class TrainState:
       averaged_params: average of the parameters over steps; {} without averaging.
       averaged_batch_stats: batch statistics of the averaged parameters, measured at the last
         evaluation or checkpoint; {} without averaging or normalization.
+      root_key: data of the random key of the seed, which never changes: each step draws from
+        `fold_in(root_key, step)`. As a part of the state, it lets runs that differ only in their seeds share
+        a compiled program. It is no part of a checkpoint.
     """
 
     step: PyTree
@@ -37,6 +41,7 @@ class TrainState:
     opt_state: PyTree
     averaged_params: PyTree
     averaged_batch_stats: PyTree
+    root_key: PyTree
 
     def weights(self) -> dict[str, PyTree]:
         """Return the item `weights` of a checkpoint."""
@@ -50,6 +55,12 @@ class TrainState:
     def optimizer(self) -> dict[str, PyTree]:
         """Return the item `optimizer` of a checkpoint."""
         return {"opt_state": self.opt_state, "step": self.step}
+
+
+def root_key_of(seed: int) -> UInt32[np.ndarray, " words"]:
+    """Return the data of `jax.random.key(seed)`, for `TrainState`."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(jax.random.key_data(jax.random.key(seed)))
 
 
 def initial_state(
@@ -73,6 +84,7 @@ def initial_state(
         opt_state=optimizer.init(params),
         averaged_params=jax.tree.map(jnp.copy, params) if averages else {},
         averaged_batch_stats=jax.tree.map(jnp.copy, batch_stats) if averages else {},
+        root_key=jnp.asarray(root_key_of(config.seed)),
     )
 
 
@@ -94,6 +106,9 @@ def place_initial_state(
     params = draw_kernels(state.params, config.model.initializer, config.seed)
     averaged = params if state.averaged_params else {}
     placed: TrainState = put_copies(
-        dataclasses.replace(state, params=params, averaged_params=averaged), sharding
+        dataclasses.replace(
+            state, params=params, averaged_params=averaged, root_key=root_key_of(config.seed)
+        ),
+        sharding,
     )
     return placed

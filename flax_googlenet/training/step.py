@@ -60,7 +60,6 @@ def make_train_step(
       Parameters that `config.optimizer.freeze` matches, and the running statistics of frozen
       normalizations, stay identical to the bit.
     """
-    root_key = jax.random.key(config.seed)
     parts = config.optimizer.accumulate
     freeze = config.optimizer.freeze
 
@@ -108,7 +107,7 @@ def make_train_step(
         return batch_stats, jax.tree.map(lambda x: x / parts, total)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(root_key, state.step)
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.root_key), state.step)
         compute = loss_and_gradient if parts == 1 else mean_over_parts
         batch_stats, (metrics, gradient) = compute(state.params, state.batch_stats, batch, key)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -121,7 +120,13 @@ def make_train_step(
         metrics["gradient_norm"] = optax.tree.norm(gradient)
         metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
         state = TrainState(
-            state.step + 1, params, batch_stats, opt_state, averaged, state.averaged_batch_stats
+            state.step + 1,
+            params,
+            batch_stats,
+            opt_state,
+            averaged,
+            state.averaged_batch_stats,
+            state.root_key,
         )
         return state, metrics
 

@@ -19,7 +19,7 @@ from flax_googlenet.inheritance import inherited
 from flax_googlenet.models import GoogLeNet, build_model
 from flax_googlenet.sharding import data_mesh, replicate
 from flax_googlenet.training.fine_tuning import read_start, with_weights
-from flax_googlenet.training.state import TrainState
+from flax_googlenet.training.state import TrainState, root_key_of
 
 
 def drawn(shapes):
@@ -198,6 +198,7 @@ def test_the_state_starts_with_them_on_every_device(tmp_path, network, devices, 
         optax.EmptyState(),
         zeros(shapes["params"]) if averages else {},
         zeros(shapes["batch_stats"]) if averages else {},
+        root_key_of(0),
     )
     start = read(save(tmp_path, variables), shapes)
     assert leaves(start.batch_stats)

@@ -234,10 +234,11 @@ def test_frozen_parameters_do_not_count_in_the_gradient_norm(one_device, small_t
     np.testing.assert_allclose(a**2 + b**2, whole**2, rtol=1e-4)
 
 
-def compile_step(small_table, remat=False, **optimizer):
-    """Compile the step of a small network on one device, for a batch of 32."""
+def lower_step(small_table, remat=False, seed=0, **optimizer):
+    """Lower the step of a small network on one device, for a batch of 32."""
     config = resolve(
         {
+            "seed": seed,
             "model": {"num_classes": 4, "remat": remat},
             "data": {"image_size": 32},
             "optimizer": optimizer,
@@ -251,12 +252,17 @@ def compile_step(small_table, remat=False, **optimizer):
         "image": jax.ShapeDtypeStruct((32, 32, 32, 3), jnp.uint8),
         "label": jax.ShapeDtypeStruct((32,), jnp.int32),
     }
-    return step.lower(state, batch).compile()
+    return step.lower(state, batch)
+
+
+def test_seeds_share_a_program(small_table):
+    first, second = (lower_step(small_table, seed=seed).as_text() for seed in (0, 2**40))
+    assert first == second
 
 
 def test_frozen_layers_cost_no_backward_pass(small_table):
     def flops(**optimizer) -> float:
-        return compile_step(small_table, **optimizer).cost_analysis()["flops"]
+        return lower_step(small_table, **optimizer).compile().cost_analysis()["flops"]
 
     whole = flops()
     assert flops(freeze=("stem/*",)) < 0.9 * whole
@@ -265,7 +271,8 @@ def test_frozen_layers_cost_no_backward_pass(small_table):
 
 def test_rematerialization_takes_less_memory(small_table):
     kept, recomputed = (
-        compile_step(small_table, remat).memory_analysis().temp_size_in_bytes for remat in (False, True)
+        lower_step(small_table, remat).compile().memory_analysis().temp_size_in_bytes
+        for remat in (False, True)
     )
     assert recomputed < 0.9 * kept
 
