@@ -52,10 +52,12 @@ hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")
 
 # The user's cache is neither read nor written, except for matplotlib's list of fonts, which takes seconds
-# to make.
-_CACHE = tempfile.TemporaryDirectory(prefix="cache-")
-os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
-os.environ["XDG_CACHE_HOME"] = _CACHE.name
+# to make. All test processes and their children have one cache.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _CACHE = tempfile.TemporaryDirectory(prefix="cache-")
+    os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
+    os.environ["XDG_CACHE_HOME"] = _CACHE.name
+jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["XDG_CACHE_HOME"], "tests"))
 
 
 # Markers of tests that need a program which a target of the Makefile installs.

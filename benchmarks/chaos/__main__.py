@@ -36,6 +36,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
 _STEPS = flags.DEFINE_integer("steps", 96, "Length of a training in steps.", lower_bound=1)
 _SAVE_EVERY = flags.DEFINE_integer("save_every", 12, "Steps between two saves.", lower_bound=1)
 _EVALUATE_EVERY = flags.DEFINE_integer("evaluate_every", 24, "Steps between two evaluations.", lower_bound=1)
+_TRAIN = flags.DEFINE_string(
+    "train", "launch.train", "Module to start; another one may train a smaller network."
+)
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 _DIRECTORY = flags.DEFINE_string(
     "directory", None, "Directory for the runs; by default a temporary one. Failed runs stay in it."
@@ -52,6 +55,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         save_every=_SAVE_EVERY.value,
         evaluate_every=_EVALUATE_EVERY.value,
         silence_timeout=SILENCE_TIMEOUT,
+        module=_TRAIN.value,
     )
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:

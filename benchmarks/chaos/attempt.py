@@ -85,6 +85,7 @@ class Attempt:
         workdir: pathlib.Path,
         compiled: pathlib.Path,
         evaluate_every: int,
+        module: str = "launch.train",
         devices: int = 2,
     ) -> None:
         """Start `launch.train`.
@@ -95,6 +96,7 @@ class Attempt:
           workdir: directory of the run.
           compiled: directory of the compilation cache.
           evaluate_every: steps between two evaluations.
+          module: another module that takes its flags.
           devices: number of devices of all processes together.
         """
         self.workdir = workdir
@@ -102,7 +104,7 @@ class Attempt:
         self.lines: list[list[str]] = [[] for _ in range(hosts)]
         self.started = time.monotonic()
         self._stdout: list[str] = []
-        command = [sys.executable, "-m", "launch.train", f"--workdir={workdir}", *arguments]
+        command = [sys.executable, "-m", module, f"--workdir={workdir}", *arguments]
         command.append(f"--compilation_cache={compiled}")
         addresses: list[list[str]] = [[]]
         if hosts > 1:

@@ -33,6 +33,7 @@ class Setting:
       steps: length of a training.
       save_every, evaluate_every: steps between two saves, and between two evaluations.
       silence_timeout: seconds after which a process without a sign of life counts as dead.
+      module: the module to start.
     """
 
     signal: str
@@ -40,6 +41,7 @@ class Setting:
     save_every: int
     evaluate_every: int
     silence_timeout: int
+    module: str = "launch.train"
 
     def flags(self) -> list[str]:
         """Return the flags of `launch.train`."""
@@ -180,6 +182,7 @@ class Series:
             workdir=self._directory / f"run{self.trainings}",
             compiled=compiled,
             evaluate_every=setting.evaluate_every,
+            module=setting.module,
         )
 
     def _wait_for(self, attempt: Attempt, moment: Moment) -> bool:
