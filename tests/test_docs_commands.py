@@ -44,8 +44,8 @@ REASONS = {
     "writes into the clone",
 }
 
-# What is added to a command that would take minutes or download a file. `launch.train` needs nothing: it ends
-# before the first step, after it has checked everything and before it compiles (`clone`).
+# What is added to a command that would take minutes or download a file. `launch.train` needs no addition: it
+# runs up to its first step, and so checks the config, the data, the start and the workdir, but compiles nothing.
 ADDED = {
     "launch.sweep": ("--dry_run",),
     "--source=torchvision": ("--path=googlenet.pth",),
@@ -171,12 +171,11 @@ def prepared(tmp_path_factory, small_table):
     digits = config_file.load("configs/mnist_sample.py")
     write("runs/mnist_sample", DIGITS, digits)
     write("runs/batch_norm", DIGITS, {**digits, "model": {**digits["model"], "normalization": "batch"}})
-    for name, variant in (("runs/imagenet", "bvlc"), ("runs/torchvision", "torchvision")):
-        settings = config_file.load(f"configs/imagenet.py:{variant}")
-        data = {**settings["data"], "path": str(images)}
-        write(name, wordnet_ids, {**settings, "data": data})
-    data = {"path": str(root / "PHOTOS"), "image_size": 32, "resize": 36}
+    small = {"image_size": 32, "resize": 36}
+    write("runs/imagenet", wordnet_ids, {"data": {"path": str(images), **small}})
+    write("runs/torchvision", wordnet_ids, {"model": {"variant": "torchvision"}})
     for seed, name in enumerate("ABC"):
+        data = {"path": str(root / "PHOTOS"), **small}
         write(name, PHOTOGRAPHS, {"model": {"num_classes": 2}, "data": data}, seed)
     make_sweep(root / "runs/aux_heads", seeds=2)
     torch.save(torchvision_model().state_dict(), root / "googlenet.pth")
@@ -184,11 +183,16 @@ def prepared(tmp_path_factory, small_table):
     return root
 
 
+def end_before_the_first_step(run) -> dict[str, int]:
+    run.checkpoints.close()
+    return {"step": 0}
+
+
 @pytest.fixture
 def clone(page, prepared, tmp_path, run_here, monkeypatch, small_table):
     """A function that runs a command in a copy of the prepared directory."""
     monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "clone", symlinks=True))
-    monkeypatch.setattr(loop, "_execute", lambda run: {"step": run.timetable.total})
+    monkeypatch.setattr(loop, "_execute", end_before_the_first_step)
     if page_name(page) != OF_REAL_SIZE:
 
         def build_small(model):
