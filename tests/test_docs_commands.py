@@ -45,7 +45,7 @@ REASONS = {
 }
 
 # What is added to a command that would take minutes or download a file. `launch.train` needs no addition: it
-# runs up to its first step, and so checks the config, the data, the start and the workdir, but compiles nothing.
+# ends before its first step, when it has checked the config, the data and the workdir and compiled nothing.
 ADDED = {
     "launch.sweep": ("--dry_run",),
     "--source=torchvision": ("--path=googlenet.pth",),
@@ -157,18 +157,20 @@ def prepared(tmp_path_factory, small_table):
         *(images / split / name for split in ("train", "val") for name in wordnet_ids),
     ):
         directory.mkdir(parents=True)
-        for number in range(1 if directory.is_relative_to(images) else 3):
+        for number in range(1 if directory.is_relative_to(images) else 24):
             (directory / f"{number}.jpg").hardlink_to(root / "PHOTO.jpg")
 
     def write(name: str, class_names: tuple[str, ...], settings, seed: int = 0) -> None:
         config = resolve(settings)
         run = Run(Row("base"), seed, {}, config, root / name)
-        write_run(run, result_of_run(0, seed))
+        result = result_of_run(0, seed)
+        write_run(run, result)
         model = build_model(config.model).clone(table=small_table)
-        description = checkpoints.Description(1, to_json_dict(config), class_names)
-        checkpoints.write(run.workdir, random_variables(model, seed), description)
+        description = checkpoints.Description(1, to_json_dict(config), class_names, result=result)
+        variables = random_variables(model, seed, config.data.image_size)
+        checkpoints.write(run.workdir, variables, description)
 
-    digits = config_file.load("configs/mnist_sample.py")
+    digits = config_file.load(f"{REPOSITORY}/configs/mnist_sample.py")
     write("runs/mnist_sample", DIGITS, digits)
     write("runs/batch_norm", DIGITS, {**digits, "model": {**digits["model"], "normalization": "batch"}})
     small = {"image_size": 32, "resize": 36}
