@@ -180,8 +180,11 @@ def prepared(tmp_path_factory, small_table):
         data = {"path": str(root / "PHOTOS"), **small}
         write(name, PHOTOGRAPHS, {"model": {"num_classes": 2}, "data": data}, seed)
     make_sweep(root / "runs/aux_heads", seeds=2)
-    torch.save(torchvision_model().state_dict(), root / "googlenet.pth")
-    zoo_file(root / "googlenet-12.onnx")
+    weights = tmp_path_factory.mktemp("weights")
+    torch.save(torchvision_model().state_dict(), weights / "googlenet.pth")
+    zoo_file(weights / "googlenet-12.onnx")
+    for file in weights.iterdir():
+        (root / file.name).symlink_to(file)
     return root
 
 
