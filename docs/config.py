@@ -20,7 +20,7 @@ A file in `configs/` sets the keys of its experiment; the other keys have the de
 command line overrides both:
 
 ```bash
-python -m launch.train --config.model.dropout=0.5 --config.duration="2 epochs" --config.data.resize=288
+python -m launch.train --workdir=runs/dropout --config.model.dropout=0.5 --config.duration="2 epochs"
 ```
 
 `python -m launch.train --help=config` prints the same reference. Defaults that differ for a variant follow
