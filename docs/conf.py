@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -52,5 +53,5 @@ def _skip_member(_app: Any, _kind: str, name: str, _member: Any, skip: bool, _op
 
 
 def _link_notebooks(_app: Any, _name: str, source: list[str]) -> None:
-    """Turn links to notebooks, which are for GitHub, into links to their pages."""
-    source[0] = source[0].replace("](../notebooks/", "](notebooks/")
+    """Turn links to the files of notebooks, which are for GitHub, into links to their pages."""
+    source[0] = re.sub(r"\]\(\.\./(notebooks/\w+)\.ipynb\)", r"](\1)", source[0])
