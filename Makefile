@@ -32,7 +32,7 @@ test-browser: $(VENV)/.development  ## run the tests of the report's page in Chr
 docs: $(VENV)/.development  ## build the site of docs/ into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
-site: train $(VENV)/.development  ## build the site with the outputs of the notebooks, which takes half an hour on two cores
+site: train $(VENV)/.development  ## build the site with the outputs of the notebooks
 	NOTEBOOKS=cache $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
 lint: $(VENV)/.development  ## check style and types
