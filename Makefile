@@ -13,7 +13,7 @@ comma := ,
 extras = $(if $(EXTRAS),$(comma)$(EXTRAS))
 INPUTS := pyproject.toml constraints.txt Makefile
 
-.PHONY: train test test-slurm test-browser docs lint format constraints clean
+.PHONY: train test test-slurm test-browser docs site lint format constraints clean
 
 train: $(VENV)/.run$(EXTRAS)  ## train GoogLeNet on the embedded digits
 	$(BIN)/python -m launch.train --config=configs/mnist_sample.py --workdir=$(WORKDIR)
@@ -31,6 +31,9 @@ test-browser: $(VENV)/.development  ## run the tests of the report's page in Chr
 
 docs: $(VENV)/.development  ## build the site of docs/ into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+site: train $(VENV)/.development  ## build the site with the outputs of the notebooks
+	NOTEBOOKS=cache $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 
 lint: $(VENV)/.development  ## check style and types
 	$(BIN)/ruff check .

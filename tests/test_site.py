@@ -9,6 +9,7 @@ import pytest
 from tests.support.commands import REPOSITORY, process_environment
 
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,17 @@ def site(tmp_path_factory) -> pathlib.Path:
 def test_every_page_is_on_the_site(site):
     assert len(PAGES) > 30
     assert [page.name for page in PAGES if not (site / f"{page.stem}.html").is_file()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_notebook_is_on_the_site_and_linked_from_the_page_of_its_task(site, notebook):
+    assert "PACKAGE" in (site / f"notebooks/{notebook.stem}.html").read_text()
+    guides = ("predict", "ablations", "fine_tune", "inspect")
+    texts = [(site / f"{guide}.html").read_text().partition("<article")[2] for guide in guides]
+    assert (
+        sum(f'href="notebooks/{notebook.stem}.html"' in text.partition("</article")[0] for text in texts) == 1
+    )
 
 
 @pytest.mark.slow
