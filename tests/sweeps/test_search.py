@@ -44,7 +44,7 @@ BASE = {
     "evaluation": {"every": "1 step"},
     "checkpoint": {"every": "1 step"},
 }
-TRIALS = 14
+TRIALS = 12
 
 
 class Killed(BaseException):
@@ -125,7 +125,7 @@ def test_the_best_config_repeats_the_trial(tmp_path):
     assert outcome.best["top1"] == max(record["top1"] for record in outcome.records)
 
 
-@pytest.mark.parametrize("kill", ["trial_000", "trial_005", "trial_013"])
+@pytest.mark.parametrize("kill", ["trial_000", "trial_011"])
 def test_a_search_that_was_killed_ends_as_one_that_was_not(tmp_path, training, kill):
     expected = run_in(tmp_path / "whole").records
     training.names.clear()
