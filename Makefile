@@ -47,7 +47,7 @@ format: $(VENV)/.development  ## rewrite the code in the project's style
 
 constraints: $(VENV)/.development  ## pin the newest versions of everything, for every Python
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
-	  --extra demo --extra gcs --extra s3 --extra tfds --extra prepare --extra nvimgcodec --extra report \
+	  --extra demo --extra gcs --extra s3 --extra tfds --extra prepare --extra nvimgcodec --extra report --extra search \
 	  --group lint --group test --group docs --group benchmarks --no-header --no-annotate -o constraints.txt
 
 clean:

@@ -16,6 +16,10 @@ class CorruptImageError(UserError):
     """An image that cannot be read or decoded. `config.data.on_error` says whether to skip it."""
 
 
+class StopTraining(Exception):  # noqa: N818, not an error
+    """Ends a run after an evaluation, for the reason that its message gives."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence about an unknown name, which suggests the nearest known name or lists all.
 

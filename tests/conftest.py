@@ -57,7 +57,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     _CACHE = tempfile.TemporaryDirectory(prefix="cache-")
     os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
     os.environ["XDG_CACHE_HOME"] = _CACHE.name
-jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["XDG_CACHE_HOME"], "tests"))
+jax.config.update("jax_compilation_cache_dir", f"{os.environ['XDG_CACHE_HOME']}/tests")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

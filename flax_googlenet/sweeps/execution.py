@@ -1,9 +1,10 @@
 """The runs of a sweep, one after the other in this process."""
 
+import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from flax_googlenet.runtime.compilation import observed
 from flax_googlenet.sweeps.conditions import conditions
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Plan, in_words, make_plan
-from flax_googlenet.sweeps.records import EVALUATION, Records
+from flax_googlenet.sweeps.records import DONE, EVALUATION, FAILED, PRUNED, Records
 from flax_googlenet.training import train
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,17 @@ def execute(
       UserError: if the directory cannot be used, or has a run of the same name with another config.
       Preempted: as `train` does; the sweep can be resumed.
     """
+    with locked(workdir) as root:
+        return _execute(runs, root, show_plan)
+
+
+@contextlib.contextmanager
+def locked(workdir: str | os.PathLike) -> Iterator[epath.Path]:
+    """Create the directory of a sweep if it does not exist, and lock it inside the block.
+
+    Raises:
+      UserError: if it cannot be created, or another process uses it.
+    """
     root = resolve_path(workdir)
     try:
         make_directory(root)
@@ -77,7 +89,7 @@ def execute(
     with explaining_bucket_errors(root, "write"):
         lock.acquire()
     try:
-        return _execute(runs, root, show_plan)
+        yield root
     finally:
         lock.release()
 
@@ -118,8 +130,8 @@ def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], 
             if records.is_done(run):
                 continue
             logger.info(f"run {number} of {len(runs)}: {run.name}")
-            result = _train(run)
-            outcome.failed += result["status"] == "failed"
+            result = train_and_evaluate(run)
+            outcome.failed += result["status"] == FAILED
             records.add(run, plan.costs[run.row.name], result)
             records.write(runs)
     records.write(runs)
@@ -130,20 +142,29 @@ def _execute(runs: Sequence[Run], root: epath.Path, show_plan: Callable[[Plan], 
     return outcome
 
 
-def _train(run: Run) -> Mapping[str, Any]:
-    """Train a run, evaluate it in detail, and return what its record says about its end."""
+def train_and_evaluate(run: Run, **options: Any) -> Mapping[str, Any]:
+    """Train a run, evaluate it in detail, and return what its record says about its end.
+
+    Args:
+      run: the run.
+      options: arguments of `train`.
+
+    Raises:
+      Preempted: as `train` does.
+      StopTraining: as `train` does.
+    """
     try:
-        result = train(run.config, run.workdir)
+        result = train(run.config, run.workdir, **options)
         evaluate(run.workdir, out=run.workdir / EVALUATION)
     except UserError as error:
         logger.error(f"{run.name} failed: {error}")
-        return {"status": "failed", "error": str(error)}
+        return {"status": FAILED, "error": str(error)}
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         logger.error(f"{run.name} failed: the devices have too little memory for it")
-        return {"status": "failed", "error": "The devices have too little memory."}
-    return {"status": "done", **{name: result[name] for name in _FIGURES}, **conditions()}
+        return {"status": FAILED, "error": "The devices have too little memory."}
+    return {"status": DONE, **{name: result[name] for name in _FIGURES}, **conditions()}
 
 
 def _is_trained(run: Run) -> bool:
@@ -155,12 +176,14 @@ def _is_trained(run: Run) -> bool:
 def _read_records(runs: Sequence[Run], root: epath.Path) -> Records:
     """Read the records of a sweep, and check that its directory has no run of another config."""
     records = Records(root)
+    if records.space:
+        raise UserError(f"{root} has the trials of a search; choose another workdir for the sweep.")
     for run in runs:
-        _check_unchanged(run, records)
+        check_unchanged(run, records)
     return records
 
 
-def _check_unchanged(run: Run, records: Records) -> None:
+def check_unchanged(run: Run, records: Records) -> None:
     """Check that the directory of a run has no run of another config.
 
     Raises:
@@ -175,7 +198,7 @@ def _check_unchanged(run: Run, records: Records) -> None:
             there, here = flatten(recorded)[key], flatten(config)[key]
             raise _changed(run, f"config.{key} is {there!r} there and {here!r} here")
     record = records.of(run)
-    if record is not None and record["status"] == "done" and record["digest"] != run.digest:
+    if record is not None and record["status"] in (DONE, PRUNED) and record["digest"] != run.digest:
         raise _changed(run, "the digests of their configs differ")
 
 

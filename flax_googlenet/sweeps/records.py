@@ -17,19 +17,37 @@ RESULTS, SUMMARY = "results.json", "summary.md"
 # Directory of a run with what `evaluate` reports of its last checkpoint.
 EVALUATION = "evaluation"
 
+# What a record says of its run. Only the trials of a search are recorded before their end, or pruned.
+DONE, FAILED, PRUNED, RUNNING = "done", "failed", "pruned", "running"
+
 Record = dict[str, Any]
+
+_CONFIG_FILE = '''"""The resolved config of {what}."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    return ConfigDict(
+        {config!r}
+    )
+'''
 
 
 class Records:
     """The records of a sweep's runs, which its directory keeps.
 
-    A record has "row", "seed", "status" ("done" or "failed"), "digest" of the resolved config, "params",
-    "multiply_adds" and "workdir", relative to the directory of the sweep. That of a complete run has "step",
-    "top1", "top5", "loss" and "images_per_second", too, the "device", "commit" and "versions" of its last
-    process; and that of a failed one "error".
+    A record has "row", "seed", "status", "digest" of the resolved config, "params", "multiply_adds" and
+    "workdir", relative to the directory of the sweep. That of a complete run has "step", "top1", "top5",
+    "loss" and "images_per_second", too, the "device", "commit" and "versions" of its last process; and that
+    of a failed one "error".
+
+    The records of a search have the "values" of the keys that it varies, and "evaluations", pairs of a step
+    and the top-1 accuracy. That of a pruned trial has the figures of a complete one except for its speed.
 
     Attributes:
       path: the file.
+      space: the space of a search, the values of each key as text; {} for a sweep.
     """
 
     def __init__(self, root: epath.Path) -> None:
@@ -42,13 +60,16 @@ class Records:
           UserError: if results.json is not a file of records.
         """
         self.path = root / RESULTS
+        self.space: dict[str, str] = {}
         self._records: dict[str, Record] = {}
         with explaining_bucket_errors(self.path):
             if not self.path.exists():
                 return
             content = self.path.read_text()
         try:
-            self._records = {record["workdir"]: record for record in json.loads(content)["runs"]}
+            parsed = json.loads(content)
+            self._records = {record["workdir"]: record for record in parsed["runs"]}
+            self.space = dict(parsed.get("space", {}))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.path} is corrupt; remove it, and the runs that are complete are read from their "
@@ -59,10 +80,19 @@ class Records:
         """Return the record of a run, or None."""
         return self._records.get(run.name)
 
+    def of_row(self, name: str) -> Record | None:
+        """Return the first record of a row, or None."""
+        return next((record for record in self._records.values() if record["row"] == name), None)
+
+    @property
+    def seeds(self) -> set[int]:
+        """The seeds of all records."""
+        return {record["seed"] for record in self._records.values()}
+
     def is_done(self, run: Run) -> bool:
         """Return whether a run of the same config is complete."""
         record = self.of(run)
-        return record is not None and record["status"] == "done" and record["digest"] == run.digest
+        return record is not None and record["status"] == DONE and record["digest"] == run.digest
 
     def add(self, run: Run, cost: Cost, outcome: Mapping[str, Any]) -> None:
         """Replace the record of a run.
@@ -70,7 +100,7 @@ class Records:
         Args:
           run: the run.
           cost: its cost.
-          outcome: "status", and the figures or the error.
+          outcome: "status", and the figures or the error; for a trial, its values and evaluations, too.
         """
         self._records[run.name] = {
             "row": run.row.name,
@@ -82,18 +112,29 @@ class Records:
             "workdir": run.name,
         }
 
-    def write(self, runs: Sequence[Run]) -> None:
-        """Write the records, those of the runs of this sweep first, and the table of its rows."""
+    def write(self, runs: Sequence[Run], table: str = "") -> None:
+        """Write the records, those of the runs of this sweep first, and a table of them.
+
+        Args:
+          runs: the runs.
+          table: the table; by default, one that compares the rows.
+        """
         own = [self._records[run.name] for run in runs if run.name in self._records]
         names = {run.name for run in runs}
         others = [record for name, record in self._records.items() if name not in names]
         notes = {run.row.name: run.row.note for run in runs}
-        content = {"reference": runs[0].row.name, "notes": notes, "runs": [*own, *others]}
-        _write(self.path, json.dumps(content, indent=1) + "\n")
-        _write(self.path.with_name(SUMMARY), summary(own, runs[0].row.name, notes))
+        space = {"space": self.space} if self.space else {}
+        content = {"reference": runs[0].row.name, "notes": notes, **space, "runs": [*own, *others]}
+        write_text(self.path, json.dumps(content, indent=1) + "\n")
+        write_text(self.path.with_name(SUMMARY), table or summary(own, runs[0].row.name, notes))
 
 
-def _write(path: epath.Path, text: str) -> None:
+def write_text(path: epath.Path, text: str) -> None:
+    """Replace a file of a sweep.
+
+    Raises:
+      UserError: if it cannot be written.
+    """
     try:
         with explaining_bucket_errors(path, "write"):
             replace_file(path, text.encode())
@@ -118,7 +159,7 @@ def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping
     columns += ["parameters", "multiply-adds", "images/s", "note"]
     lines = [f"| {' | '.join(columns)} |", f"|---|{'--:|' * (len(columns) - 2)}---|"]
     for name, own in by_row.items():
-        done = [record for record in own if record["status"] == "done"]
+        done = [record for record in own if record["status"] == DONE]
         failed = len(own) - len(done)
         cells = [name, f"{len(done)}" + (f", {failed} failed" if failed else "")]
         if done:
@@ -138,7 +179,7 @@ def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping
 
 
 def _by_seed(records: Iterable[Mapping[str, Any]], figure: str) -> dict[int, float]:
-    return {record["seed"]: record[figure] for record in records if record["status"] == "done"}
+    return {record["seed"]: record[figure] for record in records if record["status"] == DONE}
 
 
 def _mean(records: Iterable[Mapping[str, Any]], figure: str, scale: float, digits: int) -> str:
@@ -152,6 +193,16 @@ def _points(difference: Difference | None) -> str:
         return "no common seed"
     half = "" if difference.half_width is None else f" ± {100 * difference.half_width:.2f}"
     return f"{100 * difference.mean:+.2f}{half}"
+
+
+def config_file(config: Mapping[str, Any], what: str) -> str:
+    """Return a file with a resolved config, to train with.
+
+    Args:
+      config: the config, as plain dictionaries.
+      what: says whose config it is, in the docstring of the file.
+    """
+    return _CONFIG_FILE.format(what=what.replace('"', "'"), config=config)
 
 
 def _in_a_cell(text: str) -> str:

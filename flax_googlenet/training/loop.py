@@ -35,7 +35,7 @@ from flax_googlenet.training.fine_tuning import read_start, with_weights
 from flax_googlenet.training.health import StuckHeads, check_finite
 from flax_googlenet.training.reporting.curves import save_curves, title_of
 from flax_googlenet.training.reporting.goodput import read_summary
-from flax_googlenet.training.reporting.observation import Observation
+from flax_googlenet.training.reporting.observation import Observation, OnEvaluation
 from flax_googlenet.training.reporting.reporter import Reporter, over_steps
 from flax_googlenet.training.reporting.samples import augmented_samples
 from flax_googlenet.training.saving import Saver
@@ -58,6 +58,7 @@ def train(
     *,
     profile_steps: Sequence[int] | None = None,
     started: float | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Result:
     """Train for the config's duration, resuming from the last checkpoint if there is one.
 
@@ -69,6 +70,7 @@ def train(
       workdir: directory of the run; created if it does not exist.
       profile_steps: the first and the last step to trace into the workdir.
       started: `time.perf_counter()` when the process began, for the goodput; None for now.
+      on_evaluation: called with step and figures of each evaluation; may raise `StopTraining` to end the run.
 
     Returns:
       "step"; "top1", "top5" and "loss" of the last evaluation; "images_per_second", the speed of
@@ -82,7 +84,7 @@ def train(
       Preempted: if `distributed.preemption.notice` was called; the run can be resumed.
     """
     root = resolve_path(workdir)
-    observation = Observation(root, profile_steps=profile_steps, started=started)
+    observation = Observation(root, profile_steps=profile_steps, started=started, on_evaluation=on_evaluation)
     resolved = resolve_config(config, root)
     with opened_workdir(root) as place:
         return _start_or_resume(resolved, place, observation)
@@ -171,7 +173,6 @@ class _Run:
 
     def execute(self) -> Result:
         """Train to the end, from the first step or from the last checkpoint."""
-        total = self.timetable.total
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.observation)
             stack.callback(self.checkpoints.close)
@@ -180,7 +181,7 @@ class _Run:
             self.reporter = Reporter(
                 self.root,
                 first_step=first,
-                total_steps=total,
+                total_steps=self.timetable.total,
                 history=self.recorded.history if self.recorded else (),
                 enabled=jax.process_index() == 0,
                 on_full_disk=self.config.checkpoint.on_full_disk,
@@ -192,7 +193,7 @@ class _Run:
                 self.reporter.log(self.start.summary)
                 self.start = None  # frees a copy of all weights
             batches = TrainBatches(self.source, self.config.data, self.config.seed, self.config.batch_size)
-            stream = to_devices(batches, range(first, total), split_batch(self.mesh))
+            stream = to_devices(batches, range(first, self.timetable.total), split_batch(self.mesh))
             stack.callback(stream.close)
             result = self._train(first, stream)
         return {**result, "goodput": self.observation.summary()}
@@ -250,8 +251,7 @@ class _Run:
                     self.reporter.samples(augmented_samples(batch, self.config))
 
             reports, evaluates = self.timetable.reports(step), self.timetable.evaluates(step)
-            is_first = step == first + 1
-            if not (reports or evaluates or is_first):
+            if not (reports or evaluates or step == first + 1):
                 continue
             # From here until the clock starts again, the devices have finished all steps.
             fetched = self._fetch_metrics()
@@ -384,6 +384,7 @@ class _Run:
         self.reporter.evaluation(step, figures)
         self.evaluated = step
         check_finite("validation loss", [figures["loss"]], step, self._last_checkpoint)
+        self.observation.evaluated(step, figures)
         return figures
 
     def _result(self, step: int, figures: Mapping[str, Any]) -> Result:
@@ -394,7 +395,6 @@ class _Run:
         return {**result, "images_per_second": round(self.clock.overall().images_per_second, 1)}
 
     def _draw_curves(self, result: Result) -> None:
-        if not self.reporter.enabled:
-            return
-        with writing(self.root, self.config.checkpoint.on_full_disk):
-            save_curves(self.root, self.reporter.records, title_of(self.config, result))
+        if self.reporter.enabled:
+            with writing(self.root, self.config.checkpoint.on_full_disk):
+                save_curves(self.root, self.reporter.records, title_of(self.config, result))

@@ -1,4 +1,4 @@
-"""Loading of `--config=FILE.py[:ARGUMENT=VALUE,...]` and `--sweep=FILE.py[:ARGUMENT=VALUE,...]`."""
+"""Loading of `--config=FILE.py[:ARGUMENT=VALUE,...]`, and likewise of `--sweep` and `--search`."""
 
 import dataclasses
 import difflib
@@ -34,6 +34,7 @@ class _Kind:
 
 _CONFIG = _Kind("config", "--config", "get_config", "configs", "configs/mnist_sample.py")
 _SWEEP = _Kind("sweep", "--sweep", "get_sweep", "configs/sweeps", "configs/sweeps/aux_heads.py")
+_SEARCH = _Kind("search", "--search", "get_search", "configs/searches", "configs/searches/optimizer.py")
 
 
 def load(path: str) -> dict[str, Any]:
@@ -74,8 +75,25 @@ def load_sweep(path: str) -> Any:
     return sweep
 
 
+def load_search(path: str) -> Any:
+    """Return what `get_search` of a file returns, a `Search`.
+
+    Args:
+      path: as for `load`.
+
+    Raises:
+      UserError: as `load` does.
+    """
+    from flax_googlenet.sweeps import Search  # as for `load_sweep`
+
+    search = _call(path, _SEARCH)
+    if not isinstance(search, Search):
+        raise UserError(_returned(path, _SEARCH, search, "a Search"))
+    return search
+
+
 def path_of(base: str) -> str:
-    """Return the path of the config that a sweep names.
+    """Return the path of the config that a sweep or a search names.
 
     >>> path_of("imagenet:bn"), path_of("own/photos.py:size=32")
     ('configs/imagenet.py:bn', 'own/photos.py:size=32')

@@ -14,11 +14,11 @@ from flax_googlenet.config import flatten, resolve, to_json_dict
 from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.report import RESULTS_FILE
 from flax_googlenet.paths import explaining_bucket_errors, resolve_path
-from flax_googlenet.sweeps.records import EVALUATION, RESULTS
+from flax_googlenet.sweeps.records import DONE, EVALUATION, FAILED, PRUNED, RESULTS
 from flax_googlenet.training.reporting.goodput import read_summary
 from flax_googlenet.training.reporting.reporter import CONFIG_FILE, METRICS_FILE
 
-DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
+UNFINISHED = "unfinished"
 
 _RESULT = ("top1", "top5", "loss", "images_per_second")
 
@@ -30,11 +30,12 @@ class RunData:
     Attributes:
       workdir: its workdir.
       seed: value of `config.seed`.
-      status: "done", "failed" or "unfinished".
+      status: "done", "failed", "pruned" or "unfinished".
       error: why it failed.
+      step: last step of a pruned run.
       config: its resolved config; None if it failed before it recorded one.
       figures: "top1", "top5", "loss", "ece", "images_per_second" and "seconds", as far as they are known.
-        An unfinished run has none.
+        Only a complete run has any.
       history: records of metrics.jsonl.
       classes: "name", "accuracy" and "examples" per class, of the evaluation of the last checkpoint.
       confusion: counts by true and predicted class of that evaluation; empty for many classes.
@@ -45,6 +46,7 @@ class RunData:
     seed: int
     status: str
     error: str = ""
+    step: int = 0
     config: FrozenConfigDict | None = None
     figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
     history: Sequence[Mapping[str, float]] = ()
@@ -159,8 +161,9 @@ def _read_recorded(root: epath.Path, record: Mapping[str, Any]) -> RunData:
     run = RunData(
         str(workdir),
         record["seed"],
-        FAILED if record["status"] == FAILED else DONE,
+        record["status"] if record["status"] in (DONE, FAILED, PRUNED) else UNFINISHED,
         error=record.get("error", ""),
+        step=record.get("step", 0),
         config=config,
         history=history,
         conditions=conditions,

@@ -7,7 +7,8 @@ from flax_googlenet.config import with_num_classes
 from flax_googlenet.models import build_model
 from flax_googlenet.models.summary import Summary, summarize
 from flax_googlenet.sweeps.comparison import Difference, Spread, paired_difference, spread
-from flax_googlenet.sweeps.report.reading import DONE, FAILED, RowData, RunData
+from flax_googlenet.sweeps.records import DONE, FAILED, PRUNED
+from flax_googlenet.sweeps.report.reading import RowData, RunData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,11 @@ class RowResult:
         return tuple(run for run in self.data.runs if run.status == FAILED)
 
     @property
+    def pruned(self) -> tuple[RunData, ...]:
+        """The trials that a search ended early."""
+        return tuple(run for run in self.data.runs if run.status == PRUNED)
+
+    @property
     def multiply_adds(self) -> int | None:
         """Multiply-adds per image at inference."""
         return self.network.multiply_adds if self.network else None
@@ -113,6 +119,8 @@ def sentence(result: RowResult, reference: RowResult) -> str:
     """Return the answer that a row gives, as a sentence."""
     name, base = result.data.name, reference.data.name
     failed = f" {_count(len(result.failed), 'run')} failed." if result.failed else ""
+    if result.pruned:
+        return f"{name}: pruned at step {result.pruned[0].step}."
     if "top1" not in result.spreads:
         return f"{name}: no run is complete.{failed}"
     accuracy = f"{with_deviation(result.spreads['top1'], 100, 2)}% top-1"

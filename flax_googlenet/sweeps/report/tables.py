@@ -56,6 +56,8 @@ def columns(results: Sequence[RowResult]) -> list[Column]:
         Column("runs", lambda result: Cell(str(len(result.done)), len(result.done))),
         Column("failed", lambda result: Cell(str(len(result.failed)), len(result.failed))),
     ]
+    if any(result.pruned for result in results):
+        found.append(Column("pruned", lambda result: Cell(str(len(result.pruned)), len(result.pruned))))
     if known and known[0].key == "top1":
         found.insert(2, Column(f"points against {reference}", _difference))
     if any(result.data.note for result in results):

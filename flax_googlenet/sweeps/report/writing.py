@@ -9,22 +9,12 @@ from etils import epath
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import explaining_bucket_errors, make_directory, resolve_path
+from flax_googlenet.sweeps.records import config_file
 from flax_googlenet.sweeps.report import page, tables
 from flax_googlenet.sweeps.report.reading import RunData, read_rows
 from flax_googlenet.sweeps.report.results import RowResult, compare_rows
 
 DIRECTORY, PAGE = "report", "index.html"
-
-_CONFIG = '''"""The resolved config of the row {row}, which a report wrote."""
-
-from ml_collections import ConfigDict
-
-
-def get_config() -> ConfigDict:
-    return ConfigDict(
-        {config!r}
-    )
-'''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +69,8 @@ def write_report(
     }
     for result, (name, config) in zip(results, configs.items(), strict=True):
         if config:
-            files[f"configs/{name}"] = _CONFIG.format(row=result.data.name.replace('"', "'"), config=config)
+            row = f"the row {result.data.name}, which a report wrote"
+            files[f"configs/{name}"] = config_file(config, row)
     try:
         with explaining_bucket_errors(directory, "write"):
             make_directory(directory)

@@ -13,7 +13,7 @@ import traceback
 from etils import epath
 
 from flax_googlenet.distributed import Preempted, ProcessesLost
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import StopTraining, UserError
 from flax_googlenet.paths import is_remote
 
 LOG_DIRECTORY = "logs"
@@ -74,7 +74,7 @@ class LogFile:
         with contextlib.suppress(OSError):  # the disk may be full, which is then the error, too
             if isinstance(error, UserError):
                 self._write(f"error: {error}\n")
-            elif isinstance(error, Preempted | ProcessesLost):
+            elif isinstance(error, Preempted | ProcessesLost | StopTraining):
                 self._write(f"{error}\n")
             elif error is not None:
                 self._write("".join(traceback.format_exception(error)))

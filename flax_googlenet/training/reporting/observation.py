@@ -3,13 +3,14 @@
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from etils import epath
 
 from flax_googlenet.distributed import Preempted, compile_together, process_index
+from flax_googlenet.errors import StopTraining
 from flax_googlenet.runtime import compilation
 from flax_googlenet.training.reporting.clock import Clock, Lap
 from flax_googlenet.training.reporting.goodput import Goodput, sentence, shares
@@ -17,6 +18,8 @@ from flax_googlenet.training.reporting.log_file import LogFile
 from flax_googlenet.training.reporting.profiling import Profiler
 
 logger = logging.getLogger(__name__)
+
+OnEvaluation = Callable[[int, Mapping[str, Any]], None]
 
 
 class Observation:
@@ -27,7 +30,12 @@ class Observation:
     """
 
     def __init__(
-        self, root: epath.Path, *, profile_steps: Sequence[int] | None = None, started: float | None = None
+        self,
+        root: epath.Path,
+        *,
+        profile_steps: Sequence[int] | None = None,
+        started: float | None = None,
+        on_evaluation: OnEvaluation | None = None,
     ) -> None:
         """Start the clock.
 
@@ -35,15 +43,16 @@ class Observation:
           root: the workdir.
           profile_steps: the first and the last step to trace; None for no trace.
           started: as for `Clock`.
+          on_evaluation: as for `train`.
         """
         self.clock = Clock(started=started)
-        self._root, self._profile_steps = root, profile_steps
+        self._root, self._profile_steps, self._on_evaluation = root, profile_steps, on_evaluation
         self._log = LogFile(root, process_index())
         self._compilations = contextlib.ExitStack()
 
     def restarted(self) -> "Observation":
         """Return an observation of the same run that starts now, after the end of this one."""
-        return Observation(self._root, profile_steps=self._profile_steps)
+        return Observation(self._root, profile_steps=self._profile_steps, on_evaluation=self._on_evaluation)
 
     def prepare(self, first_step: int, total_steps: int) -> None:
         """Read what the workdir holds, and check the steps to trace.
@@ -96,6 +105,15 @@ class Observation:
         is_busy = before is not None and not before.is_ready()
         self.clock.count(examples, waited=0.0 if is_busy else waited)
 
+    def evaluated(self, step: int, figures: Mapping[str, Any]) -> None:
+        """Tell the caller of `train` about an evaluation.
+
+        Raises:
+          StopTraining: if the caller ends the run.
+        """
+        if self._on_evaluation is not None:
+            self._on_evaluation(step, figures)
+
     def summary(self) -> dict[str, Any]:
         """Return where the time of the run went, as `goodput.summarize` does."""
         return self._goodput.summary()
@@ -110,7 +128,7 @@ class Observation:
         self._compilations.close()
         self._profiler.close()
         self._goodput.close()
-        if error is None or isinstance(error, Preempted):
+        if error is None or isinstance(error, Preempted | StopTraining):
             self._say(sentence(self.summary()))
         self._log.close(error)
 

@@ -306,7 +306,7 @@ REQUIRED = {
     "predict": {"checkpoint"},
     "prepare": {"dataset"},
     "report": {"workdir"},
-    "sweep": {"sweep", "workdir"},
+    "sweep": {"workdir"},
 }
 
 
