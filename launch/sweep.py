@@ -40,10 +40,10 @@ from flax_googlenet.sweeps import Plan, Run, execute, expand, incomplete, run_se
 from launch.common import command, config_file, interrupts, reports, slurm
 
 _SWEEP = flags.DEFINE_string(
-    "sweep", None, "FILE.py[:ARGUMENT=VALUE,...], a file with get_sweep() and its arguments."
+    "sweep", "", "FILE.py[:ARGUMENT=VALUE,...], a file with get_sweep() and its arguments."
 )
 _SEARCH = flags.DEFINE_string(
-    "search", None, "FILE.py[:ARGUMENT=VALUE,...], a file with get_search() and its arguments."
+    "search", "", "FILE.py[:ARGUMENT=VALUE,...], a file with get_search() and its arguments."
 )
 _TRIALS = flags.DEFINE_integer("trials", 20, "Number of trials of a search.", lower_bound=1)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the sweep or the search.", required=True)

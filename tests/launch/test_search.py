@@ -7,7 +7,7 @@ import pytest
 
 from flax_googlenet.sweeps import SearchOutcome
 
-SCHEDULE = "configs/searches/optimizer.py"
+SHIPPED = "configs/searches/optimizer.py"
 RATE = "optimizer.learning_rate"
 
 
@@ -19,35 +19,35 @@ def trial(name, status, **figures):
     ("flags", "words"),
     [
         ([], "Name one file, by --sweep=configs/sweeps/NAME.py or by --search=configs/searches/NAME.py."),
-        ([f"--search={SCHEDULE}", "--sweep=configs/sweeps/head.py"], "Name one file, by --sweep="),
+        ([f"--search={SHIPPED}", "--sweep=configs/sweeps/head.py"], "Name one file, by --sweep="),
         (
-            ["--search=configs/searches/schedul.py"],
-            "There is no search file configs/searches/schedul.py; did y",
+            ["--search=configs/searches/optimzer.py"],
+            "There is no search file configs/searches/optimzer.py; did y",
         ),
-        (["--search=configs/sweeps/head.py"], f"has no function get_search(); see {SCHEDULE}."),
-        ([f"--search={SCHEDULE}:base=imagnet"], 'did you mean "configs/imagenet.py"'),
+        (["--search=configs/sweeps/head.py"], f"has no function get_search(); see {SHIPPED}."),
+        ([f"--search={SHIPPED}:base=imagnet"], 'did you mean "configs/imagenet.py"'),
         (
-            [f"--search={SCHEDULE}", f"--config.{RATE}=0.1"],
+            [f"--search={SHIPPED}", f"--config.{RATE}=0.1"],
             f"config.{RATE} is set for all trials, but the search",
         ),
-        ([f"--search={SCHEDULE}", "--config.lr=0.1"], f'did you mean "{RATE}"'),
+        ([f"--search={SHIPPED}", "--config.lr=0.1"], f'did you mean "{RATE}"'),
         (
-            [f"--search={SCHEDULE}", "--seeds=3"],
+            [f"--search={SHIPPED}", "--seeds=3"],
             "--seeds is for --sweep, not for --search: a trial has the seed",
         ),
         (
-            [f"--search={SCHEDULE}", "--dry_run"],
+            [f"--search={SHIPPED}", "--dry_run"],
             "--dry_run is for --sweep, not for --search: the values of a trial",
         ),
         (
-            [f"--search={SCHEDULE}", "--executor=slurm"],
+            [f"--search={SHIPPED}", "--executor=slurm"],
             "--executor is for --sweep, not for --search: a trial waits",
         ),
         (
             ["--sweep=configs/sweeps/head.py", "--trials=3"],
             "--trials is for --search; the runs of a sweep are its",
         ),
-        ([f"--search={SCHEDULE}", "--trials=0"], "--trials is '0'; it must be"),
+        ([f"--search={SHIPPED}", "--trials=0"], "--trials is '0'; it must be"),
     ],
 )
 def test_a_mistake_is_one_sentence(command, capsys, tmp_path, flags, words):
@@ -60,7 +60,7 @@ def test_a_mistake_is_one_sentence(command, capsys, tmp_path, flags, words):
 
 def test_without_optuna_a_sentence_says_how_to_install_it(command, capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    assert command("sweep", f"--workdir={tmp_path}", f"--search={SCHEDULE}") == 1
+    assert command("sweep", f"--workdir={tmp_path}", f"--search={SHIPPED}") == 1
     assert 'pip install -e ".[search]"' in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -80,7 +80,7 @@ def test_the_result_names_the_best_trial(command, capsys, monkeypatch, tmp_path)
 
     monkeypatch.setattr("flax_googlenet.sweeps.run_search", run_search)
     flags = (f"--workdir={tmp_path}", "--trials=5", "--config.duration=2 epochs")
-    assert command("sweep", f"--search={SCHEDULE}:base=mnist_sample", *flags) == 0, (
+    assert command("sweep", f"--search={SHIPPED}:base=mnist_sample", *flags) == 0, (
         "one trial failed, others did not"
     )
     streams = capsys.readouterr()
@@ -109,6 +109,6 @@ def test_the_result_names_the_best_trial(command, capsys, monkeypatch, tmp_path)
 def test_no_complete_trial_is_in_the_status(command, capsys, monkeypatch, tmp_path):
     outcome = SearchOutcome((trial("trial_000", "failed"),), "results.json", "", "")
     monkeypatch.setattr("flax_googlenet.sweeps.run_search", lambda *_, **__: outcome)
-    assert command("sweep", f"--search={SCHEDULE}", f"--workdir={tmp_path}") == 1
+    assert command("sweep", f"--search={SHIPPED}", f"--workdir={tmp_path}") == 1
     result = json.loads(capsys.readouterr().out)
     assert (result["best"], result["config"], result["failed"]) == (None, None, 1)
