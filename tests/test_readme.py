@@ -7,6 +7,8 @@ import os
 import pathlib
 import re
 import shlex
+import tomllib
+import urllib.parse
 
 import jax
 import numpy as np
@@ -76,6 +78,21 @@ def test_relative_links_and_their_anchors_exist(page):
         assert linked.exists(), target
         if anchor:
             assert anchor in anchors(linked), target
+
+
+def test_badges_say_what_pyproject_says():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    oldest = dict(requirement.split(">=") for requirement in project["dependencies"])
+    shown = {
+        "Python": f"{project['requires-python'].removeprefix('>=')}+",
+        "JAX": f"{oldest['jax']}+",
+        "License": project["license"],
+    }
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for name, value in shown.items():
+        label = urllib.parse.quote(value.replace("-", "--"))
+        assert re.search(rf"\[!\[{name} {re.escape(value)}\]\(\S+/badge/{name}-{label}-\w+\)\]", readme)
+    assert readme.count("/badge/") == len(shown) + 1, "and one for the documentation"
 
 
 def test_every_page_of_the_docs_is_linked_from_another():
