@@ -86,3 +86,23 @@ def paired_difference(
         return Difference(found.mean, None, 1)
     quantile = float(stdtrit(found.count - 1, (1 + confidence) / 2))
     return Difference(found.mean, quantile * found.deviation / math.sqrt(found.count), found.count)
+
+
+def with_deviation(found: Spread, scale: float, digits: int) -> str:
+    """Return a mean with its deviation.
+
+    >>> with_deviation(Spread(0.91, 0.0141, 2), 100, 2)
+    '91.00 ± 1.41'
+    """
+    deviation = "" if found.deviation is None else f" ± {scale * found.deviation:,.{digits}f}"
+    return f"{scale * found.mean:,.{digits}f}{deviation}"
+
+
+def with_half_width(difference: Difference) -> str:
+    """Return a difference in points with half its interval.
+
+    >>> with_half_width(Difference(0.004, 0.002, 3))
+    '+0.40 ± 0.20'
+    """
+    half = "" if difference.half_width is None else f" ± {100 * difference.half_width:.2f}"
+    return f"{100 * difference.mean:+.2f}{half}".replace("-", "\N{MINUS SIGN}")

@@ -8,7 +8,13 @@ from etils import epath
 
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import explaining_bucket_errors, replace_file
-from flax_googlenet.sweeps.comparison import LEGEND, Difference, paired_difference, spread
+from flax_googlenet.sweeps.comparison import (
+    LEGEND,
+    paired_difference,
+    spread,
+    with_deviation,
+    with_half_width,
+)
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Cost
 
@@ -166,7 +172,7 @@ def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping
             compared = paired_difference(accuracies[name], accuracies[reference])
             cells += [
                 _mean(done, "top1", 100, 2),
-                "" if name == reference else _points(compared),
+                "" if name == reference else with_half_width(compared) if compared else "no common seed",
                 _mean(done, "top5", 100, 2),
                 _mean(done, "loss", 1, 4),
                 f"{done[0]['params']:,}",
@@ -183,16 +189,7 @@ def _by_seed(records: Iterable[Mapping[str, Any]], figure: str) -> dict[int, flo
 
 
 def _mean(records: Iterable[Mapping[str, Any]], figure: str, scale: float, digits: int) -> str:
-    found = spread([scale * record[figure] for record in records])
-    deviation = "" if found.deviation is None else f" ± {found.deviation:.{digits}f}"
-    return f"{found.mean:.{digits}f}{deviation}"
-
-
-def _points(difference: Difference | None) -> str:
-    if difference is None:
-        return "no common seed"
-    half = "" if difference.half_width is None else f" ± {100 * difference.half_width:.2f}"
-    return f"{100 * difference.mean:+.2f}{half}"
+    return with_deviation(spread([record[figure] for record in records]), scale, digits)
 
 
 def config_file(config: Mapping[str, Any], what: str) -> str:

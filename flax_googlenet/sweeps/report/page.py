@@ -34,11 +34,7 @@ def to_html(results: Sequence[RowResult], commands: Commands) -> str:
     Args:
       results: the figures of the rows, that of the reference first.
       commands: commands that repeat each row.
-
-    Raises:
-      UserError: if a package is missing.
     """
-    check_packages()
     import jinja2
     import plotly.offline
 

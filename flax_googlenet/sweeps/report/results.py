@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from flax_googlenet.config import with_num_classes
 from flax_googlenet.models import build_model
 from flax_googlenet.models.summary import Summary, summarize
-from flax_googlenet.sweeps.comparison import Difference, Spread, paired_difference, spread
+from flax_googlenet.sweeps.comparison import (
+    Difference,
+    Spread,
+    paired_difference,
+    spread,
+    with_deviation,
+    with_half_width,
+)
 from flax_googlenet.sweeps.records import DONE, FAILED, PRUNED
 from flax_googlenet.sweeps.report.reading import RowData, RunData
 
@@ -141,26 +148,6 @@ def sentence(result: RowResult, reference: RowResult) -> str:
 def contains_zero(difference: Difference) -> bool:
     """Return whether the interval of a difference contains 0."""
     return difference.half_width is None or abs(difference.mean) <= difference.half_width
-
-
-def with_deviation(found: Spread, scale: float, digits: int) -> str:
-    """Return a mean with its deviation.
-
-    >>> with_deviation(Spread(0.91, 0.0141, 2), 100, 2)
-    '91.00 ± 1.41'
-    """
-    deviation = "" if found.deviation is None else f" ± {scale * found.deviation:,.{digits}f}"
-    return f"{scale * found.mean:,.{digits}f}{deviation}"
-
-
-def with_half_width(difference: Difference) -> str:
-    """Return a difference in points with half its interval.
-
-    >>> with_half_width(Difference(0.004, 0.002, 3))
-    '+0.40 ± 0.20'
-    """
-    half = "" if difference.half_width is None else f" ± {100 * difference.half_width:.2f}"
-    return f"{100 * difference.mean:+.2f}{half}".replace("-", "\N{MINUS SIGN}")
 
 
 def _count(number: int, noun: str) -> str:

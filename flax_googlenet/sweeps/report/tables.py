@@ -5,14 +5,12 @@ import dataclasses
 import io
 from collections.abc import Callable, Sequence
 
-from flax_googlenet.sweeps.comparison import LEGEND
+from flax_googlenet.sweeps.comparison import LEGEND, with_deviation, with_half_width
 from flax_googlenet.sweeps.report.results import (
     FIGURES,
     Figure,
     RowResult,
     sentence,
-    with_deviation,
-    with_half_width,
 )
 
 
