@@ -1,4 +1,4 @@
-"""Train GoogLeNet on ImageNet with BVLC's "quick" Caffe recipe. The baseline for ablations.
+"""Train GoogLeNet on ImageNet with the schedule of BVLC's "quick" solver. The baseline for ablations.
 
 Command    python -m launch.train --config=configs/imagenet.py --workdir=DIR \
                --config.data.path=IMAGENET      (with train/WNID/*.JPEG and val/WNID/*.JPEG)
@@ -8,8 +8,9 @@ Variants   --config=configs/imagenet.py:variant=V, where V is paper, bvlc (the d
            torchvision, bn, naive or vgg16; see flax_googlenet/variants.py
 Recipe     SGD with momentum 0.9 over 60 epochs. The learning rate is 0.01 for a batch of 32,
            scaled in proportion, and decays as (1 - t/T)^0.5. Weight decay 2e-4, Xavier
-           initialization, biases start at 0.2
-Expect     68.7% top-1 and 88.9% top-5, as BVLC publishes. We have not yet run it to the end.
+           initialization, biases start at 0.2. Crops of random sizes, as in the paper; BVLC's own crops,
+           initialization and rates of biases are in configs/bvlc.py
+Expect     about the 68.7% top-1 and 88.9% top-5 that BVLC publishes. We have not yet run it to the end.
 """
 
 from ml_collections import ConfigDict

@@ -145,8 +145,9 @@ _ROWS = (
     Key("model.dtype", "float32", Choice("float32", "bfloat16"),
         "Dtype of the activations; weights, logits and losses are float32.",
         aliases=("precision", "bf16", "bfloat16", "fp16", "amp", "halfprecision", "mixedprecision")),
-    Key("model.initializer", "xavier", Choice("xavier", "he"),
-        "Initializer of the kernels: Xavier uniform or He normal.", aliases=("init",)),
+    Key("model.initializer", "xavier", Choice("xavier", "he", "lecun"),
+        "Initializer of the kernels: Xavier uniform, He normal, or LeCun uniform, which Caffe calls Xavier.",
+        aliases=("init",)),
     Key("model.initial_bias", 0.0, Real(),
         "Initial value of the biases, except those of the last layers; BVLC uses 0.2."),
     Key("data.source", "image_folder", Choice("image_folder", "tfds", "mnist_sample"),
@@ -175,8 +176,9 @@ _ROWS = (
     Key("data.interpolation", "area", Choice("area", "linear", "antialias"),
         "Interpolation of resizing before the center crop: OpenCV's area or linear, or Pillow's bilinear "
         "filter (antialias)."),
-    Key("data.train_crop", "random_resized", Choice("random_resized", "center"),
-        "Crop of training images; random_resized takes 8% to 100% of the area (section 6)."),
+    Key("data.train_crop", "random_resized", Choice("random_resized", "random", "center"),
+        "Crop of training images: random_resized takes 8% to 100% of the area (section 6); random and center "
+        "take data.image_size pixels of the image that is resized as for validation."),
     Key("data.train_interpolation", "linear",
         Choice("linear", "area", "antialias", "nearest", "cubic", "random"),
         "Interpolation of random_resized crops; random draws one for each image (section 6)."),

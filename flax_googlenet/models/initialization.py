@@ -176,11 +176,16 @@ def _he_scale(fan_in: int, _: int) -> np.float32:
     return np.sqrt(np.float32(2 / fan_in)) / np.float32(0.87962566103423978)
 
 
+def _lecun_scale(fan_in: int, _: int) -> np.float32:
+    return np.sqrt(np.float32(3) * np.float32(1 / fan_in))
+
+
+def _symmetric_uniform(bits: UInt32[Array, " block"]) -> Float32[Array, " block"]:
+    return _uniform(bits, np.float32(-1), np.float32(1))
+
+
 INITIALIZERS = {
-    "xavier": KernelInitializer(
-        nn.initializers.xavier_uniform(),
-        lambda bits: _uniform(bits, np.float32(-1), np.float32(1)),
-        _xavier_scale,
-    ),
+    "xavier": KernelInitializer(nn.initializers.xavier_uniform(), _symmetric_uniform, _xavier_scale),
     "he": KernelInitializer(nn.initializers.he_normal(), _truncated_normal, _he_scale),
+    "lecun": KernelInitializer(nn.initializers.lecun_uniform(), _symmetric_uniform, _lecun_scale),
 }

@@ -5,8 +5,9 @@ import difflib
 import inspect
 import pathlib
 import runpy
+import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
@@ -118,7 +119,15 @@ def _call(path: str, kind: _Kind) -> Any:
         raise UserError(f"{error.filename}, line {error.lineno}, is not valid Python: {error.msg}.") from None
     if not callable(function):
         raise UserError(f"{name} has no function {kind.function}(); see {kind.example}.")
-    return function(**_arguments(name, listed, function, kind))
+    arguments = _arguments(name, listed, function, kind)
+    for argument, hint in typing.get_type_hints(function).items():
+        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        if choices and argument in arguments and arguments[argument] not in choices:
+            chosen = arguments[argument]
+            raise UserError(
+                f'The argument "{argument}" of {name} is "{chosen}"; {did_you_mean(chosen, choices)}'
+            )
+    return function(**arguments)
 
 
 def _returned(path: str, kind: _Kind, value: Any, expected: str) -> str:

@@ -3,6 +3,9 @@ import importlib.util
 import pathlib
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
 from flax_googlenet.config import resolve, with_num_classes
@@ -32,7 +35,7 @@ def test_is_a_lab_note_that_imports_ml_collections_only(path):
     tree = ast.parse(path.read_text())
     assert "launch.train" in ast.get_docstring(tree)
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"ml_collections"}
+    assert {"ml_collections"} <= imported <= {"ml_collections", "typing"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
     assert len(path.read_text().splitlines()) <= 70
 
@@ -60,6 +63,53 @@ def test_imagenet_is_bvlcs_recipe_for_the_network_of_the_paper():
     warmup = to_steps(config.schedule.warmup, batch_size=32, epoch_size=1_281_167)
     assert float(schedule(warmup)) == pytest.approx(0.01)
     assert (config.optimizer.weight_decay, config.optimizer.momentum) == (2e-4, 0.9)
+
+
+BVLC = next(path for path in CONFIGS if path.stem == "bvlc")
+
+
+def caffe_rates(solver, steps):
+    """Return the rates of Caffe's solvers, as their prototxt files define them."""
+    if solver == "quick":
+        return [0.01 * (1 - step / 2_400_000) ** 0.5 for step in steps]
+    return [0.01 * 0.96 ** (step // 320_000) for step in steps]
+
+
+@pytest.mark.parametrize(("solver", "length"), [("quick", 2_400_000), ("full", 10_000_000)])
+def test_bvlc_has_the_rates_of_caffes_solver(solver, length):
+    config = resolve(load(BVLC).get_config(solver))
+    assert to_steps(config.duration, batch_size=32, epoch_size=1_281_167) == length
+    schedule = build_schedule(config, total_steps=length, epoch_size=1_281_167)
+    steps = (0, 1, 319_999, 320_000, 1_000_000, length - 1)
+    np.testing.assert_allclose([schedule(step) for step in steps], caffe_rates(solver, steps), rtol=1e-4)
+
+
+def test_bvlc_updates_as_caffe_does():
+    """Weight decay on kernels only, and twice the rate for biases, of a parameter of each kind."""
+    config = resolve(load(BVLC).get_config())
+    optimizer = build_optimizer(config.optimizer, lambda _: 0.01)
+    params = {"conv": {"kernel": jnp.full((1, 1), 0.5), "bias": jnp.full((1,), 0.2)}}
+    gradients = ({"conv": {"kernel": jnp.full((1, 1), g), "bias": jnp.full((1,), g)}} for g in (1.0, -3.0))
+    state = optimizer.init(params)
+    kernel, bias, history = 0.5, 0.2, np.zeros(2)
+    for gradient in gradients:
+        updates, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+        g = float(gradient["conv"]["bias"][0])
+        # Caffe: history = momentum * history + lr * lr_mult * (gradient + decay * decay_mult * weight)
+        history = 0.9 * history + 0.01 * np.array([g + 2e-4 * kernel, 2 * g])
+        kernel, bias = kernel - history[0], bias - history[1]
+    np.testing.assert_allclose(params["conv"]["kernel"][0, 0], kernel, rtol=1e-6)
+    np.testing.assert_allclose(params["conv"]["bias"][0], bias, rtol=1e-6)
+
+
+def test_bvlc_crops_and_fills_as_caffe_does():
+    config = resolve(load(BVLC).get_config())
+    assert (config.data.stretch, config.data.resize, config.data.image_size) == (True, 256, 224)
+    assert (config.data.train_crop, config.data.mirror, config.data.channel_order) == ("random", True, "bgr")
+    assert (config.data.mean, config.data.std) == ((123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
+    assert (config.model.initializer, config.model.initial_bias) == ("lecun", 0.2)
+    assert (config.loss.aux_weight, config.model.aux_heads) == (0.3, 2)
 
 
 def test_mnist_sample_is_the_paper_without_normalization():

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from flax_googlenet.config import resolve
 from flax_googlenet.config.schema import KEYS
-from flax_googlenet.models import build_model
+from flax_googlenet.models import GoogLeNet, build_model
 from flax_googlenet.models.initialization import INITIALIZERS, fill_constants, initial_variables
 
 
@@ -62,3 +63,14 @@ def test_fill_constants_repeats_the_first_element():
     np.testing.assert_array_equal(filled["a"], np.full((3, 4), 2.5, np.float32))
     assert filled["b"][0].dtype == np.int32
     assert (filled["b"][0].shape, filled["b"][1]) == ((), {})
+
+
+def test_lecun_is_caffes_xavier(small_table):
+    """Uniform in ±sqrt(3 / fan_in), as xavier_filler of Caffe draws unless it is told otherwise."""
+    network = GoogLeNet(num_classes=4, table=small_table)
+    variables = initial_variables(network, "lecun", seed=0, image_size=32)
+    for path, kernel in flatten_dict(variables["params"]).items():
+        if path[-1] == "kernel":
+            bound = np.sqrt(3 / kernel[..., 0].size)
+            assert np.abs(kernel).max() <= bound * (1 + 1e-6)
+            assert np.abs(kernel).max() > bound * (0.9 if kernel.size > 100 else 0.5)

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 from ml_collections import FrozenConfigDict
 
-from flax_googlenet.data.images.boxes import BOX_UNIFORMS, random_resized_box
+from flax_googlenet.data.images.boxes import BOX_UNIFORMS, Box, crop, random_resized_box
 from flax_googlenet.data.images.decoding import ImageFile, decode
 from flax_googlenet.data.images.jpeg import Pixels
-from flax_googlenet.data.images.resizing import resize, resize_and_crop
+from flax_googlenet.data.images.resizing import resize, resize_and_crop, scale
 
 # The paper mixes these with equal probability (section 6); "random" in a config draws one of them.
 RANDOM_INTERPOLATIONS = ("linear", "area", "nearest", "cubic")
@@ -63,6 +63,8 @@ class TrainingCrops(NamedTuple):
         """
         if self.crop == "center":
             return functools.partial(self._decode_center, encoded, name)
+        if self.crop == "random":
+            return functools.partial(self._decode_random, encoded, name, uniforms)
         file = ImageFile(encoded, name)
         box = random_resized_box(file.height, file.width, uniforms)
         interpolation = self.interpolation
@@ -72,6 +74,21 @@ class TrainingCrops(NamedTuple):
 
     def _decode_center(self, encoded: bytes, name: str, out: Crop) -> None:
         out[...] = resize_and_crop(decode(encoded, name), self.data)
+
+    def _decode_random(self, encoded: bytes, name: str, uniforms: Sequence[float], out: Crop) -> None:
+        data, size = self.data, self.size
+        scaled = scale(
+            decode(encoded, name),
+            max(data.resize, size),
+            stretch=data.stretch,
+            interpolation=data.interpolation,
+        )
+        # A uniform number is below 1, so that the last place is as likely as the others.
+        top, left = (
+            int(uniform * (side - size + 1))
+            for uniform, side in zip(uniforms, scaled.shape[:2], strict=False)
+        )
+        out[...] = crop(scaled, Box(top, left, size, size))
 
     def _decode_box(self, decode_part: Callable[[], Pixels], interpolation: str, out: Crop) -> None:
         resize(_average(decode_part(), self.size), self.size, self.size, interpolation, out)

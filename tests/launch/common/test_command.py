@@ -210,14 +210,17 @@ def test_a_directory_with_the_suffix_of_a_weights_file_is_no_weights_file(comman
         pytest.param("imagenet.py", 'did you mean "configs/imagenet.py"?', id="without its directory"),
         pytest.param("fine-tune", 'did you mean "configs/fine_tune.py"?', id="hyphen"),
         pytest.param(
-            "xyz", "choose from configs/fine_tune.py, configs/imagenet.py, configs", id="not similar"
+            "xyz", "choose from configs/bvlc.py, configs/fine_tune.py, configs/imagenet.py", id="not similar"
         ),
         pytest.param("", "There is no config file without a name", id="empty"),
-        pytest.param("configs", "choose from configs/fine_tune.py", id="a directory"),
+        pytest.param("configs", "choose from configs/bvlc.py", id="a directory"),
         pytest.param("README.md", "README.md is not a Python file", id="another file"),
         pytest.param("configs/imagenet.py:varient=bn", 'did you mean "variant"?', id="argument"),
         pytest.param("configs/imagenet.py:variant=bvcl", 'did you mean "bvlc"?', id="its value"),
         pytest.param("configs/imagenet.py:bvcl", 'did you mean "bvlc"?', id="value alone"),
+        pytest.param(
+            "configs/bvlc.py:solver=quik", 'solver" of configs/bvlc.py is "quik"; did', id="its choices"
+        ),
         pytest.param("configs/imagenet.py:variant", "write variant=VALUE.", id="without a value"),
         pytest.param("configs/mnist_sample.py:x=1", 'no argument "x"; leave out ":x=1"', id="none taken"),
         pytest.param("configs/mnist_sample.py:x", 'takes no argument "x"; leave out ":x"', id="none, alone"),
