@@ -45,6 +45,7 @@ def ends(processes):
     return [(process.communicate(timeout=600), process.returncode) for process in processes]
 
 
+@pytest.mark.usefixtures("quick_to_compile")
 def test_two_hosts_train_as_one_does(tmp_path):
     alone = result_of(run_module("launch.train", *SHORT, f"--workdir={tmp_path / 'one'}", devices=2))
     (first, second) = ends(start_hosts(*SHORT, f"--workdir={tmp_path / 'two'}"))
