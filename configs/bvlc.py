@@ -1,16 +1,16 @@
 """Train bvlc_googlenet on ImageNet as the solvers of Caffe's Model Zoo do.
 
 Command    python -m launch.train --config=configs/bvlc.py --workdir=DIR --config.data.path=IMAGENET
-           --config=configs/bvlc.py:solver=full for the longer solver. To use the accelerators of today,
-           see configs/imagenet.py, which has the same rate for a larger batch.
+           --config=configs/bvlc.py:solver=full for the longer solver. configs/imagenet.py has larger batches,
+           for the accelerators of today.
 Source     train_val.prototxt, quick_solver.prototxt and solver.prototxt of bvlc_googlenet
 Recipe     Images are stretched to 256x256, cropped to 224x224 at a random place, and mirrored. SGD with
            batches of 32, momentum 0.9, weight decay 2e-4 on kernels, and twice the rate for biases. Kernels
            are uniform in +-sqrt(3 / fan_in), biases start at 0.2, those of the last layers at 0.
            quick: 2,400,000 steps, rate 0.01 * (1 - t/T)^0.5
            full: 10,000,000 steps, rate 0.01 * 0.96^floor(t / 320,000)
-Differs    Caffe multiplies a gradient by the rate before it adds it to the momentum, and Optax after that.
-           The difference is that of a rate some ten steps apart.
+Differs    Caffe scales each gradient by the rate before it enters the momentum. Optax scales the momentum, so
+           a change of the rate acts at once.
 Expect     quick: 68.7% top-1 and 88.9% top-5, as BVLC publishes. We have not yet run it.
 """
 

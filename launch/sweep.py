@@ -37,6 +37,7 @@ from flax_googlenet.distributed import preemption
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import is_remote
 from flax_googlenet.sweeps import Plan, Run, execute, expand, incomplete, run_search
+from flax_googlenet.sweeps.records import DONE, FAILED, PRUNED
 from launch.common import command, config_file, interrupts, reports, slurm
 
 _SWEEP = flags.DEFINE_string(
@@ -102,9 +103,9 @@ def _search() -> dict[str, Any]:
     best: Mapping[str, Any] = outcome.best or {}
     return {
         "trials": len(outcome.records),
-        "complete": outcome.count("done"),
-        "pruned": outcome.count("pruned"),
-        "failed": outcome.count("failed"),
+        "complete": outcome.count(DONE),
+        "pruned": outcome.count(PRUNED),
+        "failed": outcome.count(FAILED),
         "best": best.get("row"),
         "top1": best.get("top1"),
         "values": best.get("values"),

@@ -37,7 +37,7 @@ _STEPS = flags.DEFINE_integer("steps", 96, "Length of a training in steps.", low
 _SAVE_EVERY = flags.DEFINE_integer("save_every", 12, "Steps between two saves.", lower_bound=1)
 _EVALUATE_EVERY = flags.DEFINE_integer("evaluate_every", 24, "Steps between two evaluations.", lower_bound=1)
 _TRAIN = flags.DEFINE_string(
-    "train", "launch.train", "Module to start; another one may train a smaller network."
+    "train", Setting.module, "Module to start; another one may train a smaller network."
 )
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 _DIRECTORY = flags.DEFINE_string(

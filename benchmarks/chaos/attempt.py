@@ -85,10 +85,10 @@ class Attempt:
         workdir: pathlib.Path,
         compiled: pathlib.Path,
         evaluate_every: int,
-        module: str = "launch.train",
+        module: str,
         devices: int = 2,
     ) -> None:
-        """Start `launch.train`.
+        """Start a training.
 
         Args:
           arguments: flags that all processes get.
@@ -96,7 +96,7 @@ class Attempt:
           workdir: directory of the run.
           compiled: directory of the compilation cache.
           evaluate_every: steps between two evaluations.
-          module: another module that takes its flags.
+          module: `launch.train`, or a module that takes its flags.
           devices: number of devices of all processes together.
         """
         self.workdir = workdir

@@ -33,7 +33,7 @@ class Setting:
       steps: length of a training.
       save_every, evaluate_every: steps between two saves, and between two evaluations.
       silence_timeout: seconds after which a process without a sign of life counts as dead.
-      module: the module to start.
+      module: the module to start, which takes the flags of `launch.train`.
     """
 
     signal: str

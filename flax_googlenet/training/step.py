@@ -1,5 +1,6 @@
 """The train step: a pure, jitted function that donates its state and splits the batch over the devices."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -119,14 +120,13 @@ def make_train_step(
             metrics["bad_images"] = batch["bad"].sum()
         metrics["gradient_norm"] = optax.tree.norm(gradient)
         metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
-        state = TrainState(
-            state.step + 1,
-            params,
-            batch_stats,
-            opt_state,
-            averaged,
-            state.averaged_batch_stats,
-            state.root_key,
+        state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            averaged_params=averaged,
         )
         return state, metrics
 

@@ -52,10 +52,7 @@ def load(path: str) -> dict[str, Any]:
       UserError: if the file is missing, not valid Python or without a `get_config` that
         returns a config. Other errors in the file keep their traceback.
     """
-    config = _call(path, _CONFIG)
-    if not isinstance(config, Mapping | ConfigDict):
-        raise UserError(_returned(path, _CONFIG, config, "a ConfigDict"))
-    settings: dict[str, Any] = ConfigDict(config).to_dict()
+    settings: dict[str, Any] = ConfigDict(_call(path, _CONFIG, ConfigDict, Mapping)).to_dict()
     return settings
 
 
@@ -70,10 +67,7 @@ def load_sweep(path: str) -> Any:
     """
     from flax_googlenet.sweeps import Sweep  # imports the training loop, which commands without sweeps spare
 
-    sweep = _call(path, _SWEEP)
-    if not isinstance(sweep, Sweep):
-        raise UserError(_returned(path, _SWEEP, sweep, "a Sweep"))
-    return sweep
+    return _call(path, _SWEEP, Sweep)
 
 
 def load_search(path: str) -> Any:
@@ -87,10 +81,7 @@ def load_search(path: str) -> Any:
     """
     from flax_googlenet.sweeps import Search  # as for `load_sweep`
 
-    search = _call(path, _SEARCH)
-    if not isinstance(search, Search):
-        raise UserError(_returned(path, _SEARCH, search, "a Search"))
-    return search
+    return _call(path, _SEARCH, Search)
 
 
 def path_of(base: str) -> str:
@@ -103,8 +94,8 @@ def path_of(base: str) -> str:
     return base if name.endswith(".py") else f"{_CONFIG.directory}/{name}.py{colon}{arguments}"
 
 
-def _call(path: str, kind: _Kind) -> Any:
-    """Call the function of a file with the arguments of a path."""
+def _call(path: str, kind: _Kind, *types: type) -> Any:
+    """Call the function of a file with the arguments of a path, and check the type of what it returns."""
     name, _, listed = path.partition(":")
     file = pathlib.Path(name)
     if not file.is_file():
@@ -127,12 +118,13 @@ def _call(path: str, kind: _Kind) -> Any:
             raise UserError(
                 f'The argument "{argument}" of {name} is "{chosen}"; {did_you_mean(chosen, choices)}'
             )
-    return function(**arguments)
-
-
-def _returned(path: str, kind: _Kind, value: Any, expected: str) -> str:
-    returned = "nothing" if value is None else f"a {type(value).__name__}"
-    return f"{kind.function}() of {path.partition(':')[0]} returns {returned}; it must return {expected}."
+    value = function(**arguments)
+    if not isinstance(value, types):
+        returned = "nothing" if value is None else f"a {type(value).__name__}"
+        raise UserError(
+            f"{kind.function}() of {name} returns {returned}; it must return a {types[0].__name__}."
+        )
+    return value
 
 
 def _suggest_file(file: pathlib.Path, kind: _Kind) -> str:

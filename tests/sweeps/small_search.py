@@ -8,29 +8,17 @@ import signal
 import sys
 from collections.abc import Callable
 
-from flax_googlenet import classifier
 from flax_googlenet.sweeps import Plan, Range, Search, SearchOutcome, run_search, search
 from flax_googlenet.sweeps.plan import Cost
 from flax_googlenet.sweeps.suggestions import Trial
-from flax_googlenet.training.setup import program
-from tests.support.networks import shrink_table
+from tests.sweeps import small
 
-BASE = {
-    "batch_size": 8,
-    "duration": "4 steps",
-    "log_every": "1 step",
-    "model": {"num_classes": 10, "normalization": "none", "initializer": "he"},
-    "data": {"source": "mnist_sample", "image_size": 32, "resize": 32, "train_crop": "center"},
-    "evaluation": {"every": "1 step"},
-    "checkpoint": {"every": "1 step"},
-}
+BASE = {**small.STEP_BY_STEP, "duration": "4 steps"}
 
 
 def shrink(replace: Callable[..., None]) -> None:
     """Make the networks small, plan without measuring them, and prune the third trial."""
-    build, table = program.build_model, shrink_table()
-    for module in (program, classifier):
-        replace(module, "build_model", lambda model: build(model).clone(table=table))
+    small.shrink_networks(replace)
     cost = Cost(params=1_000, multiply_adds=2_000, training_multiply_adds=3_000, steps=4, images=32)
     replace(search, "make_plan", lambda runs, _=None: Plan((), {run.row.name: cost for run in runs}))
     replace(Trial, "is_hopeless", lambda trial: trial._trial.number == 2)

@@ -6,26 +6,17 @@ import re
 import jax
 import pytest
 
-from flax_googlenet import Preempted, classifier
+from flax_googlenet import Preempted
 from flax_googlenet.data import open_source
 from flax_googlenet.errors import UserError
 from flax_googlenet.sweeps import Plan, Row, Sweep, execute, execution, expand
-from flax_googlenet.sweeps import plan as plan_module
 from flax_googlenet.sweeps.plan import Cost, in_words, make_plan, seconds_per_step
 from flax_googlenet.sweeps.records import RESULTS, SUMMARY
-from flax_googlenet.training.setup import program
 from tests.support.commands import read_metrics
+from tests.sweeps.small import BASE, shrink_networks
 
 ROWS = (Row("both"), Row("none", {"model.aux_heads": 0}))
 COST = Cost(1_000, 2_000, 3_000, 4, 128)
-
-BASE = {
-    "batch_size": 8,
-    "duration": "2 steps",
-    "log_every": "1 step",
-    "model": {"num_classes": 10, "normalization": "none", "initializer": "he"},
-    "data": {"source": "mnist_sample", "image_size": 32, "resize": 32, "train_crop": "center"},
-}
 
 
 def runs_in(workdir, rows=ROWS, seeds=2, base=BASE):
@@ -216,10 +207,8 @@ def test_the_plan_scales_the_timed_step():
 
 
 @pytest.fixture
-def small_networks(monkeypatch, small_table):
-    build = program.build_model
-    for module in (program, plan_module, classifier):
-        monkeypatch.setattr(module, "build_model", lambda model: build(model).clone(table=small_table))
+def small_networks(monkeypatch):
+    shrink_networks(monkeypatch.setattr)
 
 
 @pytest.mark.slow

@@ -32,18 +32,10 @@ from flax_googlenet.sweeps.search import trials_table
 from launch.common import config_file
 from tests.support.commands import run_module
 from tests.sweeps import small_search
+from tests.sweeps.small import STEP_BY_STEP
 
 RATE = "optimizer.learning_rate"
 SPACE = {RATE: Range(1e-4, 1.0, log=True), "optimizer.nesterov": Choice(True, False)}
-BASE = {
-    "batch_size": 8,
-    "duration": "2 steps",
-    "log_every": "1 step",
-    "model": {"num_classes": 10, "normalization": "none", "initializer": "he"},
-    "data": {"source": "mnist_sample", "image_size": 32, "resize": 32, "train_crop": "center"},
-    "evaluation": {"every": "1 step"},
-    "checkpoint": {"every": "1 step"},
-}
 TRIALS = 12
 
 
@@ -90,7 +82,7 @@ def training(monkeypatch):
 
 
 def run_in(workdir, trials=TRIALS, space=SPACE, **options):
-    return run_search(Search("mnist_sample", space), BASE, trials=trials, workdir=workdir, **options)
+    return run_search(Search("mnist_sample", space), STEP_BY_STEP, trials=trials, workdir=workdir, **options)
 
 
 def test_all_trials_are_trained_recorded_and_ranked(tmp_path, training):
@@ -119,7 +111,7 @@ def test_all_trials_are_trained_recorded_and_ranked(tmp_path, training):
 def test_the_best_config_repeats_the_trial(tmp_path):
     outcome = run_in(tmp_path, 3)
     config = resolve_config(config_file.load(outcome.config))
-    base = resolve_config(BASE)
+    base = resolve_config(STEP_BY_STEP)
     assert {key for key, value in flatten(config).items() if value != flatten(base)[key]} <= SPACE.keys()
     assert config.optimizer.learning_rate == outcome.best["values"][RATE]
     assert outcome.best["top1"] == max(record["top1"] for record in outcome.records)
@@ -219,7 +211,7 @@ def test_a_changed_search_is_refused(tmp_path, training, again, sentence):
 @pytest.mark.usefixtures("training")
 def test_sweeps_and_searches_do_not_share_a_directory(tmp_path):
     run_in(tmp_path / "search", 1)
-    runs = expand(Sweep("mnist_sample", (Row("a"),)), BASE, workdir=tmp_path / "search")
+    runs = expand(Sweep("mnist_sample", (Row("a"),)), STEP_BY_STEP, workdir=tmp_path / "search")
     with pytest.raises(UserError, match="has the trials of a search; choose another workdir"):
         execute(runs, tmp_path / "search")
     (tmp_path / "sweep").mkdir()
