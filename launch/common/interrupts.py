@@ -115,8 +115,16 @@ def _listen(receiver: int) -> None:
             )
     end, status = ("interrupted", INTERRUPTED) if number == signal.SIGINT else ("stopped", TRY_AGAIN)
     threading.Thread(target=_end_with_outlook, args=(end, status), daemon=True).start()
-    select.select([receiver], [], [], _PATIENCE)  # a second Ctrl-C ends the wait
+    _wait_for_ctrl_c(receiver, _PATIENCE)
     _end(end, status)
+
+
+def _wait_for_ctrl_c(receiver: int, seconds: float) -> None:
+    """Wait for another Ctrl-C; a notice that comes twice does not cut the outlook short."""
+    deadline = time.monotonic() + seconds
+    while select.select([receiver], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if os.read(receiver, 1)[0] == signal.SIGINT:
+            return
 
 
 def _end_with_outlook(end: str, status: int) -> None:

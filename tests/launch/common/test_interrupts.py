@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import textwrap
+import time
 
 import pytest
 
@@ -65,12 +66,15 @@ def test_a_notice_ends_a_process_that_loses_nothing(tmp_path, number):
     assert interrupt(start_body(tmp_path, BODIES["computes"]), number) == "stopped: it was in vain"
 
 
-GOES_ON = """
-interrupts.on_notice(lambda: 7.2)
-interrupts.SAME_NOTICE = {same}
+SETTLED = """
 print("set", file=sys.stderr, flush=True)
 while True: pass
 """
+
+GOES_ON = """
+interrupts.on_notice(lambda: 7.2)
+interrupts.SAME_NOTICE = {same}
+""" + SETTLED
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
@@ -91,8 +95,32 @@ def test_a_notice_that_slurm_sends_twice_is_one(tmp_path):
     process.send_signal(signal.SIGTERM)
     wait_for(process, "SIGTERM: stopping")
     process.send_signal(signal.SIGTERM)
-    # The signals are read in their order, so that the second SIGTERM would have ended the process first.
+    # Of two pending signals, the kernel delivers SIGINT first. The second SIGTERM must have had its chance.
+    wait_for_delivery(process)
     assert interrupt(process, signal.SIGINT) == "interrupted: it was in vain"
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_notice_does_not_cut_the_outlook_short(tmp_path, first):
+    """Slurm sends two, and may do so while a process that loses nothing says what it would do."""
+    process = start_body(tmp_path, "interrupts.explain(lambda: time.sleep(0.5) or 'it was slow')\n" + SETTLED)
+    wait_for(process, "set")
+    process.send_signal(first)
+    wait_for_delivery(process)
+    process.send_signal(signal.SIGTERM)
+    end = "interrupted" if first == signal.SIGINT else "stopped"
+    assert process.communicate(timeout=PATIENCE)[1].splitlines()[-1] == f"{end}: it was slow"
+
+
+def wait_for_delivery(process: subprocess.Popen[str]) -> None:
+    """Wait until no signal is pending for the process."""
+    while pending(process):
+        time.sleep(0.01)
+
+
+def pending(process: subprocess.Popen[str]) -> int:
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"^ShdPnd:\s*(\w+)$", status, re.MULTILINE).group(1), 16)
 
 
 def test_the_status_after_a_notice_is_that_of_a_process_that_ends_because_of_another():
