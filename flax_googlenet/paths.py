@@ -19,6 +19,8 @@ from flax_googlenet.errors import UserError
 
 SCHEMES = ("gs://", "s3://", "az://", "hf://")  # known to epath
 
+_PATTERN = {"*", "?", "["}  # fsspec copies and removes whatever an address with one of them matches
+
 # If TensorFlow is installed, epath imports it to open an address, which takes seconds and claims GPU memory.
 # It reads this variable when it opens the first address.
 os.environ.setdefault("EPATH_USE_TF", "false")
@@ -50,7 +52,7 @@ def resolve_path(path: str | os.PathLike) -> epath.Path:
       path: a local path, in which `~` is expanded, or an address, which is returned unchanged.
 
     Raises:
-      UserError: if no file system is known for the address.
+      UserError: if no file system is known for the address, or it has a character of patterns.
 
     >>> resolve_path("gs://bucket/run") / "checkpoints"
     PosixGPath('gs://bucket/run/checkpoints')
@@ -58,7 +60,11 @@ def resolve_path(path: str | os.PathLike) -> epath.Path:
     PosixGPath('/tmp/run')
     """
     chosen = user_path(path)
-    return chosen if is_remote(chosen) else chosen.absolute()
+    if not is_remote(chosen):
+        return chosen.absolute()
+    if found := sorted(_PATTERN & set(os.fspath(chosen))):
+        raise UserError(f"{chosen} has a {found[0]}, as patterns have; choose an address without it.")
+    return chosen
 
 
 def is_remote(path: str | os.PathLike) -> bool:

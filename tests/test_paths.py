@@ -33,6 +33,13 @@ def test_an_unknown_scheme_is_refused():
         resolve_path("memory://run")
 
 
+@pytest.mark.parametrize("name", ["run[1]", "run*", "run?"])
+def test_a_pattern_is_no_address(tmp_path, name):
+    assert resolve_path(tmp_path / name).name == name, "on a disk, it is a name like others"
+    with pytest.raises(UserError, match=r"gs://bucket/run.* has a [\[*?], as patterns have; choose an"):
+        resolve_path(f"gs://bucket/{name}")
+
+
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
     path = resolve_path(tmp_path / "figures.json")
     replace_file(path, b"old")

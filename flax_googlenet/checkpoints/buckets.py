@@ -12,7 +12,12 @@ import fsspec
 from etils import epath
 
 from flax_googlenet.checkpoints.integrity import DIGESTS
-from flax_googlenet.checkpoints.locations import complete_checkpoints, remove
+from flax_googlenet.checkpoints.locations import (
+    complete_checkpoints,
+    mark_partial,
+    remove,
+    unmark_partial,
+)
 from flax_googlenet.distributed import process_index
 from flax_googlenet.paths import explaining_bucket_errors, make_scratch
 
@@ -58,10 +63,12 @@ class Staging:
         target = self._bucket / str(step)
         with explaining_bucket_errors(target, "write"):
             remove(target)  # the rest of one that was interrupted or is replaced
+            mark_partial(target)
             names = [name for name in _names_of_files(checkpoint) if name != DIGESTS]
             system, _ = fsspec.url_to_fs(os.fspath(target))
             system.put(*([os.fspath(root / name) for name in names] for root in (checkpoint, target)))
             (target / DIGESTS).write_bytes((checkpoint / DIGESTS).read_bytes())
+            unmark_partial(target)
             self.prune(keep={str(step)})
 
     def prune(self, keep: Collection[str] = ()) -> None:

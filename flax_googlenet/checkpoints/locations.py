@@ -21,6 +21,7 @@ DIRECTORY = "checkpoints"
 CORRUPT, INCOMPLETE = "corrupt", "incomplete"  # how the names of directories that were set aside begin
 
 _REPLACED = "replaced-"  # begins the name of a checkpoint while its step is saved again
+_PARTIAL = "partial"  # a file in a checkpoint of a bucket that is being uploaded or removed
 
 
 @contextlib.contextmanager
@@ -88,12 +89,32 @@ def complete_checkpoints(directory: epath.Path) -> list[epath.Path]:
 
 def remove(checkpoint: epath.Path) -> None:
     """Remove a checkpoint, such that what a kill leaves of it is not taken for sound."""
+    if is_remote(checkpoint) and checkpoint.exists():
+        mark_partial(checkpoint)
     (checkpoint / DIGESTS).unlink(missing_ok=True)
     checkpoint.rmtree(missing_ok=True)
 
 
+def mark_partial(checkpoint: epath.Path) -> None:
+    """Mark a checkpoint of a bucket, which has its name from its first file to its last, as partial."""
+    (checkpoint / _PARTIAL).write_bytes(b"")
+
+
+def unmark_partial(checkpoint: epath.Path) -> None:
+    """Undo `mark_partial`, when the checkpoint is complete."""
+    (checkpoint / _PARTIAL).unlink(missing_ok=True)
+
+
+def is_partial(checkpoint: epath.Path) -> bool:
+    """Return whether an incomplete checkpoint is what a killed save or removal has left in a bucket.
+
+    On this machine, such a directory has another name.
+    """
+    return is_remote(checkpoint) and (checkpoint / _PARTIAL).exists()
+
+
 def set_aside_incomplete(directory: epath.Path) -> None:
-    """Rename incomplete checkpoints, or remove them from a bucket, with a warning.
+    """Rename incomplete checkpoints, with a warning, or remove what a kill has left in a bucket.
 
     Orbax takes every numbered directory for a checkpoint, and saves no step below the highest one.
 
@@ -103,8 +124,8 @@ def set_aside_incomplete(directory: epath.Path) -> None:
     for incomplete in numbered(directory):
         if is_complete(incomplete):
             continue
-        if is_remote(incomplete):
-            remove(incomplete)  # left by a killed save
+        if is_partial(incomplete):
+            remove(incomplete)
             result = "removed"
         else:
             result = f"renamed {rename_aside(incomplete, INCOMPLETE).name}"
@@ -141,9 +162,10 @@ def _rename(checkpoint: epath.Path, target: epath.Path) -> None:
         return
     remove(target)
     system, root = fsspec.url_to_fs(os.fspath(checkpoint))
-    names = [path.removeprefix(f"{root}/") for path in system.find(root)]
-    for name in sorted(names, key=lambda name: name == DIGESTS):  # the digests last
-        system.copy(f"{root}/{name}", os.fspath(target / name))
+    names = {path.removeprefix(f"{root}/") for path in system.find(root)}
+    for part in (names - {DIGESTS}, names & {DIGESTS}):  # the digests last
+        # Lists, since fsspec takes a single path for a pattern.
+        system.copy([f"{root}/{name}" for name in part], [os.fspath(target / name) for name in part])
     remove(checkpoint)
 
 

@@ -13,12 +13,13 @@ from flax_googlenet.checkpoints.locations import (
     DIRECTORY,
     explaining_errors,
     is_complete,
+    is_partial,
     numbered,
     rename_aside,
     set_aside_earlier,
 )
 from flax_googlenet.errors import UserError
-from flax_googlenet.paths import is_remote, resolve_path
+from flax_googlenet.paths import resolve_path
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def survey(workdir: str | os.PathLike) -> Survey:
     with explaining_errors(root):
         for checkpoint in reversed(numbered(directory)):
             if not is_complete(checkpoint):  # `set_aside_incomplete` renames it
-                if not is_remote(checkpoint):  # where it may be what a killed save has left
+                if not is_partial(checkpoint):
                     lost.append(f"{checkpoint} is incomplete")
                 continue
             reason = why_corrupt(checkpoint, () if latest is None else ("metrics",))

@@ -36,7 +36,9 @@ def test_a_checkpoint_is_saved_and_restored(bucket, temporary):
     restored = resumed.restore(2, weights=shapes(weights), optimizer=shapes(optimizer))
     resumed.close()
     jax.tree.map(np.testing.assert_array_equal, restored, (weights, optimizer))
-    checkpoints.verify_digests(resolve_path(bucket) / "checkpoints/2")
+    saved = resolve_path(bucket) / "checkpoints/2"
+    checkpoints.verify_digests(saved)
+    assert not (saved / "partial").exists()
 
 
 def test_the_last_and_the_best_are_kept_across_a_restart(bucket):
@@ -94,6 +96,8 @@ def test_a_checkpoint_that_is_removed_stops_being_complete_first(bucket, monkeyp
         patch.setattr(type(directory), "rmtree", lambda *_, **__: None)
         buckets.remove(directory)
     assert checkpoints.find_latest(bucket).name == "1"
+    save(bucket, (3,))
+    assert steps_in(bucket) == ["1", "3"], "the removal was completed"
 
 
 def test_a_checkpoint_is_replaced(bucket, monkeypatch):

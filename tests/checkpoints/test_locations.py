@@ -12,7 +12,7 @@ import pytest
 
 from flax_googlenet import checkpoints
 from flax_googlenet.checkpoints import Checkpoints, Survey, set_aside, survey
-from flax_googlenet.checkpoints.locations import set_aside_incomplete
+from flax_googlenet.checkpoints.locations import mark_partial, set_aside_incomplete
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import resolve_path
 from tests.support.checkpoints import save, shapes
@@ -123,7 +123,8 @@ def test_local_checkpoints_are_not_copied(tmp_path, temporary):
 def run(s3, tmp_path, request):
     """The address of a run with checkpoints at steps 3 and 20, and the weights in them."""
     weights, _ = save(tmp_path / "run", (3, 20), {3: 0.5, 20: 0.6})
-    address = f"s3://bucket/{request.node.name}/run"
+    name = re.sub(r"\W+", "-", request.node.name)  # brackets are of patterns
+    address = f"s3://bucket/{name}/run"
     s3.put(str(tmp_path / "run"), address, recursive=True)
     return address, weights
 
@@ -210,16 +211,36 @@ def test_harm_in_a_bucket_is_named_by_its_address(s3, run, temporary, harm, word
     assert not list(temporary.iterdir())
 
 
-def test_a_partial_checkpoint_in_a_bucket_does_not_count(s3, run, caplog):
+@pytest.mark.parametrize("partial", [True, False])
+def test_an_incomplete_checkpoint_in_a_bucket_does_not_count(s3, run, caplog, partial):
     """A bucket has no atomic renaming: the digests are the last file that is written."""
     address, _ = run
     s3.rm_file(f"{address}/checkpoints/20/digests.json")
+    if partial:
+        mark_partial(resolve_path(address) / "checkpoints/20")
     assert str(checkpoints.find_latest(address)) == f"{address}/checkpoints/3"
     assert str(checkpoints.find(address)) == f"{address}/checkpoints/3"
     assert f"{address}/checkpoints/20 is not a complete checkpoint and is ignored" in caplog.text
     set_aside_incomplete(resolve_path(address) / "checkpoints")
-    assert f"{address}/checkpoints/20 is not a complete checkpoint; it was removed" in caplog.text
-    assert [path.name for path in (resolve_path(address) / "checkpoints").iterdir()] == ["3"]
+    result = "removed" if partial else "renamed incomplete-20"
+    assert f"{address}/checkpoints/20 is not a complete checkpoint; it was {result}" in caplog.text
+    left = sorted(path.name for path in (resolve_path(address) / "checkpoints").iterdir())
+    assert left == (["3"] if partial else ["3", "incomplete-20"])
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_without_a_sound_checkpoint_what_may_be_repaired_is_named(s3, run, partial):
+    address, _ = run
+    for step in (3, 20):
+        s3.rm_file(f"{address}/checkpoints/{step}/digests.json")
+        if partial:
+            mark_partial(resolve_path(address) / f"checkpoints/{step}")
+    if partial:  # a run that was killed in its first saves starts over
+        assert checkpoints.survey(address).latest is None
+        return
+    with pytest.raises(UserError) as caught:
+        checkpoints.survey(address)
+    assert f"{address}/checkpoints/20 is incomplete" in str(caught.value)
 
 
 def test_a_checkpoint_that_was_saved_since_is_found(run):

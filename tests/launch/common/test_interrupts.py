@@ -71,10 +71,13 @@ print("set", file=sys.stderr, flush=True)
 while True: pass
 """
 
-GOES_ON = """
+GOES_ON = (
+    """
 interrupts.on_notice(lambda: 7.2)
 interrupts.SAME_NOTICE = {same}
-""" + SETTLED
+"""
+    + SETTLED
+)
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
