@@ -1,0 +1,1 @@
+"""Crops and ensembles: `python -m studies.crops_and_ensembles`."""

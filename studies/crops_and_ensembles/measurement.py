@@ -1,0 +1,41 @@
+"""Accuracies of networks alone and together, by the number of crops."""
+
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax_googlenet
+from flax_googlenet.classifier import Classifier
+from flax_googlenet.data.images import crops as crops_of_an_image
+
+FIGURES = ("top1", "top5")
+
+
+def measure(
+    classifiers: Sequence[Classifier], numbers: Sequence[int] = crops_of_an_image.NUMBERS, **options: Any
+) -> dict[str, Any]:
+    """Return the accuracies of the members and of their ensemble, by the number of crops.
+
+    Args:
+      classifiers: the members.
+      numbers: numbers of crops per image.
+      options: other arguments of `flax_googlenet.evaluate`.
+
+    Returns:
+      For each number of crops, "members" with the figures of each, their "mean", and those of the "ensemble".
+    """
+    result = {}
+    for crops in numbers:
+        *members, ensemble = (
+            _figures(flax_googlenet.evaluate(models, crops=crops, **options))
+            for models in (*classifiers, classifiers)
+        )
+        mean = {name: statistics.mean(member[name] for member in members) for name in FIGURES}
+        result[str(crops)] = {"members": members, "mean": mean, "ensemble": ensemble}
+        print(f"{crops} crops: mean {mean}, ensemble {ensemble}", file=sys.stderr)
+    return result
+
+
+def _figures(figures: Mapping[str, Any]) -> dict[str, float]:
+    return {name: figures[name] for name in FIGURES}
