@@ -60,6 +60,7 @@ def resolve(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = Non
     if variant == "vgg16":
         _check_keys_of_vgg16(resolved["model"])
     _check_single_head(resolved["model"])
+    _check_optimizer(resolved["optimizer"])
     _check_image_size(resolved)
     return FrozenConfigDict(resolved)
 
@@ -82,6 +83,16 @@ def _check_single_head(model: Mapping[str, Any]) -> None:
             f'config.model.single_aux_head is "{single}", which has no effect with {count} auxiliary heads; '
             f'set config.model.aux_heads to 1, or single_aux_head to "{default}".'
         )
+
+
+def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    name = optimizer["name"]
+    for key in ("momentum", "nesterov"):
+        if name != "sgd" and optimizer[key] != DEFAULTS["optimizer"][key]:
+            raise UserError(
+                f"config.optimizer.{key} is {optimizer[key]!r}, which has no effect on {name}; leave it out, "
+                'or set config.optimizer.name to "sgd".'
+            )
 
 
 def _check_image_size(resolved: Mapping[str, Any]) -> None:

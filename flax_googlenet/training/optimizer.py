@@ -1,4 +1,4 @@
-"""SGD with momentum as GoogLeNet was trained, and its learning-rate schedules."""
+"""SGD with momentum as GoogLeNet was trained, AdamW and LAMB, and their learning-rate schedules."""
 
 from collections.abc import Callable
 
@@ -63,14 +63,27 @@ def polynomial_schedule(base: float, power: float, steps: int) -> Schedule:
 
 
 def build_optimizer(optimizer: FrozenConfigDict, schedule: Schedule) -> optax.GradientTransformation:
-    """Build SGD with momentum, gradient clipping and coupled weight decay.
+    """Build an optimizer with gradient clipping, weight decay of kernels, and rates by group.
 
-    The gradient g of a parameter p changes it in this order:
+    With sgd, the gradient g of a parameter p changes it in this order:
 
         g <- clip(g)
         g <- g + weight_decay * p    (kernels only)
         v <- momentum * v + g
         p <- p - rate * v            (with Nesterov: p - rate * (momentum * v + g))
+
+    With adamw and lamb, after t updates:
+
+        g <- clip(g)
+        m <- 0.9 * m + 0.1 * g;  v <- 0.999 * v + 0.001 * g^2
+        u <- (m / (1 - 0.9^t)) / (sqrt(v / (1 - 0.999^t)) + epsilon)
+        u <- u + weight_decay * p    (kernels only)
+        u <- u * |p| / |u|           (lamb, kernels only)
+        p <- p - rate * u
+
+    where epsilon is 1e-8 for adamw (Loshchilov & Hutter 2019) and 1e-6 for lamb (You et al. 2020).
+    LAMB's trust ratio |p| / |u| would hold back biases, which start at or near 0, so they take the
+    step of AdamW.
 
     `optimizer.rates` multiplies the rate of the parameters that its patterns match. Parameters
     that `optimizer.freeze` matches are not updated and have no state, and clipping ignores
@@ -81,11 +94,21 @@ def build_optimizer(optimizer: FrozenConfigDict, schedule: Schedule) -> optax.Gr
       schedule: learning rate by step.
     """
     clip = optax.clip_by_global_norm(optimizer.clip_norm) if optimizer.clip_norm else optax.identity()
-    links = [
-        clip,
-        optax.add_decayed_weights(optimizer.weight_decay, mask=kernels_only),
-        optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
-    ]
+    decay = optax.add_decayed_weights(optimizer.weight_decay, mask=kernels_only)
+    links = {
+        "sgd": lambda: [clip, decay, optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov)],
+        "adamw": lambda: [
+            clip,
+            optax.adamw(schedule, weight_decay=optimizer.weight_decay, mask=kernels_only),
+        ],
+        "lamb": lambda: [
+            clip,
+            optax.scale_by_adam(eps=1e-6),
+            decay,
+            optax.masked(optax.scale_by_trust_ratio(), kernels_only),
+            optax.scale_by_learning_rate(schedule),
+        ],
+    }[optimizer.name]()
     # Rates and freezing change the form of the state, so they are left out where the config has none:
     # older checkpoints stay readable.
     if optimizer.rates:

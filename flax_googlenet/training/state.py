@@ -99,7 +99,7 @@ def place_initial_state(
     Args:
       config: a resolved config.
       model: the network.
-      optimizer: the optimizer; its state must start as constants, as that of SGD does.
+      optimizer: the optimizer; its state must start as constants, as those of SGD, AdamW and LAMB do.
       sharding: sharding of every array; replicated.
     """
     state = fill_constants(lambda: initial_state(config, without_kernels(model), optimizer))

@@ -46,7 +46,8 @@ def load(path: str) -> dict[str, Any]:
     a ValueError of `get_config` into a mistake of the command line.
 
     Args:
-      path: FILE.py, FILE.py:ARGUMENT=VALUE,... or, if there is only one argument, FILE.py:VALUE.
+      path: FILE.py, FILE.py:ARGUMENT=VALUE,... or, if there is only one argument that is not keyword-only,
+        FILE.py:VALUE for that one.
 
     Raises:
       UserError: if the file is missing, not valid Python or without a `get_config` that
@@ -140,8 +141,9 @@ def _suggest_file(file: pathlib.Path, kind: _Kind) -> str:
 
 def _arguments(name: str, listed: str, function: Callable[..., Any], kind: _Kind) -> dict[str, str]:
     parameters = inspect.signature(function).parameters
-    if len(parameters) == 1 and listed and "=" not in listed and listed not in parameters:
-        return {next(iter(parameters)): listed}
+    unnamed = [key for key, parameter in parameters.items() if parameter.kind != parameter.KEYWORD_ONLY]
+    if len(unnamed) == 1 and listed and not {"=", ","} & {*listed} and listed not in parameters:
+        return {unnamed[0]: listed}
     arguments = dict(argument.partition("=")[::2] for argument in listed.split(",") if argument)
     for argument, value in arguments.items():
         if argument not in parameters:

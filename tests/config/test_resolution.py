@@ -81,6 +81,17 @@ def test_defaults_fill_in_and_freeze():
             "single_aux_head has no effect on vgg16",
             id="a single head of none",
         ),
+        pytest.param(
+            {"optimizer": {"name": "adamw", "momentum": 0.95}},
+            "optimizer.momentum is 0.95, which has no effect on adamw; leave it out",
+            id="momentum of adamw",
+        ),
+        pytest.param(
+            {"optimizer": {"name": "lamb", "nesterov": True}},
+            'nesterov is True, which has no effect on lamb; .* config.optimizer.name to "sgd"',
+            id="nesterov of lamb",
+        ),
+        pytest.param({"optimizer": {"name": "adam"}}, 'did you mean "adamw"', id="optimizer"),
         pytest.param({"data": {"mean": (1.0,)}}, "three finite numbers", id="tuple too short"),
         pytest.param({"model": {"normalization": "bach"}}, r'did you mean "batch"', id="choice"),
         pytest.param(

@@ -113,6 +113,47 @@ def test_updates_are_the_formula(rng, nesterov, clip, freeze, rates):
         np.testing.assert_allclose(params["layer"][name], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rates", [(), RATES], ids=["one rate", "rates"])
+@pytest.mark.parametrize("freeze", [(), ("frozen/*",)], ids=["", "freeze"])
+@pytest.mark.parametrize(("name", "epsilon"), [("adamw", 1e-8), ("lamb", 1e-6)])
+@pytest.mark.parametrize("clip", [0.0, 0.1])
+def test_adaptive_updates_are_the_formula(rng, name, epsilon, clip, freeze, rates):
+    decay, rate = 0.1, 0.25
+    options = {"name": name, "weight_decay": decay, "clip_norm": clip, "freeze": freeze, "rates": rates}
+    optimizer = build_optimizer(resolve({"optimizer": options}).optimizer, lambda _: rate)
+    expected = {"kernel": rng.normal(size=(3, 2)), "bias": np.zeros(2), "scale": rng.normal(size=2)}
+    params = {"layer": jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), expected)}
+    if freeze:
+        params["frozen"] = {"kernel": jnp.ones(5)}
+    state = optimizer.init(params)
+    first, second = ({key: np.zeros_like(value) for key, value in expected.items()} for _ in range(2))
+    for t in (1, 2, 3):
+        gradient = {key: rng.normal(size=value.shape) for key, value in expected.items()}
+        norm = math.sqrt(sum(np.square(g).sum() for g in gradient.values()))
+        gradients = {"layer": jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), gradient)}
+        if freeze:
+            gradients["frozen"] = {"kernel": jnp.full(5, 100.0)}
+        with jax.numpy_dtype_promotion("standard"):  # Adam's corrections mix integers and floats
+            updates, state = optimizer.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+        for key, g in gradient.items():
+            g = g * min(1, clip / norm) if clip else g
+            first[key] = 0.9 * first[key] + 0.1 * g
+            second[key] = 0.999 * second[key] + 0.001 * g**2
+            update = first[key] / (1 - 0.9**t) / (np.sqrt(second[key] / (1 - 0.999**t)) + epsilon)
+            if key == "kernel":  # decoupled from the moments
+                update = update + decay * expected[key]
+                ratio = np.linalg.norm(expected[key]) / np.linalg.norm(update)
+                update = update * (ratio if name == "lamb" else 1.0)
+            expected[key] = expected[key] - rate * (FACTORS[key] if rates else 1.0) * update
+    if freeze:
+        np.testing.assert_array_equal(params["frozen"]["kernel"], np.ones(5))
+        sizes = [leaf.size for leaf in jax.tree.leaves(state)]
+        assert sum(sizes) == 2 * (6 + 2 + 2) + 2, "two moments and two counts"
+    for key, value in expected.items():
+        np.testing.assert_allclose(params["layer"][key], value, rtol=1e-4, atol=1e-5)
+
+
 PARAMS = {"stem": {"kernel": jnp.ones((2, 2))}, "head": {"kernel": jnp.ones(3), "bias": jnp.ones(1)}}
 
 
@@ -125,12 +166,20 @@ def test_the_state_without_groups_has_the_form_of_older_checkpoints():
 
 
 @pytest.mark.parametrize(
-    "groups", [{"freeze": "stem/*"}, {"rates": RATES}, {"freeze": "stem/*", "rates": RATES}]
+    "groups",
+    [
+        {"freeze": "stem/*"},
+        {"rates": RATES},
+        {"freeze": "stem/*", "rates": RATES},
+        {"name": "adamw"},
+        {"name": "lamb", "freeze": "stem/*", "rates": RATES},
+    ],
 )
 def test_the_state_of_groups_survives_a_checkpoint(tmp_path, groups):
     optimizer = build_optimizer(resolve({"optimizer": groups}).optimizer, lambda _: 0.1)
     gradients = jax.tree.map(lambda x: x * 0.5, PARAMS)
-    _, state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    with jax.numpy_dtype_promotion("standard"):  # Adam's corrections mix integers and floats
+        _, state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
     weights = {"params": PARAMS}
     saved = Checkpoints(str(tmp_path), keep_last=1, keep_best=0)
     saved.save(1, weights=weights, optimizer={"opt_state": state}, description=Description(1, {}, ()))

@@ -18,6 +18,7 @@ from flax_googlenet.training.state import initial_state, place_initial_state
         pytest.param({"model.variant": "torchvision", "averaging.kind": "ema"}, id="batch-norm-averaged"),
         pytest.param({"optimizer.freeze": ("stem/*",), "optimizer.rates": (("*/bias", 2.0),)}, id="groups"),
         pytest.param({"optimizer.momentum": 0.0, "seed": 5}, id="no-momentum"),
+        pytest.param({"optimizer.name": "lamb"}, id="lamb"),
     ],
 )
 def test_the_placed_state_is_the_initial_state_on_every_device(small_table, changes):

@@ -221,6 +221,8 @@ def test_a_directory_with_the_suffix_of_a_weights_file_is_no_weights_file(comman
         pytest.param(
             "configs/bvlc.py:solver=quik", 'solver" of configs/bvlc.py is "quik"; did', id="its choices"
         ),
+        pytest.param("configs/imagenet.py:recipe=papr", 'is "papr"; did you mean "paper"?', id="recipe"),
+        pytest.param("configs/imagenet.py:bn,recipe=paper", 'takes no argument "bn"', id="value and name"),
         pytest.param("configs/imagenet.py:variant", "write variant=VALUE.", id="without a value"),
         pytest.param("configs/mnist_sample.py:x=1", 'no argument "x"; leave out ":x=1"', id="none taken"),
         pytest.param("configs/mnist_sample.py:x", 'takes no argument "x"; leave out ":x"', id="none, alone"),
