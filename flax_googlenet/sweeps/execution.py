@@ -17,11 +17,11 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.ensemble import evaluate
 from flax_googlenet.paths import explaining_bucket_errors, make_directory, resolve_path
 from flax_googlenet.runtime.compilation import observed
-from flax_googlenet.sweeps.conditions import conditions
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Plan, in_words, make_plan
 from flax_googlenet.sweeps.records import DONE, EVALUATION, FAILED, PRUNED, Records
 from flax_googlenet.training import train
+from flax_googlenet.training.reporting.conditions import conditions
 
 logger = logging.getLogger(__name__)
 

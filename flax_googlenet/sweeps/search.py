@@ -13,7 +13,6 @@ from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.config.schema import nested
 from flax_googlenet.errors import StopTraining, UserError
 from flax_googlenet.inheritance import resolve_config
-from flax_googlenet.sweeps.conditions import conditions
 from flax_googlenet.sweeps.execution import check_unchanged, locked, train_and_evaluate
 from flax_googlenet.sweeps.expansion import Run, expand
 from flax_googlenet.sweeps.plan import Cost, Plan, in_words, make_plan
@@ -30,6 +29,7 @@ from flax_googlenet.sweeps.records import (
 from flax_googlenet.sweeps.rows import Row, Sweep
 from flax_googlenet.sweeps.space import Domain, Search, check_space, corners
 from flax_googlenet.sweeps.suggestions import Suggestions, Trial, check_packages
+from flax_googlenet.training.reporting.conditions import conditions
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.report import RESULTS_FILE
 from flax_googlenet.paths import explaining_bucket_errors, resolve_path
 from flax_googlenet.sweeps.records import DONE, EVALUATION, FAILED, PRUNED, RESULTS
-from flax_googlenet.training.reporting.goodput import read_summary
+from flax_googlenet.training.reporting.goodput import read_conditions, read_summary
 from flax_googlenet.training.reporting.reporter import CONFIG_FILE, METRICS_FILE
 
 UNFINISHED = "unfinished"
@@ -155,9 +155,6 @@ def _read_recorded(root: epath.Path, record: Mapping[str, Any]) -> RunData:
     """Return a run of a sweep."""
     workdir = root / record["workdir"]
     description, config, history = _read_files(workdir)
-    conditions = {name: record[name] for name in ("device", "commit", "versions") if record.get(name)}
-    if "versions" not in conditions and description and description.versions:
-        conditions["versions"] = description.versions
     run = RunData(
         str(workdir),
         record["seed"],
@@ -166,7 +163,7 @@ def _read_recorded(root: epath.Path, record: Mapping[str, Any]) -> RunData:
         step=record.get("step", 0),
         config=config,
         history=history,
-        conditions=conditions,
+        conditions=_conditions(workdir, description, record),
     )
     return _with_figures(run, workdir, record) if run.status == DONE else run
 
@@ -186,14 +183,13 @@ def _read_run(workdir: epath.Path) -> RunData:
             f"{CONFIG_FILE}; name another one."
         )
     result = description.result if description else {}
-    conditions = {"versions": description.versions} if description and description.versions else {}
     run = RunData(
         str(workdir),
         config.seed,
         DONE if result else UNFINISHED,
         config=config,
         history=history,
-        conditions=conditions,
+        conditions=_conditions(workdir, description),
     )
     return _with_figures(run, workdir, result) if result else run
 
@@ -217,6 +213,23 @@ def _read_files(
         except ValueError as error:
             raise UserError(f"{metrics} is corrupt; remove it.") from error
     return description, resolve(config) if config else None, history
+
+
+def _conditions(
+    workdir: epath.Path, description: checkpoints.Description | None, record: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the conditions of a run: those in its record, else of its last process, else of its checkpoint.
+
+    A run of an earlier version recorded only the versions, in its checkpoint.
+    """
+    checkpoint = {"versions": description.versions} if description else {}
+    sources = (checkpoint, read_conditions(workdir), record or {})
+    return {
+        name: source[name]
+        for name in ("device", "commit", "versions")
+        for source in sources
+        if source.get(name)
+    }
 
 
 def _with_figures(run: RunData, workdir: epath.Path, result: Mapping[str, Any]) -> RunData:
