@@ -69,7 +69,8 @@ def heads_panel(heads: Mapping[str, Probabilities], names: Sequence[str], count:
             places = np.arange(len(best)) + (number - (len(ordered) - 1) / 2) * height
             axes.barh(places, row[best], height, label=head)
         captions = [printable(names[label]) for label in best]
-        axes.set_yticks(range(len(best)), captions, parse_math=False)
+        axes.set_yticks(range(len(best)), captions, fontsize="x-small", parse_math=False)
+        axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"), fontsize="x-small")
         axes.set(xlim=(0, 1))
         axes.invert_yaxis()
         axes.legend(fontsize="x-small", loc="lower right")
@@ -209,8 +210,10 @@ def neighbors_panel(
     def draw(axes: Axes) -> None:
         axes.imshow(tiles)
         step = tiles.shape[1] / len(neighbors)
-        marks = [f"{printable(names[each.label])}\n{each.similarity:.2f}" for each in neighbors]
-        axes.set_xticks((np.arange(len(marks)) + 0.5) * step, marks, fontsize="x-small", parse_math=False)
+        marks = [f"{each.similarity:.2f} {printable(names[each.label])}" for each in neighbors]
+        axes.set_xticks(
+            (np.arange(len(marks)) + 0.5) * step, marks, fontsize="x-small", rotation=90, parse_math=False
+        )
         axes.set_yticks([])
         axes.tick_params(length=0)
 
