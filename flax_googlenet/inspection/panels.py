@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from flax_googlenet.inspection.activations import Maps
 from flax_googlenet.inspection.dreams import Dream
 from flax_googlenet.inspection.neighbors import Neighbor
+from flax_googlenet.inspection.scores import TINY
 from flax_googlenet.pictures import caption as printable
 
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -83,7 +84,7 @@ def filters_panel(filters: Float[np.ndarray, "filters height width 3"]) -> Panel
     """Show the filters that read the image."""
     count, height, width, _ = filters.shape
     scale = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    colors = 0.5 + filters / np.maximum(2 * scale, np.finfo(filters.dtype).tiny)
+    colors = 0.5 + filters / np.maximum(2 * scale, TINY)
     tiles = montage(colors, columns=-(-count // max(int(count**0.5), 1)), gap=1)
     caption = (
         f"The {count} filters of {width}x{height} pixels that read the image, each scaled by its largest "
@@ -129,7 +130,7 @@ def grad_cam_panel(pixels: Pixels, evidence: Map, layer: str, name: str) -> Pane
         _show(axes, _gray(pixels))
         height, width = pixels.shape[:2]
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        top = max(float(evidence.max()), float(np.finfo(np.float32).tiny))
+        top = max(float(evidence.max()), TINY)
         axes.imshow(
             evidence, cmap="inferno", alpha=0.6, extent=extent, vmin=0, vmax=top, interpolation="bilinear"
         )
@@ -276,10 +277,9 @@ def _gray(pixels: Pixels) -> Pixels:
 
 def _top(values: np.ndarray) -> float:
     """Return the value at which the colors of a map end, above 0."""
-    least = float(np.finfo(np.float32).tiny)
-    return float(np.percentile(values, _PERCENTILE)) or max(float(values.max()), least)
+    return float(np.percentile(values, _PERCENTILE)) or max(float(values.max()), TINY)
 
 
 def _tile(shown: Map) -> Float[np.ndarray, "tile tile"]:
-    scaled = shown / max(float(shown.max()), np.finfo(np.float32).tiny)
+    scaled = shown / max(float(shown.max()), TINY)
     return cv2.resize(scaled, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)

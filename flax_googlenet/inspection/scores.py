@@ -16,6 +16,7 @@ from flax_googlenet.models import Network
 from flax_googlenet.runtime import compilation
 
 BATCH_SIZE = 8
+TINY = float(np.finfo(np.float32).tiny)  # in place of a divisor that may be 0
 
 Variables = Mapping[str, PyTree]
 Image = Float[np.ndarray, "height width 3"]

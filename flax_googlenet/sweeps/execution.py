@@ -187,7 +187,7 @@ def check_unchanged(run: Run, records: Records) -> None:
     """Check that the directory of a run has no run of another config.
 
     Raises:
-      UserError: if the row was changed after the run began.
+      UserError: if the row, or what all trials of a search share, was changed after the run began.
     """
     latest = checkpoints.last_described(run.workdir)
     if latest is not None:
@@ -196,14 +196,17 @@ def check_unchanged(run: Run, records: Records) -> None:
         key = first_difference(recorded, config)
         if key is not None:
             there, here = flatten(recorded)[key], flatten(config)[key]
-            raise _changed(run, f"config.{key} is {there!r} there and {here!r} here")
+            raise _changed(run, records, f"config.{key} is {there!r} there and {here!r} here")
     record = records.of(run)
     if record is not None and record["status"] in (DONE, PRUNED) and record["digest"] != run.digest:
-        raise _changed(run, "the digests of their configs differ")
+        raise _changed(run, records, "the digests of their configs differ")
 
 
-def _changed(run: Run, difference: str) -> UserError:
+def _changed(run: Run, records: Records, difference: str) -> UserError:
+    change = f"has changed since {run.workdir} was trained: {difference}"
+    if records.space:  # a trial, whose name and values are those of the search
+        return UserError(f"The config of the search {change}; choose another workdir for the search.")
     return UserError(
-        f'The row "{run.row.name}" has changed since {run.workdir} was trained: {difference}; rename the '
-        "row, choose another workdir, or remove that directory and its record."
+        f'The row "{run.row.name}" {change}; rename the row, choose another workdir, or remove that '
+        "directory and its record."
     )
