@@ -62,6 +62,11 @@ def compiled(function: Callable[..., Any]) -> Any:
     return compilation.jit(function, static_argnames=names)
 
 
+def as_float32(array: Array) -> Array:
+    """Return an array of bfloat16 as float32, and others as they are."""
+    return array.astype(np.promote_types(array.dtype, np.float32))  # JAX's own refuses under strict promotion
+
+
 def _scores(
     model: Network, variables: Variables, images: Float[Array, "batch height width 3"], label: Array
 ) -> Float[Array, " batch"]:

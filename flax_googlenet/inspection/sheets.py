@@ -4,6 +4,7 @@ Every panel has a cell: its title, a square for its axes and their labels, and i
 as high as its longest caption needs. All texts are measured, since class names can be of any width.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -55,19 +56,18 @@ def _draw(lines: Sequence[Sequence[Panel]], side: float, dpi: int) -> Figure:
         ]
         for line in lines
     ]
-    for line in texts:
-        for title, caption in line:
-            _shorten(title, side * dpi)
-            _wrap(caption, side * dpi)
-    captions = [max(caption.get_window_extent().height / dpi for _, caption in line) for line in texts]
+    for title, caption in itertools.chain(*texts):
+        _shorten(title, side * dpi)
+        _wrap(caption, side * dpi)
+    captions = [max(caption.get_window_extent().height for _, caption in pairs) / dpi for pairs in texts]
     heights = [_TITLE_HEIGHT + side + _GAP + height + 2 * _MARGIN for height in captions]
     width, height = (side + 2 * _MARGIN) * max(map(len, lines)), sum(heights)
     figure.set_size_inches(width, height)
     canvas.get_renderer()  # measures on the canvas of this size from now on
 
     top = height
-    for line, texts_of_line, height_of_line in zip(lines, texts, heights, strict=True):
-        for column, (panel, (title, caption)) in enumerate(zip(line, texts_of_line, strict=True)):
+    for line, pairs, height_of_line in zip(lines, texts, heights, strict=True):
+        for column, (panel, (title, caption)) in enumerate(zip(line, pairs, strict=True)):
             left = _MARGIN + column * (side + 2 * _MARGIN)
             bottom = top - _MARGIN - _TITLE_HEIGHT - side
             title.set_position((left / width, (bottom + side + _GAP) / height))
@@ -114,7 +114,7 @@ def _fit_labels(axes: Axes, length: float) -> None:
             _shorten(label, length)
         axis.set_ticks(axis.get_ticklocs(), [label.get_text() for label in labels], parse_math=False)
     place = axes.get_position(original=True).transformed(axes.figure.transFigure)
-    box = axes.get_tightbbox()
+    box = axes.get_tightbbox() or place  # none if nothing is drawn
     fitted = Bbox.from_extents(
         place.x0 + max(place.x0 - box.x0, 0),
         place.y0 + max(place.y0 - box.y0, 0),
