@@ -155,7 +155,8 @@ def train_and_evaluate(run: Run, **options: Any) -> Mapping[str, Any]:
     """
     try:
         result = train(run.config, run.workdir, **options)
-        evaluate(run.workdir, out=run.workdir / EVALUATION)
+        has_auxiliary = run.config.model.aux_heads > 0
+        evaluate(run.workdir, out=run.workdir / EVALUATION, aux_heads=has_auxiliary)
     except UserError as error:
         logger.error(f"{run.name} failed: {error}")
         return {"status": FAILED, "error": str(error)}

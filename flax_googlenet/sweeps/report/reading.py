@@ -21,6 +21,7 @@ from flax_googlenet.training.reporting.reporter import CONFIG_FILE, METRICS_FILE
 UNFINISHED = "unfinished"
 
 _RESULT = ("top1", "top5", "loss", "images_per_second")
+_OF_EVALUATION = ("ece", "top1_aux_4a", "top1_aux_4d")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,8 @@ class RunData:
       error: why it failed.
       step: last step of a pruned run.
       config: its resolved config; None if it failed before it recorded one.
-      figures: "top1", "top5", "loss", "ece", "images_per_second" and "seconds", as far as they are known.
-        Only a complete run has any.
+      figures: "top1", "top5", "loss", "ece", "top1_aux_4a", "top1_aux_4d", "images_per_second" and
+        "seconds", as far as they are known. Only a complete run has any.
       history: records of metrics.jsonl.
       classes: "name", "accuracy" and "examples" per class, of the evaluation of the last checkpoint.
       confusion: counts by true and predicted class of that evaluation; empty for many classes.
@@ -238,8 +239,7 @@ def _with_figures(run: RunData, workdir: epath.Path, result: Mapping[str, Any]) 
     if wall := read_summary(workdir).get("wall_seconds"):
         figures["seconds"] = wall
     report = _read_json(workdir / EVALUATION / RESULTS_FILE)
-    if "ece" in report:
-        figures["ece"] = report["ece"]
+    figures |= {name: report[name] for name in _OF_EVALUATION if name in report}
     return dataclasses.replace(
         run, figures=figures, classes=report.get("classes", ()), confusion=report.get("confusion", ())
     )

@@ -62,6 +62,8 @@ def test_the_tables_have_all_rows_and_runs(sweep):
         assert run["status"] == record["status"]
         assert run["top1"] == str(record.get("top1", ""))
     assert float(rows[0]["ece_mean"]) == pytest.approx(0.005)
+    assert float(rows[0]["top1_aux_4d_mean"]) == pytest.approx(0.9 * float(rows[0]["top1_mean"]))
+    assert rows[1]["top1_aux_4d_mean"] == "", "it has no auxiliary heads"
     assert float(rows[0]["seconds_mean"]) == 61.0
     assert rows[1]["params"] == rows[0]["params"]  # both leave the auxiliary heads out at inference
 
