@@ -1,6 +1,7 @@
 """Exceptions whose messages are written for users."""
 
 import difflib
+import importlib
 from collections.abc import Iterable
 
 
@@ -53,6 +54,24 @@ def missing_package(purpose: str, package: str, extra: str, alternative: str = "
     """
     ways_out = [f"install it with {install_command(extra)}", *filter(None, [alternative])]
     return UserError(f"{purpose} needs the package {package}; {', or '.join(ways_out)}.")
+
+
+def check_packages(purpose: str, packages: Iterable[str], extra: str) -> None:
+    """Check that packages can be imported.
+
+    Args:
+      purpose, extra: as for `missing_package`.
+      packages: names under which Python imports them.
+
+    Raises:
+      UserError: if one is missing, or a package that it needs.
+    """
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            missing = (error.name or package).partition(".")[0]
+            raise missing_package(purpose, missing, extra) from error
 
 
 def install_command(extra: str) -> str:

@@ -3,9 +3,11 @@
 Class names come from the names of directories, so they may contain any character.
 """
 
+import contextlib
 import os
 import pathlib
 import warnings
+from collections.abc import Iterator
 
 from etils import epath
 from matplotlib.figure import Figure
@@ -31,7 +33,13 @@ def save_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
       figure: a figure.
       path: the file, whose suffix is that of an image format.
     """
+    with without_glyph_warnings(), epath.Path(path).open("wb") as file:
+        figure.savefig(file, format=pathlib.PurePath(path).suffix.removeprefix("."))
+
+
+@contextlib.contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Silence warnings about characters that no font has, in the block."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        with epath.Path(path).open("wb") as file:
-            figure.savefig(file, format=pathlib.PurePath(path).suffix.removeprefix("."))
+        yield

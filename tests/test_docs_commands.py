@@ -5,7 +5,6 @@ configs, runs and images. A comment such as `<!-- not run: needs Slurm -->` stan
 or right behind a command in the text.
 """
 
-import dataclasses
 import json
 import pathlib
 import re
@@ -28,8 +27,8 @@ from launch.common import config_file
 from tests.support.commands import REPOSITORY
 from tests.support.images import encode, photograph
 from tests.support.networks import random_variables
+from tests.support.pages import PAGES, page_name, snippets
 from tests.sweeps.report.example import make_sweep, result_of_run, write_run
-from tests.test_readme import PAGES, page_name
 
 REASONS = {
     "installs packages",
@@ -56,38 +55,7 @@ REPLACED = {"/data/imagenet": "imagenet", "/elsewhere/imagenet": "imagenet"}
 # The page whose networks have their real size, without which they could not be imported and exported.
 OF_REAL_SIZE = "docs/import_and_export.md"
 
-MARK = r"<!-- not run: (?P<{}>[^>]*?) -->"
-SNIPPET = re.compile(
-    rf"^(?:{MARK.format('above')}\n)?```bash\n(?P<block>.*?)^```$"
-    r"|^```.*?^```$"  # blocks of other languages
-    rf"|`(?P<span>[^`\n]*python -m [^`\n]+)`(?:{MARK.format('behind')})?"
-    r"|<!--(?P<comment>.*?)-->",
-    flags=re.DOTALL | re.MULTILINE,
-)
 COMMAND = re.compile(r"(?P<environment>(?:[A-Z_]+=\S+ )*)python -m launch\.(?P<name>\w+)(?P<arguments>.*)")
-
-
-@dataclasses.dataclass(frozen=True)
-class Snippet:
-    """A block of shell commands, or a command in the text."""
-
-    commands: tuple[str, ...]
-    reason: str | None
-    is_block: bool
-
-
-def snippets(page: pathlib.Path) -> list[Snippet]:
-    found = []
-    for match in SNIPPET.finditer(page.read_text(encoding="utf-8")):
-        if match["comment"]:
-            assert "not run" not in match["comment"], f"{match[0]} belongs to no command"
-        elif match["block"] is not None:
-            lines = match["block"].replace("\\\n", " ").splitlines()
-            words = [shlex.split(line, comments=True) for line in lines]
-            found.append(Snippet(tuple(map(shlex.join, filter(None, words))), match["above"], is_block=True))
-        elif match["span"] and "launch.NAME" not in match["span"]:
-            found.append(Snippet((shlex.join(shlex.split(match["span"])),), match["behind"], is_block=False))
-    return found
 
 
 PAGES_OF_USERS = [page for page in PAGES if page.name != "CONTRIBUTING.md"]

@@ -6,7 +6,6 @@ import inspect
 import os
 import pathlib
 import re
-import shlex
 import tomllib
 import urllib.parse
 
@@ -17,23 +16,8 @@ import pytest
 import flax_googlenet
 from docs import mnist_sample
 from flax_googlenet.config.schema import KEYS
-from tests.support.commands import REPOSITORY
-
-PAGES = [
-    REPOSITORY / "README.md",
-    REPOSITORY / "CONTRIBUTING.md",
-    *sorted((REPOSITORY / "docs").glob("*.md")),
-]
-
-
-def page_name(page: pathlib.Path) -> str:
-    return str(page.relative_to(REPOSITORY))
-
-
-def blocks(page: pathlib.Path, language: str) -> list[str]:
-    text = page.read_text(encoding="utf-8")
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [block for name, block in fenced if name == language]
+from tests.support.commands import REPOSITORY, defined_flags
+from tests.support.pages import PAGES, blocks, commands, page_name
 
 
 def python_block(page: str, text: str) -> str:
@@ -55,19 +39,6 @@ def anchors(page: pathlib.Path) -> set[str]:
     """Return the anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", without_blocks(page), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
-
-
-def commands(page: pathlib.Path) -> list[list[str]]:
-    """Return the words of every `python -m MODULE` on a page, in blocks and in code spans."""
-    text = page.read_text(encoding="utf-8")
-    blocks_of_shell = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
-    spans = re.findall(r"`(python -m [^`\n]+)`", text)
-    lines = [*blocks_of_shell.splitlines(), *spans]
-    return [
-        shlex.split(line[line.index("python -m ") :], comments=True)[2:]
-        for line in lines
-        if re.match(r"(\w+=\S+ )*python -m ", line) and "python -m pip" not in line
-    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -143,23 +114,6 @@ def test_commands_exist_with_their_flags_and_keys(page):
                 assert (REPOSITORY / value.partition(":")[0]).is_file(), argument
             else:
                 assert flag in flags, f"{module} {argument}"
-
-
-def defined_flags(module: str) -> set[str]:
-    """Return the flags that a command has of its own or adopts, and those that all commands share."""
-    path = REPOSITORY / module.replace(".", "/")
-    file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
-    text = file.read_text()
-    own = re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\("--)(\w+)"', text)
-    names = {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    for adopted in re.findall(r"adopt_module_key_flags\((\w+)\)", text):
-        own += defined_flags(names[adopted])
-    return {"help", "compilation_cache", *own}
 
 
 def literal(value: str) -> object:

@@ -6,16 +6,13 @@ Rows       The reference is the paper's network with center crops. Each other ro
            about, so a claim that a part helps predicts that the row without it is worse.
 """
 
-from flax_googlenet.sweeps import Row, Sweep
+from flax_googlenet.sweeps import Row, Sweep, paper_schedule
 
 CROPS = {"data.train_crop": "random_resized", "data.train_interpolation": "linear"}
 NAIVE = dict.fromkeys(("model.reduce3x3", "model.reduce5x5", "model.project_pool"), False)
 
 
 def get_sweep(base: str = "mnist_sample", rows: str = "all") -> Sweep:
-    step = {"schedule.name": "step", "schedule.decay_rate": 0.96, "schedule.decay_every": "8 epochs"}
-    if base == "mnist_sample":  # whose runs are shorter than 8 epochs
-        step |= {"schedule.decay_rate": 0.5, "schedule.decay_every": "1 epoch"}
     return Sweep(
         base,
         (
@@ -66,7 +63,7 @@ def get_sweep(base: str = "mnist_sample", rows: str = "all") -> Sweep:
             ),
             Row(
                 "step",
-                step,
+                paper_schedule(base),
                 'Section 6: "decreasing the learning rate by 4% every 8 epochs"; steeper in short runs.',
                 quick=False,
             ),

@@ -4,13 +4,10 @@ Command    python -m launch.sweep --sweep=configs/sweeps/schedule.py:base=mnist_
                --seeds=2 --workdir=DIR
 """
 
-from flax_googlenet.sweeps import Row, Sweep
+from flax_googlenet.sweeps import Row, Sweep, paper_schedule
 
 
 def get_sweep(base: str = "mnist_sample", rows: str = "all") -> Sweep:
-    step = {"schedule.name": "step", "schedule.decay_rate": 0.96, "schedule.decay_every": "8 epochs"}
-    if base == "mnist_sample":  # whose runs are shorter than 8 epochs
-        step |= {"schedule.decay_rate": 0.5, "schedule.decay_every": "1 epoch"}
     return Sweep(
         base,
         (
@@ -20,7 +17,7 @@ def get_sweep(base: str = "mnist_sample", rows: str = "all") -> Sweep:
                 "As in BVLC's quick solver.",
             ),
             Row("polynomial_1", {"schedule.name": "polynomial", "schedule.power": 1.0}, "Linear decay."),
-            Row("step", step, "As in section 6; shorter steps for short runs.", quick=False),
+            Row("step", paper_schedule(base), "As in section 6; shorter steps for short runs.", quick=False),
             Row("cosine", {"schedule.name": "cosine"}, "Half a period of a cosine."),
         ),
         rows,

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.errors import UserError
-from flax_googlenet.inspection.scores import Image, Variables, compiled
+from flax_googlenet.inspection.scores import Image, Variables, as_float32, compiled
 from flax_googlenet.models import Network
 from flax_googlenet.table import PaperRow, RowKind
 
@@ -71,10 +70,7 @@ def row_outputs(
     """Return the output of every row of the network's table, as float32; for use under `jax.jit`."""
     _, state = model.apply(variables, images, mutable=["intermediates"])
     sown: Any = flatten_dict(state["intermediates"])
-    return {
-        path[-1].removesuffix("_output"): values[0].astype(jnp.promote_types(values[0].dtype, jnp.float32))
-        for path, values in sown.items()
-    }
+    return {path[-1].removesuffix("_output"): as_float32(values[0]) for path, values in sown.items()}
 
 
 def _split(maps: Maps, row: PaperRow) -> list[Float[np.ndarray, "rows columns _"]]:

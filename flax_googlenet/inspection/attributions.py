@@ -13,7 +13,15 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from flax_googlenet.errors import UserError, did_you_mean
-from flax_googlenet.inspection.scores import Image, Images, Variables, class_gradients, class_scores, compiled
+from flax_googlenet.inspection.scores import (
+    Image,
+    Images,
+    Variables,
+    as_float32,
+    class_gradients,
+    class_scores,
+    compiled,
+)
 from flax_googlenet.models import Network
 from flax_googlenet.models.vgg import POOL_ROUNDING
 from flax_googlenet.table import RowKind, output_side
@@ -235,5 +243,4 @@ def _layer_and_gradient(
 
     _, shape = jax.eval_shape(forward, 0.0)
     gradient, activation = jax.grad(forward, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))
-    dtype = jnp.promote_types(activation.dtype, jnp.float32)  # of bfloat16, float32
-    return activation[0].astype(dtype), gradient[0].astype(dtype)
+    return as_float32(activation[0]), as_float32(gradient[0])

@@ -13,7 +13,7 @@ from ml_collections import FrozenConfigDict
 from flax_googlenet.data import augmentation
 from flax_googlenet.inspection.activations import row_outputs
 from flax_googlenet.inspection.attributions import check_layer, map_layers
-from flax_googlenet.inspection.scores import Image, Variables, compiled
+from flax_googlenet.inspection.scores import TINY, Image, Variables, compiled
 from flax_googlenet.models import Network
 
 # How often a step that does not raise the value is halved before the ascent ends.
@@ -128,7 +128,7 @@ def ascend(
     size = step_size
     for _ in range(steps):
         direction = smooth(np.asarray(gradient))
-        direction /= max(float(np.sqrt(np.mean(direction**2))), np.finfo(np.float32).tiny)
+        direction /= max(float(np.sqrt(np.mean(direction**2))), TINY)
         for _ in range(_HALVINGS):
             candidate = np.clip(np.add(image, np.float32(size) * direction), *bounds)
             value, gradient = objective(candidate)

@@ -22,9 +22,10 @@ from flax_googlenet.errors import UserError, did_you_mean
 from flax_googlenet.inspection import activations, attributions, dreams, panels, scores
 from flax_googlenet.inspection.neighbors import nearest_training_images
 from flax_googlenet.inspection.panels import Panel
-from flax_googlenet.inspection.sheets import save_contact_sheet, save_panel
+from flax_googlenet.inspection.sheets import draw_contact_sheet, draw_panel
 from flax_googlenet.paths import explaining_bucket_errors, make_directory, user_path
 from flax_googlenet.pictures import caption as printable
+from flax_googlenet.pictures import save_picture
 from flax_googlenet.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -324,7 +325,7 @@ def _save(
         make_directory(place)
         for panel in row:
             files.append(place / f"{panel.name}.png")
-            save_panel(panel, files[-1])
+            save_picture(draw_panel(panel), files[-1])
     files.append(directory / CONTACT_SHEET)
-    save_contact_sheet([row for row in rows if row], files[-1])
+    save_picture(draw_contact_sheet([row for row in rows if row]), files[-1])
     return [str(file) for file in files]

@@ -13,6 +13,7 @@ from flax_googlenet.data.images.decoding import decode
 from flax_googlenet.data.images.resizing import resize_and_crop
 from flax_googlenet.data.order import permutation
 from flax_googlenet.errors import CorruptImageError, UserError
+from flax_googlenet.inspection.scores import TINY
 
 _BATCH = 32
 
@@ -110,4 +111,4 @@ def _open(source: Source, index: int, classifier: Classifier) -> Neighbor | None
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.finfo(vectors.dtype).tiny)
+    return vectors / np.maximum(lengths, TINY)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from flax_googlenet.inspection.activations import Maps
 from flax_googlenet.inspection.dreams import Dream
 from flax_googlenet.inspection.neighbors import Neighbor
+from flax_googlenet.inspection.scores import TINY
 from flax_googlenet.pictures import caption as printable
 
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -69,7 +70,8 @@ def heads_panel(heads: Mapping[str, Probabilities], names: Sequence[str], count:
             places = np.arange(len(best)) + (number - (len(ordered) - 1) / 2) * height
             axes.barh(places, row[best], height, label=head)
         captions = [printable(names[label]) for label in best]
-        axes.set_yticks(range(len(best)), captions, parse_math=False)
+        axes.set_yticks(range(len(best)), captions, fontsize="x-small", parse_math=False)
+        axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"), fontsize="x-small")
         axes.set(xlim=(0, 1))
         axes.invert_yaxis()
         axes.legend(fontsize="x-small", loc="lower right")
@@ -82,7 +84,7 @@ def filters_panel(filters: Float[np.ndarray, "filters height width 3"]) -> Panel
     """Show the filters that read the image."""
     count, height, width, _ = filters.shape
     scale = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    colors = 0.5 + filters / np.maximum(2 * scale, np.finfo(filters.dtype).tiny)
+    colors = 0.5 + filters / np.maximum(2 * scale, TINY)
     tiles = montage(colors, columns=-(-count // max(int(count**0.5), 1)), gap=1)
     caption = (
         f"The {count} filters of {width}x{height} pixels that read the image, each scaled by its largest "
@@ -128,7 +130,7 @@ def grad_cam_panel(pixels: Pixels, evidence: Map, layer: str, name: str) -> Pane
         _show(axes, _gray(pixels))
         height, width = pixels.shape[:2]
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        top = max(float(evidence.max()), float(np.finfo(np.float32).tiny))
+        top = max(float(evidence.max()), TINY)
         axes.imshow(
             evidence, cmap="inferno", alpha=0.6, extent=extent, vmin=0, vmax=top, interpolation="bilinear"
         )
@@ -209,8 +211,10 @@ def neighbors_panel(
     def draw(axes: Axes) -> None:
         axes.imshow(tiles)
         step = tiles.shape[1] / len(neighbors)
-        marks = [f"{printable(names[each.label])}\n{each.similarity:.2f}" for each in neighbors]
-        axes.set_xticks((np.arange(len(marks)) + 0.5) * step, marks, fontsize="x-small", parse_math=False)
+        marks = [f"{each.similarity:.2f} {printable(names[each.label])}" for each in neighbors]
+        axes.set_xticks(
+            (np.arange(len(marks)) + 0.5) * step, marks, fontsize="x-small", rotation=90, parse_math=False
+        )
         axes.set_yticks([])
         axes.tick_params(length=0)
 
@@ -273,10 +277,9 @@ def _gray(pixels: Pixels) -> Pixels:
 
 def _top(values: np.ndarray) -> float:
     """Return the value at which the colors of a map end, above 0."""
-    least = float(np.finfo(np.float32).tiny)
-    return float(np.percentile(values, _PERCENTILE)) or max(float(values.max()), least)
+    return float(np.percentile(values, _PERCENTILE)) or max(float(values.max()), TINY)
 
 
 def _tile(shown: Map) -> Float[np.ndarray, "tile tile"]:
-    scaled = shown / max(float(shown.max()), np.finfo(np.float32).tiny)
+    scaled = shown / max(float(shown.max()), TINY)
     return cv2.resize(scaled, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)

@@ -16,6 +16,7 @@ from flax_googlenet.models import Network
 from flax_googlenet.runtime import compilation
 
 BATCH_SIZE = 8
+TINY = float(np.finfo(np.float32).tiny)  # in place of a divisor that may be 0
 
 Variables = Mapping[str, PyTree]
 Image = Float[np.ndarray, "height width 3"]
@@ -59,6 +60,11 @@ def compiled(function: Callable[..., Any]) -> Any:
     """
     names = [name for name in ("model", "row") if name in inspect.signature(function).parameters]
     return compilation.jit(function, static_argnames=names)
+
+
+def as_float32(array: Array) -> Array:
+    """Return an array of bfloat16 as float32, and others as they are."""
+    return array.astype(np.promote_types(array.dtype, np.float32))  # JAX's own refuses under strict promotion
 
 
 def _scores(

@@ -3,7 +3,7 @@
 from flax_googlenet.sweeps.execution import Outcome, execute, incomplete
 from flax_googlenet.sweeps.expansion import Run, expand
 from flax_googlenet.sweeps.plan import Plan, make_plan
-from flax_googlenet.sweeps.rows import Row, Sweep
+from flax_googlenet.sweeps.rows import Row, Sweep, paper_schedule
 from flax_googlenet.sweeps.search import SearchOutcome, run_search
 from flax_googlenet.sweeps.space import Choice, Range, Search
 
@@ -21,5 +21,6 @@ __all__ = [
     "expand",
     "incomplete",
     "make_plan",
+    "paper_schedule",
     "run_search",
 ]

@@ -17,11 +17,11 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.ensemble import evaluate
 from flax_googlenet.paths import explaining_bucket_errors, make_directory, resolve_path
 from flax_googlenet.runtime.compilation import observed
-from flax_googlenet.sweeps.conditions import conditions
 from flax_googlenet.sweeps.expansion import Run
 from flax_googlenet.sweeps.plan import Plan, in_words, make_plan
 from flax_googlenet.sweeps.records import DONE, EVALUATION, FAILED, PRUNED, Records
 from flax_googlenet.training import train
+from flax_googlenet.training.reporting.conditions import conditions
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,8 @@ def train_and_evaluate(run: Run, **options: Any) -> Mapping[str, Any]:
     """
     try:
         result = train(run.config, run.workdir, **options)
-        evaluate(run.workdir, out=run.workdir / EVALUATION)
+        has_auxiliary = run.config.model.aux_heads > 0
+        evaluate(run.workdir, out=run.workdir / EVALUATION, aux_heads=has_auxiliary)
     except UserError as error:
         logger.error(f"{run.name} failed: {error}")
         return {"status": FAILED, "error": str(error)}
@@ -187,7 +188,7 @@ def check_unchanged(run: Run, records: Records) -> None:
     """Check that the directory of a run has no run of another config.
 
     Raises:
-      UserError: if the row was changed after the run began.
+      UserError: if the row, or what all trials of a search share, was changed after the run began.
     """
     latest = checkpoints.last_described(run.workdir)
     if latest is not None:
@@ -196,14 +197,17 @@ def check_unchanged(run: Run, records: Records) -> None:
         key = first_difference(recorded, config)
         if key is not None:
             there, here = flatten(recorded)[key], flatten(config)[key]
-            raise _changed(run, f"config.{key} is {there!r} there and {here!r} here")
+            raise _changed(run, records, f"config.{key} is {there!r} there and {here!r} here")
     record = records.of(run)
     if record is not None and record["status"] in (DONE, PRUNED) and record["digest"] != run.digest:
-        raise _changed(run, "the digests of their configs differ")
+        raise _changed(run, records, "the digests of their configs differ")
 
 
-def _changed(run: Run, difference: str) -> UserError:
+def _changed(run: Run, records: Records, difference: str) -> UserError:
+    change = f"has changed since {run.workdir} was trained: {difference}"
+    if records.space:  # a trial, whose name and values are those of the search
+        return UserError(f"The config of the search {change}; choose another workdir for the search.")
     return UserError(
-        f'The row "{run.row.name}" has changed since {run.workdir} was trained: {difference}; rename the '
-        "row, choose another workdir, or remove that directory and its record."
+        f'The row "{run.row.name}" {change}; rename the row, choose another workdir, or remove that '
+        "directory and its record."
     )

@@ -11,9 +11,8 @@ from etils import epath
 from flax_googlenet import checkpoints
 from flax_googlenet.config import flatten, to_json_dict
 from flax_googlenet.config.schema import nested
-from flax_googlenet.errors import StopTraining, UserError
+from flax_googlenet.errors import StopTraining, UserError, check_packages
 from flax_googlenet.inheritance import resolve_config
-from flax_googlenet.sweeps.conditions import conditions
 from flax_googlenet.sweeps.execution import check_unchanged, locked, train_and_evaluate
 from flax_googlenet.sweeps.expansion import Run, expand
 from flax_googlenet.sweeps.plan import Cost, Plan, in_words, make_plan
@@ -29,7 +28,8 @@ from flax_googlenet.sweeps.records import (
 )
 from flax_googlenet.sweeps.rows import Row, Sweep
 from flax_googlenet.sweeps.space import Domain, Search, check_space, corners
-from flax_googlenet.sweeps.suggestions import Suggestions, Trial, check_packages
+from flax_googlenet.sweeps.suggestions import Suggestions, Trial
+from flax_googlenet.training.reporting.conditions import conditions
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def run_search(
         another search.
       Preempted: as `train` does; the search can be resumed.
     """
-    check_packages()
+    check_packages("A search", ("optuna",), "search")
     space = check_space(search.space)
     for key in space:
         if key in (changes or {}):

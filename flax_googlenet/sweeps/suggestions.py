@@ -12,20 +12,7 @@ import numpy as np
 
 from flax_googlenet.config.kinds import Whole, literal
 from flax_googlenet.config.schema import KEYS
-from flax_googlenet.errors import missing_package
 from flax_googlenet.sweeps.space import Choice, Domain
-
-
-def check_packages() -> None:
-    """Check that Optuna is installed.
-
-    Raises:
-      UserError: if it is missing.
-    """
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        raise missing_package("A search", str(error.name).partition(".")[0], "search") from error
 
 
 class Trial:

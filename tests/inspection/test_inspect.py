@@ -1,15 +1,19 @@
 import dataclasses
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import pytest
 
+from benchmarks.random_weights import random_variables
 from flax_googlenet.config import resolve
 from flax_googlenet.errors import UserError
 from flax_googlenet.inspection import inspect as module
 from flax_googlenet.inspection.inspect import PICTURES, find_class, inspect
 from flax_googlenet.models import VGG16
+from flax_googlenet.table import CONFIGURATION_D
+from tests.support.networks import shrunk
 from tests.support.sources import Listed
 from tests.support.sources import image as encoded
 
@@ -42,6 +46,31 @@ def test_every_picture_of_two_images(classifier, photo, tmp_path, monkeypatch):
     (drawn_class,) = [name for name in names if name.startswith("class_")]
     label = int(classifier.predict([photo])[0].argmax())
     assert drawn_class == f"class_{label}.png", "once for both images"
+    assert all(map(is_drawn, result["files"]))
+
+
+NETWORKS = {
+    "vgg16": lambda _: VGG16(num_classes=3, table=shrunk(CONFIGURATION_D)),
+    "bfloat16": lambda small: small.clone(dtype=jnp.bfloat16),
+    "no auxiliary heads": lambda small: small.clone(aux_heads=0, normalization="none"),
+}
+LEFT_OUT = {"vgg16": {"heads", "activations"}, "no auxiliary heads": {"heads"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_picture_that_applies_to_a_network(classifier, photo, tmp_path, monkeypatch, name):
+    model = NETWORKS[name](classifier.model)
+    variables = random_variables(model, classifier.config.data.image_size)
+    variables = {"batch_stats": {}, **variables}
+    split = Listed((encoded(10), 0), (encoded(200), 1), class_names=classifier.class_names)
+    monkeypatch.setattr(module, "open_source", lambda *_: split)
+    result = inspect(dataclasses.replace(classifier, model=model, variables=variables), [photo], tmp_path)
+    left_out = LEFT_OUT.get(name, set())
+    assert result["left_out"].keys() == left_out
+    names = [path.rpartition("/")[2].removesuffix(".png") for path in result["files"]]
+    drawn = [picture for picture in OF_AN_IMAGE if picture not in left_out]
+    assert [names[0], *names[2:]] == ["filters", "image", *drawn, "contact_sheet"]
     assert all(map(is_drawn, result["files"]))
 
 

@@ -13,8 +13,8 @@ from flax_googlenet.data.preparation import prepare_dataset
 from flax_googlenet.data.sources.tfds import find_builder
 from flax_googlenet.errors import UserError
 from tests.support.commands import REPOSITORY, TINY, error_of, process_environment, result_of
-from tests.support.files import contents
-from tests.support.tfds import leftovers, open_tfds, records
+from tests.support.files import contents, leftovers
+from tests.support.sources import open_tfds, records
 
 pytestmark = pytest.mark.slow
 

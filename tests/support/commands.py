@@ -1,10 +1,12 @@
 """Running the commands as a user does, and reading what they leave behind."""
 
+import ast
 import contextlib
 import json
 import logging
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -125,3 +127,20 @@ def as_in_a_new_process() -> Iterator[None]:
         for logger, (level, handlers, propagate) in zip(loggers, states, strict=True):
             logger.setLevel(level)
             logger.handlers, logger.propagate = handlers, propagate
+
+
+def defined_flags(module: str) -> set[str]:
+    """Return the flags that a command has of its own or adopts, and those that all commands share."""
+    path = REPOSITORY / module.replace(".", "/")
+    file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    text = file.read_text()
+    own = re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\("--)(\w+)"', text)
+    names = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for adopted in re.findall(r"adopt_module_key_flags\((\w+)\)", text):
+        own += defined_flags(names[adopted])
+    return {"help", "compilation_cache", *own}

@@ -13,3 +13,8 @@ def make_socket(path: pathlib.Path) -> None:
     """Leave a Unix socket at a path."""
     with socket.socket(socket.AF_UNIX) as end:
         end.bind(str(path))
+
+
+def leftovers(path: pathlib.Path) -> list[pathlib.Path]:
+    """Return the incomplete files and directories below a path."""
+    return [entry for entry in path.rglob("*") if "incomplete" in entry.name]

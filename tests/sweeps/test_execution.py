@@ -51,9 +51,10 @@ def trained(monkeypatch, request):
         top1 = 0.9 + 0.01 * config.seed
         return {"step": 2, "top1": top1, "top5": 1.0, "loss": 0.5, "images_per_second": 9.0, "goodput": {}}
 
-    def evaluate(workdir, out):
+    def evaluate(workdir, out, aux_heads):
         assert "/".join(workdir.parts[-2:]) == names[-1]
         assert out == workdir / "evaluation"
+        assert aux_heads is (workdir.parts[-2] != "none")
 
     monkeypatch.setattr(execution, "train", train)
     monkeypatch.setattr(execution, "evaluate", evaluate)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import signal
+import sys
 
 import pytest
 
@@ -185,6 +186,12 @@ def test_the_report_reads_a_search(tmp_path):
     assert "pruned" in [column.title for column in columns(results)]
 
 
+def test_without_optuna_a_sentence_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(UserError, match=r'package optuna; .*pip install -e "\.\[search\]"'):
+        run_in(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("again", "sentence"),
     [
@@ -197,7 +204,10 @@ def test_the_report_reads_a_search(tmp_path):
             "config.optimizer.nesterov has Choice(True, False) there and one value",
         ),
         ({"changes": {"seed": 1}}, "config.seed is 1, and that of the trials in"),
-        ({"changes": {"duration": "3 steps"}}, 'The row "trial_000" has changed'),
+        (
+            {"changes": {"duration": "3 steps"}},
+            "trial_000/seed_0 was trained: the digests of their configs differ; choose another workdir for",
+        ),
     ],
 )
 def test_a_changed_search_is_refused(tmp_path, training, again, sentence):

@@ -1,14 +1,12 @@
 """What Optuna suggests: repeatable, and the same whether a search was stopped or not."""
 
 import math
-import sys
 
 import pytest
 
-from flax_googlenet.errors import UserError
 from flax_googlenet.sweeps import Choice, Range
 from flax_googlenet.sweeps.space import check_space
-from flax_googlenet.sweeps.suggestions import Suggestions, check_packages
+from flax_googlenet.sweeps.suggestions import Suggestions
 
 MOMENTUM = "optimizer.momentum"
 SPACE = check_space(
@@ -98,9 +96,3 @@ def test_the_first_report_of_a_step_counts():
     trial.report(3, 0.5)
     trial.report(3, 0.9)
     assert trial.evaluations == {3: 0.5}
-
-
-def test_without_optuna_a_sentence_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r'needs the package optuna; .*pip install -e "\.\[search\]"'):
-        check_packages()

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flax_googlenet.config import OPERATIONAL_KEYS, flatten, to_json_dict
-from flax_googlenet.errors import missing_package
 from flax_googlenet.sweeps.comparison import LEGEND
 from flax_googlenet.sweeps.report import charts
 from flax_googlenet.sweeps.report.drawing import HEIGHT, WIDTH, draw_networks
@@ -13,19 +12,6 @@ from flax_googlenet.sweeps.report.results import RowResult, contains_zero, sente
 from flax_googlenet.sweeps.report.tables import columns
 
 Commands = Mapping[str, Sequence[str]]  # by row
-
-
-def check_packages() -> None:
-    """Check that the packages of the page are installed.
-
-    Raises:
-      UserError: if one is missing.
-    """
-    try:
-        import jinja2  # noqa: F401
-        import plotly.offline  # noqa: F401
-    except ImportError as error:
-        raise missing_package("The page of a report", str(error.name).partition(".")[0], "report") from error
 
 
 def to_html(results: Sequence[RowResult], commands: Commands) -> str:

@@ -15,12 +15,13 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.evaluation.report import RESULTS_FILE
 from flax_googlenet.paths import explaining_bucket_errors, resolve_path
 from flax_googlenet.sweeps.records import DONE, EVALUATION, FAILED, PRUNED, RESULTS
-from flax_googlenet.training.reporting.goodput import read_summary
+from flax_googlenet.training.reporting.goodput import read_conditions, read_summary
 from flax_googlenet.training.reporting.reporter import CONFIG_FILE, METRICS_FILE
 
 UNFINISHED = "unfinished"
 
 _RESULT = ("top1", "top5", "loss", "images_per_second")
+_OF_EVALUATION = ("ece", "top1_aux_4a", "top1_aux_4d")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,8 @@ class RunData:
       error: why it failed.
       step: last step of a pruned run.
       config: its resolved config; None if it failed before it recorded one.
-      figures: "top1", "top5", "loss", "ece", "images_per_second" and "seconds", as far as they are known.
-        Only a complete run has any.
+      figures: "top1", "top5", "loss", "ece", "top1_aux_4a", "top1_aux_4d", "images_per_second" and
+        "seconds", as far as they are known. Only a complete run has any.
       history: records of metrics.jsonl.
       classes: "name", "accuracy" and "examples" per class, of the evaluation of the last checkpoint.
       confusion: counts by true and predicted class of that evaluation; empty for many classes.
@@ -155,9 +156,6 @@ def _read_recorded(root: epath.Path, record: Mapping[str, Any]) -> RunData:
     """Return a run of a sweep."""
     workdir = root / record["workdir"]
     description, config, history = _read_files(workdir)
-    conditions = {name: record[name] for name in ("device", "commit", "versions") if record.get(name)}
-    if "versions" not in conditions and description and description.versions:
-        conditions["versions"] = description.versions
     run = RunData(
         str(workdir),
         record["seed"],
@@ -166,7 +164,7 @@ def _read_recorded(root: epath.Path, record: Mapping[str, Any]) -> RunData:
         step=record.get("step", 0),
         config=config,
         history=history,
-        conditions=conditions,
+        conditions=_conditions(workdir, description, record),
     )
     return _with_figures(run, workdir, record) if run.status == DONE else run
 
@@ -186,14 +184,13 @@ def _read_run(workdir: epath.Path) -> RunData:
             f"{CONFIG_FILE}; name another one."
         )
     result = description.result if description else {}
-    conditions = {"versions": description.versions} if description and description.versions else {}
     run = RunData(
         str(workdir),
         config.seed,
         DONE if result else UNFINISHED,
         config=config,
         history=history,
-        conditions=conditions,
+        conditions=_conditions(workdir, description),
     )
     return _with_figures(run, workdir, result) if result else run
 
@@ -219,14 +216,30 @@ def _read_files(
     return description, resolve(config) if config else None, history
 
 
+def _conditions(
+    workdir: epath.Path, description: checkpoints.Description | None, record: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the conditions of a run: those in its record, else of its last process, else of its checkpoint.
+
+    A run of an earlier version recorded only the versions, in its checkpoint.
+    """
+    checkpoint = {"versions": description.versions} if description else {}
+    sources = (checkpoint, read_conditions(workdir), record or {})
+    return {
+        name: source[name]
+        for name in ("device", "commit", "versions")
+        for source in sources
+        if source.get(name)
+    }
+
+
 def _with_figures(run: RunData, workdir: epath.Path, result: Mapping[str, Any]) -> RunData:
     """Return a complete run with its figures, those of its last evaluation among them."""
     figures = {name: float(result[name]) for name in _RESULT if name in result}
     if wall := read_summary(workdir).get("wall_seconds"):
         figures["seconds"] = wall
     report = _read_json(workdir / EVALUATION / RESULTS_FILE)
-    if "ece" in report:
-        figures["ece"] = report["ece"]
+    figures |= {name: report[name] for name in _OF_EVALUATION if name in report}
     return dataclasses.replace(
         run, figures=figures, classes=report.get("classes", ()), confusion=report.get("confusion", ())
     )

@@ -40,6 +40,8 @@ FIGURES = (
     Figure("top5", "top-5 in %", 100.0),
     Figure("loss", "loss", digits=4),
     Figure("ece", "calibration error in %", 100.0),
+    Figure("top1_aux_4a", "top-1 of head 4a in %", 100.0),
+    Figure("top1_aux_4d", "top-1 of head 4d in %", 100.0),
     Figure("images_per_second", "images/s", digits=1),
     Figure("seconds", "time in min", 1 / 60, 1),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from etils import epath
 
-from flax_googlenet.errors import UserError
+from flax_googlenet.errors import UserError, check_packages
 from flax_googlenet.paths import explaining_bucket_errors, make_directory, resolve_path
 from flax_googlenet.sweeps.records import config_file
 from flax_googlenet.sweeps.report import page, tables
@@ -50,7 +50,7 @@ def write_report(
     Raises:
       UserError: if a directory is that of no sweep or run, `out` cannot be written, or a package is missing.
     """
-    page.check_packages()
+    check_packages("The page of a report", ("jinja2", "plotly.offline"), "report")
     results = compare_rows(read_rows(workdirs))
     directory = resolve_path(out) if out is not None else resolve_path(workdirs[0]) / DIRECTORY
     names = _file_names(results)

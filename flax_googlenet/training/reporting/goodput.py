@@ -5,7 +5,7 @@ import datetime
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -34,6 +34,7 @@ class Attempt:
       last_step: the last step that it made.
       seconds: seconds of each activity of `Clock`.
       compilation_saved: seconds that it would have compiled for longer without the compilation cache.
+      conditions: its devices, commit and versions; {} in files of earlier versions.
     """
 
     began: str
@@ -41,6 +42,7 @@ class Attempt:
     last_step: int
     seconds: dict[str, float]
     compilation_saved: float
+    conditions: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def summarize(attempts: Sequence[Attempt]) -> Summary:
@@ -114,6 +116,12 @@ def read_summary(root: epath.Path) -> Summary:
     return summarize(attempts) if (attempts := _read(root / GOODPUT_FILE)) else {}
 
 
+def read_conditions(root: epath.Path) -> Mapping[str, Any]:
+    """Return the conditions of the last attempt that goodput.json of a workdir lists; {} if it has none."""
+    attempts = _read(root / GOODPUT_FILE)
+    return attempts[-1].conditions if attempts else {}
+
+
 class Goodput:
     """Accounts for the time of a run in goodput.json, which a thread rewrites.
 
@@ -132,6 +140,7 @@ class Goodput:
         first_step: int,
         enabled: bool = True,
         interval: float | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> None:
         """Read the attempts before this one.
 
@@ -141,6 +150,7 @@ class Goodput:
           first_step: the step at which this process starts or resumes.
           enabled: whether to write. Only process 0 does.
           interval: seconds between two writes.
+          conditions: those of this process.
         """
         self._path, self._clock, self._first_step = root / GOODPUT_FILE, clock, first_step
         self._earlier = _read(self._path)
@@ -148,7 +158,7 @@ class Goodput:
         began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=spent)
         self._began = began.isoformat(timespec="seconds")
         self.saved = 0.0
-        self._enabled = enabled
+        self._enabled, self._conditions = enabled, conditions or {}
         self._interval = _INTERVALS[is_remote(root)] if interval is None else interval
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -179,8 +189,10 @@ class Goodput:
     def _attempts(self) -> list[Attempt]:
         last_step = self._first_step + self._clock.steps_done
         seconds = {name: round(spent, 3) for name, spent in self._clock.seconds().items()}
-        saved = round(self.saved, 3)
-        return [*self._earlier, Attempt(self._began, self._first_step, last_step, seconds, saved)]
+        own = Attempt(
+            self._began, self._first_step, last_step, seconds, round(self.saved, 3), self._conditions
+        )
+        return [*self._earlier, own]
 
     def _keep_writing(self) -> None:
         could_write = True

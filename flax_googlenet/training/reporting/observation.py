@@ -13,6 +13,7 @@ from flax_googlenet.distributed import Preempted, compile_together, process_inde
 from flax_googlenet.errors import StopTraining
 from flax_googlenet.runtime import compilation
 from flax_googlenet.training.reporting.clock import Clock, Lap
+from flax_googlenet.training.reporting.conditions import conditions
 from flax_googlenet.training.reporting.goodput import Goodput, sentence, shares
 from flax_googlenet.training.reporting.log_file import LogFile
 from flax_googlenet.training.reporting.profiling import Profiler
@@ -65,7 +66,14 @@ class Observation:
           UserError: if the run has no such steps.
         """
         self._profiler = Profiler(self._profile_steps, self._root, self.clock, first_step, total_steps)
-        self._goodput = Goodput(self._root, self.clock, first_step=first_step, enabled=process_index() == 0)
+        is_first = process_index() == 0
+        self._goodput = Goodput(
+            self._root,
+            self.clock,
+            first_step=first_step,
+            enabled=is_first,
+            conditions=conditions() if is_first else None,
+        )
 
     def __enter__(self) -> Self:
         listeners = compilation.observed(

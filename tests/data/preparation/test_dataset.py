@@ -19,7 +19,8 @@ from flax_googlenet.data.preparation.locks import lock_directory
 from flax_googlenet.data.preparation.verification import RECORD_FILE
 from flax_googlenet.data.sources.tfds import find_builder
 from flax_googlenet.errors import UserError
-from tests.support.tfds import leftovers, open_tfds, records
+from tests.support.files import leftovers
+from tests.support.sources import open_tfds, records
 
 pytestmark = pytest.mark.slow  # TensorFlow's import takes seconds
 

@@ -12,7 +12,7 @@ from flax_googlenet.data.images.decoding import decode
 from flax_googlenet.data.sources.imagenet import imagenet_classes
 from flax_googlenet.errors import UserError
 from tests.support.commands import REPOSITORY
-from tests.support.tfds import open_tfds
+from tests.support.sources import open_tfds
 
 pytestmark = pytest.mark.slow  # runs the real builder once
 
@@ -152,7 +152,7 @@ def test_a_split_is_read_without_tensorflow_and_without_a_network(imagenet):
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('a connection')\n"
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
-        "from tests.support.tfds import open_tfds\n"
+        "from tests.support.sources import open_tfds\n"
         f"source = open_tfds({str(imagenet)!r})\n"
         "assert source[3].encoded[:2] == bytes([0xff, 0xd8])\n"
         "import importlib.util; assert importlib.util.find_spec('tensorflow')\n"

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from flax_googlenet.distributed.watchdog import TRY_AGAIN
-from tests.support.commands import REPOSITORY
-from tests.test_readme import defined_flags
+from tests.support.commands import REPOSITORY, defined_flags
 
 SCHEMA = json.loads((pathlib.Path(__file__).parent / "jobset_v1alpha2.json").read_text())
 MANIFEST = yaml.safe_load((REPOSITORY / "launch/gke/train.yaml").read_text())

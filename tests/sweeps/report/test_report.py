@@ -1,7 +1,9 @@
 """The files of a report of a sweep and of single runs."""
 
 import csv
+import dataclasses
 import html.parser
+import importlib.metadata
 import json
 import re
 import shutil
@@ -16,9 +18,11 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.inheritance import resolve_config
 from flax_googlenet.sweeps.report import write_report
 from flax_googlenet.sweeps.report.reading import read_rows
+from flax_googlenet.training.reporting.clock import ACTIVITIES
+from flax_googlenet.training.reporting.goodput import GOODPUT_FILE, Attempt
 from launch.common import config_file
 from tests.support.checkpoints import arrays
-from tests.sweeps.report.example import BASE, ROWS, make_sweep, result_of_run
+from tests.sweeps.report.example import BASE, CONDITIONS, ROWS, make_sweep, result_of_run
 
 MAX_BYTES = 6_000_000
 
@@ -58,6 +62,8 @@ def test_the_tables_have_all_rows_and_runs(sweep):
         assert run["status"] == record["status"]
         assert run["top1"] == str(record.get("top1", ""))
     assert float(rows[0]["ece_mean"]) == pytest.approx(0.005)
+    assert float(rows[0]["top1_aux_4d_mean"]) == pytest.approx(0.9 * float(rows[0]["top1_mean"]))
+    assert rows[1]["top1_aux_4d_mean"] == "", "it has no auxiliary heads"
     assert float(rows[0]["seconds_mean"]) == 61.0
     assert rows[1]["params"] == rows[0]["params"]  # both leave the auxiliary heads out at inference
 
@@ -154,6 +160,25 @@ def test_runs_that_differ_in_the_seed_are_a_row(tmp_path):
     report = write_report(workdirs, command_of, tmp_path / "out")
     assert (report.runs, report.page) == (4, report.page.parent / "index.html")
     assert "third/second: no run is complete." in report.page.read_text()
+
+
+def test_the_conditions_of_a_run_are_those_of_its_last_process(tmp_path):
+    make_run(tmp_path)
+    jax_only = {"jax": importlib.metadata.version("jax")}
+    (row,) = read_rows([tmp_path])
+    assert row.runs[0].conditions["versions"].items() >= jax_only.items(), "those of the checkpoint"
+    assert row.runs[0].conditions.keys() == {"versions"}
+    attempts = [
+        Attempt("", 0, 20, dict.fromkeys(ACTIVITIES, 1.0), 0.0),
+        Attempt("", 20, 40, dict.fromkeys(ACTIVITIES, 1.0), 0.0, CONDITIONS),
+    ]
+    history = [dataclasses.asdict(attempt) for attempt in attempts]
+    (tmp_path / GOODPUT_FILE).write_text(json.dumps({"history": history}))
+    (row,) = read_rows([tmp_path])
+    assert row.runs[0].conditions == CONDITIONS
+    write_report([tmp_path], command_of)
+    (line,) = read_csv(tmp_path / "report/runs.csv")
+    assert (line["device"], line["commit"]) == ("1 x cpu", "0123abc")
 
 
 def test_a_repeated_run_is_a_row_of_its_own(tmp_path):

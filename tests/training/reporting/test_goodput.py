@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 import time
@@ -10,6 +11,7 @@ from flax_googlenet.training.reporting.goodput import (
     GOODPUT_FILE,
     Attempt,
     Goodput,
+    read_conditions,
     read_summary,
     summarize,
 )
@@ -125,6 +127,20 @@ def test_nothing_is_written_before_the_start_or_by_other_processes(tmp_path):
         assert run.goodput.summary()["wall_seconds"] == 7
     assert not list(tmp_path.iterdir())
     assert read_summary(epath.Path(tmp_path)) == {}
+
+
+def test_the_conditions_of_the_last_attempt_are_read(tmp_path):
+    assert read_conditions(epath.Path(tmp_path)) == {}
+    old = dataclasses.asdict(attempt(0, 5))
+    del old["conditions"]  # as an earlier version wrote it
+    (tmp_path / GOODPUT_FILE).write_text(json.dumps({"history": [old]}))
+    assert read_conditions(epath.Path(tmp_path)) == {}
+    for step, device in enumerate(("1 x cpu", "8 x tpu")):
+        run = Run(tmp_path, first_step=step, conditions={"device": device})
+        run.goodput.start()
+        run.goodput.close()
+        assert read_conditions(epath.Path(tmp_path)) == {"device": device}
+    assert read_summary(epath.Path(tmp_path))["attempts"] == 3
 
 
 @pytest.mark.parametrize(

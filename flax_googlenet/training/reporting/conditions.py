@@ -1,4 +1,4 @@
-"""The conditions of a run: device, commit and versions."""
+"""The conditions of a run: devices, commit and versions."""
 
 import functools
 import importlib.metadata
@@ -31,7 +31,7 @@ def conditions() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    root = pathlib.Path(__file__).parents[2]
+    root = pathlib.Path(__file__).parents[3]
     if not (root / ".git").exists():  # its parent may still be another repository, that of an environment
         return ""
     head = _git(root, "rev-parse", "HEAD")[:10]
