@@ -6,9 +6,10 @@
       --classes=100 --image_size=128 --epochs=100 --batch_size=128 --seeds=5      (on an accelerator)
 
 Trains the rows of studies/versus_torchvision/rows.py from scratch on some classes of an image folder, those
-with the most images, and evaluates them after every epoch on center crops of the images held out: val/ of the
-folder, or else a fifth of each class. Rows with the same seed see the same images, crops and flips in the same
-order; torchvision's network, in PyTorch, is handed our batches. Optimizer, schedule and epochs are the same.
+with the most images, and evaluates them after every epoch on center crops of the images held out: val/ of
+the folder, or else a fifth of each class. Rows with the same seed see the same images, crops and flips in the
+same order; torchvision's network, in PyTorch, is handed our batches. Optimizer, schedule and epochs are the
+same.
 
 DIR/ROW/seed_N.json is written at the end of each trial; the same command continues a stopped study, and
 and more --rows and --seeds add trials to it. The result lists the commits that its trials were run with.
@@ -30,7 +31,7 @@ from flax_googlenet.data import Source, check_same_classes, open_source
 from flax_googlenet.paths import local_path
 from flax_googlenet.sharding import check_batch_size, data_mesh
 from flax_googlenet.sweeps.execution import locked
-from launch.common import command
+from launch.common import command, config_file
 from studies.photographs import link_classes
 from studies.trials import Trials, chosen
 from studies.versus_torchvision.contenders import Contender, OurNetwork, learning_curve
@@ -53,6 +54,9 @@ _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 2e-4
 EVALUATED_AT_ONCE = 100
+
+# What a row takes from its recipe, unless `config_of` sets it for all rows.
+_SECTIONS_OF_RECIPE = ("model.", "data.", "loss.", "averaging.")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -109,6 +113,7 @@ def config_of(row: Row, folder: pathlib.Path, seed: int = 0) -> FrozenConfigDict
         "batch_size": _BATCH_SIZE.value,
         "duration": f"{_EPOCHS.value} epochs",
         "model.num_classes": _CLASSES.value,
+        "data.source": "image_folder",
         "data.path": str(folder),
         "data.image_size": size,
         "data.resize": round(size * 256 / 224),
@@ -120,7 +125,9 @@ def config_of(row: Row, folder: pathlib.Path, seed: int = 0) -> FrozenConfigDict
         "schedule.warmup": f"{_WARMUP.value:g} epochs",
         "evaluation.batch_size": EVALUATED_AT_ONCE,
     }
-    return resolve(nested({**keys, **row.overrides}))
+    recipe = flatten(config_file.load(row.recipe)) if row.recipe else {}
+    taken = {key: value for key, value in recipe.items() if key.startswith(_SECTIONS_OF_RECIPE)}
+    return resolve(nested({**taken, **keys, **row.overrides}))
 
 
 def trials_of(

@@ -14,10 +14,12 @@ class Row:
     Attributes:
       name: the name of the row, also of its directory.
       note: what it shows.
-      overrides: config keys that differ from those of the study.
+      overrides: config keys that differ from those of the study and of the recipe.
       trainer: OURS for our network and training step; TORCH for torchvision's network in PyTorch.
       own_initialization: whether torchvision initializes its network (normal with deviation 0.01). Otherwise
         it starts with the weights that ours has with the same seed.
+      recipe: a file of configs/, FILE.py[:ARGUMENT=VALUE], whose network, augmentation, loss and averaging
+        the row has; "" for the defaults.
       default: whether the study has the row unless --rows says otherwise.
     """
 
@@ -26,6 +28,7 @@ class Row:
     overrides: Mapping[str, Any]
     trainer: str = OURS
     own_initialization: bool = False
+    recipe: str = ""
     default: bool = False
 
 

@@ -43,6 +43,7 @@ def _row(name: str, results: Results) -> dict[str, Any]:
     return {
         "note": row.note,
         "trainer": row.trainer,
+        "recipe": row.recipe,
         "overrides": dict(row.overrides),
         "commits": sorted({result["commit"] for result in results.values()}),
         "seconds": {str(seed): result["seconds"] for seed, result in results.items()},

@@ -1,0 +1,89 @@
+"""The study on digits, with small networks."""
+
+import json
+
+import pytest
+
+from launch.common import config_file
+from studies.initialization import escape
+from studies.initialization.escape import WINDOW, Heads
+from studies.initialization.rows import DEFAULT_ROWS, ROWS
+from studies.initialization.table import initialization
+from tests.studies.small import write_photographs
+
+
+@pytest.fixture
+def study(run_here, monkeypatch, small_table, tmp_path):
+    """A function that runs the study in this process and returns its result and what it said."""
+    build = escape.build_model
+    monkeypatch.setattr(escape, "build_model", lambda model: build(model).clone(table=small_table))
+
+    def run(*flags):
+        paths = (f"--workdir={tmp_path}/work", f"--out={tmp_path}/out.json")
+        process = run_here("studies.initialization", *paths, "--batch_size=8", *flags)
+        return process, json.loads((tmp_path / "out.json").read_text()) if process.returncode == 0 else None
+
+    return run
+
+
+@pytest.mark.slow
+def test_seeds_are_trained_until_they_leave_chance_or_the_budget_is_spent(study, tmp_path):
+    write_photographs(tmp_path / "photographs", {"blue": 20, "green": 20, "few": 3})
+    data = (f"--data={tmp_path}/photographs", "--classes=2")
+    rows = "--rows=bn_he,recipe_bvlc"
+    process, result = study(rows, *data, "--steps=60", "--seeds=2")
+    assert process.returncode == 0, process.stderr
+    learned, stuck = result["rows"].values()
+    assert learned["figures"]["main_head"] == 2, "two colors are easy"
+    assert learned["figures"]["median_step"] >= WINDOW
+    for trial in learned["seeds"].values():
+        steps = [step for step in trial["left"].values() if step]
+        assert trial["steps"] == (max(steps) if len(steps) == 3 else 60)
+        assert len(trial["losses"]) == -(-trial["steps"] // WINDOW)
+    assert stuck["figures"]["seeds"] == 2
+    assert learned["seeds"]["0"]["losses"] != learned["seeds"]["1"]["losses"]
+    assert json.loads(process.stdout.splitlines()[-1])["bn_he"] == learned["figures"]
+    assert "| `bn_he` | 2/2 |" in initialization(result)
+
+    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("work/*/seed_*.json")}
+    assert len(kept) == 4
+    _, more = study(rows, *data, "--steps=60", "--seeds=3")
+    assert more["rows"]["bn_he"]["seeds"].keys() == {"0", "1", "2"}
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+    process, _ = study(rows, *data, "--steps=80", "--seeds=1")
+    assert process.returncode == 1
+    assert "--steps is 60 there and 80 here" in process.stderr
+
+
+def test_unknown_rows_are_refused(study):
+    process, _ = study("--rows=bn_hee")
+    assert process.returncode == 1
+    assert '--rows has no choice "bn_hee"; did you mean "bn_he"' in process.stderr
+
+
+def test_every_variant_has_every_initializer_and_recipes_exist():
+    assert {"paper_xavier", "bvlc_lecun", "vgg16_he", "torchvision_xavier", "bn_he"} <= ROWS.keys()
+    assert "vgg16_he" not in DEFAULT_ROWS
+    for row in ROWS.values():
+        if row.recipe:
+            assert config_file.load(row.recipe)["model"]
+
+
+def test_a_head_that_diverges_ends_the_trial():
+    heads = Heads(["logits", "aux_4d"], 10)
+    heads.add({"logits": 2.3, "aux_4d": 2.3})
+    assert not heads.done
+    heads.add({"logits": 2.3, "aux_4d": float("nan")})
+    assert heads.done
+    outcome = heads.outcome()
+    assert outcome == {"left": {"logits": None, "aux_4d": None}, "steps": 2, "diverged": True, "losses": []}
+    json.dumps(outcome, allow_nan=False)
+
+
+def test_a_head_leaves_chance_once():
+    heads = Heads(["logits"], 2)
+    for loss in [0.1] * WINDOW + [0.7] * WINDOW:
+        heads.add({"logits": loss})
+    assert heads.outcome()["left"] == {"logits": WINDOW}
+    assert heads.outcome()["losses"] == [0.1, 0.7]
