@@ -13,7 +13,7 @@ from tests.support.networks import shrink_table
 
 
 def small_googlenet(*, num_classes: int, dropout_aux: float, **options: Any) -> nn.Module:
-    """Return torchvision's network with the rows of `shrink_table`. It takes the arguments of torchvision's."""
+    """Return torchvision's network with the rows of `shrink_table`, given the arguments of `googlenet`."""
     del options["weights"]
     network = torchvision.models.GoogLeNet(num_classes=num_classes, dropout_aux=dropout_aux, **options)
     filters = {row.name: row.filters for row in shrink_table()}
