@@ -2,9 +2,11 @@
 
 import json
 
+import jax
 import pytest
 import torchvision
 
+from flax_googlenet import sharding
 from flax_googlenet.training.setup import program
 from studies.versus_torchvision import torch_network
 from studies.versus_torchvision.rows import DEFAULT_ROWS, ROWS, TORCH
@@ -22,11 +24,14 @@ def study(run_here, monkeypatch, small_table, tmp_path):
     for module in (program, torch_network):
         monkeypatch.setattr(module, "build_model", lambda model: build(model).clone(table=small_table))
     monkeypatch.setattr(torchvision.models, "googlenet", small_googlenet)
+    mesh = sharding.data_mesh(jax.devices()[:1])
+    monkeypatch.setattr(sharding, "data_mesh", lambda: mesh)
     write_photographs(tmp_path / "photographs", {"blue": 20, "green": 20, "few": 3})
     paths = (f"--data={tmp_path}/photographs", f"--workdir={tmp_path}/work", f"--out={tmp_path}/out.json")
 
     def run(*flags):
-        process = run_here("studies.versus_torchvision", *paths, *FLAGS, *flags)
+        with jax.numpy_dtype_promotion("standard"):  # Optax's cosine promotes
+            process = run_here("studies.versus_torchvision", *paths, *FLAGS, *flags)
         return process, json.loads((tmp_path / "out.json").read_text()) if process.returncode == 0 else None
 
     return run
