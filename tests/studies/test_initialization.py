@@ -56,8 +56,8 @@ def test_seeds_are_trained_until_they_leave_chance_or_the_budget_is_spent(study,
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
     process, _ = study("--rows=bn_he", "--steps=40")
-    assert process.returncode == 1, "the digits have ten classes"
-    assert "config.model.num_classes is 2 there and 10 here" in process.stderr
+    assert process.returncode == 1, "digits are not mirrored"
+    assert "config.data.mirror is True there and False here" in process.stderr
 
 
 def test_unknown_rows_are_refused(study):
