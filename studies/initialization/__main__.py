@@ -83,6 +83,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
             row.name: {
                 "note": row.note,
                 "recipe": row.recipe,
+                "rescaled": row.rescaled,
                 "overrides": dict(row.overrides),
                 "figures": summarize(by_row[row.name]),
                 "seeds": {str(seed): found for seed, found in by_row[row.name].items()},
@@ -129,7 +130,7 @@ def trials_of(
 
     def run(seed: int) -> dict[str, Any]:
         if not trainers:
-            trainers.append(Trainer(config, source, mesh))
+            trainers.append(Trainer(config, source, mesh, rescaled=row.rescaled))
         started = time.perf_counter()
         outcome = trainers[0].run(config_of(row, keys, seed), _STEPS.value)
         seconds = round(time.perf_counter() - started, 1)
@@ -141,6 +142,7 @@ def trials_of(
 
     settings = {
         **{f"config.{key}": value for key, value in flatten(config).items() if key not in OPERATIONAL_KEYS},
+        "rescaled": row.rescaled,
         "--steps": _STEPS.value,
         "window": WINDOW,
         "threshold": LEFT,

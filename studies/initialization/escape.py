@@ -1,6 +1,7 @@
 """Training until every head has left chance, or a budget of steps is spent."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +12,14 @@ from jax.sharding import Mesh
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet.data import Source, TrainBatches, to_devices
+from flax_googlenet.data.augmentation import normalize
 from flax_googlenet.models import build_model
-from flax_googlenet.sharding import replicate, split_batch
+from flax_googlenet.sharding import put_copies, replicate, split_batch
 from flax_googlenet.training.durations import make_timetable
 from flax_googlenet.training.optimizer import build_optimizer, build_schedule
 from flax_googlenet.training.state import place_initial_state
 from flax_googlenet.training.step import make_train_step
+from studies.initialization.rescaling import rescale
 
 WINDOW = 20  # steps that a mean of the loss is taken over
 LEFT = 0.8  # share of ln(classes) below which a head has clearly left chance
@@ -25,20 +28,23 @@ LEFT = 0.8  # share of ln(classes) below which a head has clearly left chance
 class Trainer:
     """The training step of a row, which all of its seeds share."""
 
-    def __init__(self, config: FrozenConfigDict, source: Source, mesh: Mesh) -> None:
+    def __init__(
+        self, config: FrozenConfigDict, source: Source, mesh: Mesh, *, rescaled: bool = False
+    ) -> None:
         """Build the step.
 
         Args:
           config: a resolved config.
           source: the training split.
           mesh: the devices.
+          rescaled: see `Row`.
         """
         total = make_timetable(config, len(source)).total
         schedule = build_schedule(config, total_steps=total, epoch_size=len(source))
         self._model = build_model(config.model)
         self._optimizer = build_optimizer(config.optimizer, schedule)
         self._step = make_train_step(config, self._model, self._optimizer, schedule, mesh, 0)
-        self._source, self._mesh = source, mesh
+        self._source, self._mesh, self._rescaled = source, mesh, rescaled
 
     def run(self, config: FrozenConfigDict, budget: int) -> dict[str, Any]:
         """Train with one seed until every head has left chance, at most for `budget` steps.
@@ -52,6 +58,12 @@ class Trainer:
         """
         state = place_initial_state(config, self._model, self._optimizer, replicate(self._mesh))
         batches = TrainBatches(self._source, config.data, config.seed, config.batch_size)
+        if self._rescaled:
+            first = batches.empty(config.batch_size)
+            batches.fill(first, 0, 0)
+            images = normalize(first["image"], config.data)
+            params = rescale(self._model, jax.device_get(state.params), images)
+            state = dataclasses.replace(state, params=put_copies(params, replicate(self._mesh)))
         heads = Heads(self._model.head_names, config.model.num_classes)
         with contextlib.closing(to_devices(batches, range(budget), split_batch(self._mesh))) as on_device:
             for batch in on_device:

@@ -18,6 +18,7 @@ class Row:
       overrides: config keys that differ from those of the study and of the recipe.
       recipe: a file of configs/, FILE.py[:ARGUMENT=VALUE], whose network, loss and optimizer the row has; ""
         for the defaults.
+      rescaled: whether the kernels are scaled on a batch (`rescaling.rescale`).
       default: whether the study has the row unless --rows says otherwise.
     """
 
@@ -25,6 +26,7 @@ class Row:
     note: str
     overrides: Mapping[str, Any]
     recipe: str = ""
+    rescaled: bool = False
     default: bool = True
 
 
@@ -39,6 +41,16 @@ _GRID = tuple(
     for initializer in INITIALIZERS
 )
 
+_RESCALED = tuple(
+    Row(
+        f"{variant}_lsuv",
+        f"{variant}, He's kernels scaled to outputs of unit variance on a batch (LSUV).",
+        {"model.variant": variant, "model.initializer": "he"},
+        rescaled=True,
+    )
+    for variant in ("paper", "bvlc")  # batch normalization makes it void
+)
+
 # fmt: off
 _RECIPES = (
     Row("recipe_mnist_sample", "configs/mnist_sample.py.", {}, "configs/mnist_sample.py"),
@@ -48,5 +60,5 @@ _RECIPES = (
 )
 # fmt: on
 
-ROWS: dict[str, Row] = {row.name: row for row in (*_GRID, *_RECIPES)}
+ROWS: dict[str, Row] = {row.name: row for row in (*_GRID, *_RESCALED, *_RECIPES)}
 DEFAULT_ROWS = tuple(row.name for row in ROWS.values() if row.default)

@@ -6,9 +6,12 @@ import jax
 import pytest
 
 from flax_googlenet import sharding
+from flax_googlenet.models import GoogLeNet
+from flax_googlenet.models.initialization import initial_variables
 from launch.common import config_file
 from studies.initialization import escape
 from studies.initialization.escape import WINDOW, Heads
+from studies.initialization.rescaling import measure, rescale
 from studies.initialization.rows import DEFAULT_ROWS, ROWS
 from studies.initialization.table import initialization
 from tests.studies.small import write_photographs
@@ -34,12 +37,12 @@ def study(run_here, monkeypatch, small_table, tmp_path):
 def test_seeds_are_trained_until_they_leave_chance_or_the_budget_is_spent(study, tmp_path):
     write_photographs(tmp_path / "photographs", {"blue": 20, "green": 20, "few": 3})
     data = (f"--data={tmp_path}/photographs", "--classes=2")
-    process, result = study(*data, "--rows=bn_he,recipe_bvlc", "--steps=40", "--seeds=1")
+    process, result = study(*data, "--rows=bn_he,bvlc_lsuv", "--steps=40", "--seeds=1")
     assert process.returncode == 0, process.stderr
-    learned, recipe = result["rows"].values()
+    learned, rescaled = result["rows"].values()
     assert learned["figures"]["main_head"] == 1, "two colors are easy"
     assert learned["figures"]["median_step"] >= WINDOW
-    for row in (learned, recipe):
+    for row in (learned, rescaled):
         trial = row["seeds"]["0"]
         steps = [step for step in trial["left"].values() if step]
         assert trial["steps"] == (max(steps) if len(steps) == 3 else 40)
@@ -72,6 +75,20 @@ def test_every_variant_has_every_initializer_and_recipes_exist():
     for row in ROWS.values():
         if row.recipe:
             assert config_file.load(row.recipe)["model"]
+
+
+@pytest.mark.slow
+def test_rescaled_layers_have_unit_variance(small_table):
+    model = GoogLeNet(num_classes=3, table=small_table)
+    images = jax.random.normal(jax.random.key(0), (4, 32, 32, 3))
+    params = initial_variables(model, "xavier", 0, 32)["params"]
+    before = measure(model, params, images)
+    assert max(before.values()) > 2
+    assert ("aux_4d", "fc") in before
+    after = measure(model, rescale(model, params, images), images)
+    assert after.keys() == before.keys()
+    for layer, factor in after.items():
+        assert float(factor) == pytest.approx(1, abs=1e-3), layer
 
 
 def test_a_head_that_diverges_ends_the_trial():
