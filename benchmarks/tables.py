@@ -16,6 +16,8 @@ from benchmarks.conditions import REPOSITORY, describe
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
 from launch.common import command
+from studies.initialization.table import initialization
+from studies.versus_torchvision.table import versus_torchvision
 
 RESULTS = REPOSITORY / "benchmarks/results"
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
@@ -335,6 +337,8 @@ RENDERERS: dict[str, Callable[[Result], str]] = {
         step_memory,
         layers,
         chaos,
+        initialization,
+        versus_torchvision,
     )
 }
 

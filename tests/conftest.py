@@ -96,14 +96,19 @@ def launch() -> Run:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """A function that runs `python -m launch.NAME` in this process and returns its exit status."""
+    """A function that runs `python -m launch.NAME`, or a module with a dot in its name, in this process.
+
+    It returns the exit status.
+    """
     import launch.common.command  # noqa: F401  it defines the flag that all commands share
 
     monkeypatch.chdir(REPOSITORY)
 
     def run(name: str, *arguments: object) -> int:
-        module = f"launch.{name}"
-        argv = [str(REPOSITORY / f"launch/{name}.py"), *map(str, arguments)]
+        module = name if "." in name else f"launch.{name}"
+        path = REPOSITORY / module.replace(".", "/")
+        file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        argv = [str(file), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", argv)
         # absl's own `run` also sets up logging and signals of the process.
         monkeypatch.setattr(

@@ -1,0 +1,1 @@
+"""The question whether our networks train as well as torchvision's, or better."""
