@@ -299,6 +299,29 @@ def layers(result: Result) -> str:
     )
 
 
+def imagenet_plan(result: Result) -> str:
+    """Return the tables of `python -m benchmarks.imagenet_plan`: the chips and the recipes."""
+    chips = [
+        "| chip | TFLOP/s, bfloat16 | memory, GB/s | $ per hour |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {chip['tflop_per_second']:g} | {chip['gb_per_second']:g} | "
+            f"{chip['dollars_per_hour']:.2f} |"
+            for name, chip in result["chips"].items()
+        ),
+    ]
+    rows = [
+        f"| `{name}`, {recipe['epochs']:g} epochs at {recipe['image_size']} | {machine} | "
+        f"{figures['roof_images_per_second']:,.0f} | {figures['images_per_second']:,.0f} | "
+        f"{figures['hours']:g} | {figures['dollars']:,.0f} | "
+        f"{' or '.join(map(str, figures['cores'].values()))} |"
+        for name, recipe in result["recipes"].items()
+        for machine, figures in recipe["machines"].items()
+    ]
+    head = "| recipe | on | roof of a chip, images/s | planned, images/s | hours | $ | cores for the input |"
+    return "\n\n".join(["\n".join(chips), _table(head, "|---|---|---:|---:|---:|---:|---:|", rows, result)])
+
+
 def _layer_cell(figures: Mapping[str, float], ridge: float) -> str:
     """Return the time of a pass, that of torch, the rate that its roof limits, and the share of the roof."""
     if not figures:
@@ -336,6 +359,7 @@ RENDERERS: dict[str, Callable[[Result], str]] = {
         end_to_end,
         step_memory,
         layers,
+        imagenet_plan,
         chaos,
         initialization,
         versus_torchvision,

@@ -1,0 +1,1 @@
+"""Time and cost of training on ImageNet: `python -m benchmarks.imagenet_plan`."""
