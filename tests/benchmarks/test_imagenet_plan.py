@@ -24,6 +24,13 @@ def test_the_operations_are_those_of_the_network(recipe):
     assert planned["gflop_per_image"] == pytest.approx(products, rel=0.02), "2% for everything else"
 
 
+def test_the_table_of_the_docs_is_that_of_the_recipes():
+    """`python -m benchmarks.imagenet_plan` and `python -m benchmarks.tables` write it."""
+    written = json.loads((tables.RESULTS / "imagenet_plan.json").read_text(encoding="utf-8"))
+    planned = {name: estimate.plan(name, written["share"], {}) for name in estimate.RECIPES}
+    assert planned == written["recipes"]
+
+
 def test_hours_follow_from_the_rate():
     planned = estimate.plan("bvlc", 1.0, {"h100": 1000.0})
     one, eight, other = planned["machines"].values()
