@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from benchmarks.layers.cases import WITHOUT_PARAMETERS, Case, Operation, network_cases
 from benchmarks.layers.timing import Ceilings
@@ -37,13 +37,14 @@ CHIPS = {
     "v5e": Chip("TPU v5e", Ceilings(197e12, 819e9, "v5e"), 1.2),
 }
 MACHINES = {"one H100": ("h100", 1), "eight H100s": ("h100", 8), "v5e-16": ("v5e", 16)}
-RECIPES = ("baseline", "bvlc", "paper", "modern")
+Recipe = Literal["baseline", "bvlc", "paper", "modern"]
+RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 
 # Training crops per second of one core, from docs/input_pipeline.md, whose machine has two.
 INPUT = {"files": 1285 / 2, "copies with a shorter side of 256": 2580 / 2}
 
 
-def plan(recipe: str, share: float, measured: Mapping[str, float]) -> dict[str, Any]:
+def plan(recipe: Recipe, share: float, measured: Mapping[str, float]) -> dict[str, Any]:
     """Return the images of a recipe, and its time and cost on every machine.
 
     Args:

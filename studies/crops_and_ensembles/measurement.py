@@ -26,10 +26,10 @@ def measure(
       For each number of crops, "members" with the figures of each, their "mean", and those of the "ensemble".
     """
     result = {}
+    groups = [*([classifier] for classifier in classifiers), classifiers]
     for crops in numbers:
         *members, ensemble = (
-            _figures(flax_googlenet.evaluate(models, crops=crops, **options))
-            for models in (*classifiers, classifiers)
+            _figures(flax_googlenet.evaluate(models, crops=crops, **options)) for models in groups
         )
         mean = {name: statistics.mean(member[name] for member in members) for name in FIGURES}
         result[str(crops)] = {"members": members, "mean": mean, "ensemble": ensemble}
