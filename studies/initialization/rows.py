@@ -55,6 +55,8 @@ _RESCALED = tuple(
 _RECIPES = (
     Row("recipe_mnist_sample", "configs/mnist_sample.py.", {}, "configs/mnist_sample.py"),
     Row("recipe_bvlc", "configs/bvlc.py.", {}, "configs/bvlc.py"),
+    Row("recipe_paper", "configs/paper.py.", {}, "configs/paper.py"),
+    Row("recipe_modern", "configs/modern.py, in float32.", {"model.dtype": "float32"}, "configs/modern.py"),
     *(Row(f"recipe_imagenet_{variant}", f"configs/imagenet.py with {variant}.", {},
           f"configs/imagenet.py:variant={variant}") for variant in ("paper", "bvlc", "torchvision", "bn")),
 )

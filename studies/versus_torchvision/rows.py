@@ -63,6 +63,8 @@ _ROWS = (
     Row("bn_warmup_2", "bn with a warm-up of two epochs.", {**_BN, "schedule.warmup": "2 epochs"}),
     Row("bn_ema", "bn with averaged weights.", {**_BN, "averaging.kind": "ema", "averaging.decay": 0.99}),
     Row("bn_smoothing", "bn with label smoothing.", {**_BN, "loss.label_smoothing": 0.1}),
+    Row("modern", "The network, augmentation, loss and averaging of configs/modern.py.",
+        {"model.dtype": "float32", "averaging.decay": 0.99}, recipe="configs/modern.py"),
     Row("paper", "Our variant paper, with local response normalization.", {"model.initializer": "he"}),
 )
 # fmt: on
