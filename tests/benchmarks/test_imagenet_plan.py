@@ -80,8 +80,10 @@ def test_a_rate_that_is_none_is_refused(rate, words):
 def test_the_command_writes_the_table(tmp_path):
     out = tmp_path / "plan.json"
     process = run_module("benchmarks.imagenet_plan", "--images_per_second=h100=1000,v5e=100", f"--out={out}")
-    hours = result_of(process)["hours"]
     result = json.loads(out.read_text())
-    roof = result["recipes"]["modern"]["machines"]["eight H100s"]["roof_images_per_second"]
-    row = f"| eight H100s | {roof:,.0f} | 8,000 | {hours['modern'] / 8:.3g} |"
+    machines = {name: recipe["machines"] for name, recipe in result["recipes"].items()}
+    assert result_of(process)["hours"] == {name: of["one H100"]["hours"] for name, of in machines.items()}
+    figures = machines["modern"]["eight H100s"]
+    assert figures["images_per_second"] == 8000
+    row = f"| eight H100s | {figures['roof_images_per_second']:,.0f} | 8,000 | {figures['hours']:g} |"
     assert row in tables.imagenet_plan(result)
