@@ -45,12 +45,12 @@ INPUT = {"files": 1285 / 2, "copies with a shorter side of 256": 2580 / 2}
 
 
 def plan(recipe: Recipe, share: float, measured: Mapping[str, float]) -> dict[str, Any]:
-    """Return the images of a recipe, and its time and cost on every machine.
+    """Return the size of a recipe, and its time and cost on every machine.
 
     Args:
       recipe: name of a recipe of configs/imagenet.py.
       share: share of the roof that training reaches.
-      measured: images per second of one chip, by its name, in place of that share.
+      measured: measured images per second of one chip, by the chip's name; they replace the estimate.
     """
     config = resolve(imagenet.get_config(recipe=recipe))
     steps = to_steps(config.duration, batch_size=config.batch_size, epoch_size=TRAINING_IMAGES)

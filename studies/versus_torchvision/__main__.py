@@ -12,7 +12,7 @@ same order; torchvision's network, in PyTorch, is handed our batches. Optimizer,
 same.
 
 DIR/ROW/seed_N.json is written at the end of each trial; the same command continues a stopped study, and
-and more --rows and --seeds add trials to it. The result lists the commits that its trials were run with.
+more --rows and --seeds add trials to it. The result lists the commits that its trials were run with.
 """
 
 import pathlib
