@@ -15,7 +15,9 @@ from benchmarks.chaos.table import chaos
 from benchmarks.conditions import REPOSITORY, describe
 from benchmarks.input_pipeline.decoders import DECODERS
 from benchmarks.input_pipeline.loaders import LOADERS
+from flax_googlenet.sweeps.records import summary
 from launch.common import command
+from studies.crops_and_ensembles.table import crops_and_ensembles
 from studies.initialization.table import initialization
 from studies.versus_torchvision.table import versus_torchvision
 
@@ -87,6 +89,12 @@ def averaging(result: Result) -> str:
     return _table(
         f"| averaging | step | {' | '.join(columns)} |", "|---|--:|" + "--:|" * len(columns), rows, result
     )
+
+
+def aux_heads_and_reductions(result: Result) -> str:
+    """Return the table of the sweep studies/aux_heads_and_reductions.py."""
+    table = summary(result["runs"], result["reference"], result["notes"], with_speed=False)
+    return f"{table}\n{describe(result['conditions'])}"
 
 
 def startup(result: Result) -> str:
@@ -351,6 +359,7 @@ RENDERERS: dict[str, Callable[[Result], str]] = {
     for function in (
         parity,
         averaging,
+        aux_heads_and_reductions,
         startup,
         evaluation,
         input_pipeline,
@@ -362,6 +371,7 @@ RENDERERS: dict[str, Callable[[Result], str]] = {
         imagenet_plan,
         chaos,
         initialization,
+        crops_and_ensembles,
         versus_torchvision,
     )
 }

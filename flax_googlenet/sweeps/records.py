@@ -148,13 +148,20 @@ def write_text(path: epath.Path, text: str) -> None:
         raise UserError(f"Cannot write {path}: {error.strerror or error}; make room for it.") from error
 
 
-def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping[str, str]) -> str:
+def summary(
+    records: Iterable[Mapping[str, Any]],
+    reference: str,
+    notes: Mapping[str, str],
+    *,
+    with_speed: bool = True,
+) -> str:
     """Return a Markdown table with a line per row.
 
     Args:
       records: the records of the runs.
       reference: name of the row to compare the others with.
       notes: what each row shows, by name and in the order of the lines.
+      with_speed: whether there is a column of images/s.
     """
     by_row: dict[str, list[Mapping[str, Any]]] = {name: [] for name in notes}
     for record in records:
@@ -162,7 +169,7 @@ def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping
     accuracies = {name: _by_seed(own, "top1") for name, own in by_row.items()}
     difference = f"difference to {reference} in points"
     columns = ["row", "runs", "top-1 in %", difference, "top-5 in %", "loss"]
-    columns += ["parameters", "multiply-adds", "images/s", "note"]
+    columns += ["parameters", "multiply-adds", *(["images/s"] if with_speed else []), "note"]
     lines = [f"| {' | '.join(columns)} |", f"|---|{'--:|' * (len(columns) - 2)}---|"]
     for name, own in by_row.items():
         done = [record for record in own if record["status"] == DONE]
@@ -177,7 +184,7 @@ def summary(records: Iterable[Mapping[str, Any]], reference: str, notes: Mapping
                 _mean(done, "loss", 1, 4),
                 f"{done[0]['params']:,}",
                 f"{done[0]['multiply_adds'] / 1e6:,.1f}M",
-                _mean(done, "images_per_second", 1, 1),
+                *([_mean(done, "images_per_second", 1, 1)] if with_speed else []),
             ]
         cells += [""] * (len(columns) - 1 - len(cells))
         lines.append(f"| {' | '.join([*cells, _in_a_cell(notes[name])])} |")

@@ -3,6 +3,7 @@
   python -m studies.crops_and_ensembles --checkpoints=A,B,C --out=benchmarks/results/crops_and_ensembles.json
 
 Evaluates runs of one config that differ in their seeds, alone and as an ensemble, with 1, 10 and 144 crops.
+If the runs averaged their weights, it also evaluates those of the last step, on one crop.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import flax_googlenet
 from benchmarks.conditions import conditions, write_result
 from flax_googlenet.errors import UserError
 from launch.common import command
-from studies.crops_and_ensembles.measurement import measure
+from studies.crops_and_ensembles.measurement import measure, without_averaging
 
 _CHECKPOINTS = flags.DEFINE_list("checkpoints", None, "Workdirs of two or more runs.", required=True)
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.")
@@ -26,9 +27,11 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     if len(_CHECKPOINTS.value) < 2:
         raise UserError("--checkpoints names one run; an ensemble has two or more.")
     classifiers = [flax_googlenet.load(path) for path in _CHECKPOINTS.value]
-    result = measure(classifiers)
-    write_result(_OUT.value, {"models": len(classifiers), "crops": result, "conditions": conditions()})
-    return {crops: figures["ensemble"] for crops, figures in result.items()}
+    result = {"models": len(classifiers), "crops": measure(classifiers)}
+    if last := [network for each in classifiers if (network := without_averaging(each))]:
+        result["without_averaging"] = measure(last, [1])["1"]
+    write_result(_OUT.value, {**result, "conditions": conditions()})
+    return {crops: figures["ensemble"] for crops, figures in result["crops"].items()}
 
 
 if __name__ == "__main__":

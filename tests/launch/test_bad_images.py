@@ -7,7 +7,7 @@ import pytest
 from tests.support import images
 from tests.support.commands import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_to_compile")]
 
 CORRUPT = ("empty", "half a jpeg", "text", "30,000 x 30,000 png")
 NETWORK = ("--config=configs/imagenet.py:variant=paper", "--config.model.num_classes=2", *TINY)

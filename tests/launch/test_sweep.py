@@ -132,6 +132,7 @@ def get_sweep():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_to_compile")
 def test_a_sweep_that_is_stopped_goes_on(launch, tmp_path):
     """SIGTERM in the second run, and the same command again, which reports what an undisturbed one would."""
     sweep = tmp_path / "two.py"

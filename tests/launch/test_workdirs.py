@@ -20,7 +20,7 @@ from tests.launch.common.test_cluster import ends, start_hosts
 from tests.support.commands import REPOSITORY, TINY, error_of, process_environment, run_module
 from tests.support.processes import start, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_to_compile")]
 
 # Checkpoints of 45 MB, of which two fit on a disk of 110 MB beside the events.
 RUN = (

@@ -8,7 +8,7 @@ from flax_googlenet.errors import UserError
 from flax_googlenet.paths import resolve_path
 from flax_googlenet.sweeps import Row, Sweep, expand
 from flax_googlenet.sweeps.plan import Cost
-from flax_googlenet.sweeps.records import RESULTS, SUMMARY, Records
+from flax_googlenet.sweeps.records import RESULTS, SUMMARY, Records, summary
 
 COST = Cost(params=6_998_552, multiply_adds=99_400_000, training_multiply_adds=0, steps=1, images=32)
 ROWS = (Row("both", note="The paper's | heads."), Row("none", {"model.aux_heads": 0}))
@@ -35,6 +35,18 @@ def test_the_table_compares_rows_by_seed(tmp_path):
     )
     assert lines[3].startswith("| none | 2 | 93.00 ± 2.83 | +2.00 ± 12.71 | ")
     assert lines[3].count("|") == lines[0].count("|")
+
+
+def test_a_table_without_speed_has_a_column_less(tmp_path):
+    (run,) = runs_in(tmp_path, seeds=1, rows=ROWS[:1])
+    records = Records(resolve_path(tmp_path))
+    records.add(run, COST, done(0.9))
+    record = records.of(run)
+    lines = {speed: summary([record], "both", {"both": ""}, with_speed=speed) for speed in (True, False)}
+    assert "| 99.4M | 90.0 | |" in " ".join(lines[True].split())
+    assert "| 99.4M | |" in " ".join(lines[False].split())
+    head, line = (lines[False].splitlines()[index] for index in (0, 2))
+    assert head.count("|") == line.count("|") == 10
 
 
 def test_failed_and_missing_runs_leave_cells_empty(tmp_path):
