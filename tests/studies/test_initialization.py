@@ -5,6 +5,7 @@ import json
 import jax
 import pytest
 
+from docs.initialization import draw
 from flax_googlenet import sharding
 from flax_googlenet.models import GoogLeNet
 from flax_googlenet.models.initialization import initial_variables
@@ -108,3 +109,17 @@ def test_a_head_leaves_chance_once():
         heads.add({"logits": loss})
     assert heads.outcome()["left"] == {"logits": WINDOW}
     assert heads.outcome()["losses"] == [0.1, 0.7]
+
+
+def test_the_picture_has_a_point_per_seed_and_counts_those_at_chance():
+    def seeds(*steps):
+        return {"seeds": {str(seed): {"left": {"logits": step}} for seed, step in enumerate(steps)}}
+
+    rows = {"paper_he": seeds(30, 40), "bvlc_xavier": seeds(50, None, None)}
+    (axes,) = draw({"setting": {"steps": 100}, "rows": rows}).axes
+    _, first, second, stuck = axes.lines
+    assert first.get_xydata().tolist() == [[30, 0], [40, 0]]
+    assert second.get_xydata().tolist() == [[50, 1]]
+    assert stuck.get_xydata().tolist() == [[102, 1]]
+    assert [text.get_text() for text in axes.texts] == [" 2"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(rows)
