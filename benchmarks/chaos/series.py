@@ -246,20 +246,20 @@ class Series:
         if moment.phase != "compilation":
             self._learn(attempt)
         record = Record(moment, phase, attempt.progress.step, statuses, round(seconds, 1))
-        record.failure = self._fault_of(record)
+        record.failure = self._fault_of(record, attempt)
         self.records.append(record)
         self._of_training.append(record)
         if attempt.progress.first is not None:
             self._unknown.append(record)
         return True
 
-    def _fault_of(self, record: Record) -> str:
+    def _fault_of(self, record: Record, attempt: Attempt) -> str:
         """Return what is wrong about the end of the processes; "" if nothing is."""
         expected = {TRY_AGAIN}
         if self.setting.signal == "KILL" and record.moment.victims == (0,):
             expected.add(-signal.SIGABRT)  # JAX may notice first that its service is gone
         if not set(record.statuses) <= expected:
-            return f"ended with {record.statuses}"
+            return f"ended with {record.statuses}: {attempt.log()}"
         if self.setting.signal == "STOP" and record.seconds > self.setting.silence_timeout + GRACE:
             return f"ended {record.seconds} s later"
         return ""

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import faulthandler
 import os
 import re
 import socket
@@ -70,6 +71,10 @@ def start(
         heartbeat, silence = round(silence), beyond
     else:
         heartbeat = beyond  # JAX would end a process with a stack trace
+    if faulthandler.is_enabled():
+        # JAX aborts in a thread of its own if the first process dies. Python's stack traces of all threads,
+        # which run on in the meantime, can turn that into a segmentation fault.
+        faulthandler.enable(all_threads=False)
     where = coordinator or "the first process of the job"
     timer = threading.Timer(deadline, _give_up, (where, deadline))
     timer.daemon = True

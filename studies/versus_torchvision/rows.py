@@ -35,6 +35,7 @@ class Row:
 _PEER = {"model.variant": "torchvision"}
 _NO_DROPOUT = {"model.dropout": 0.0, "model.aux_dropout": 0.0}
 _BN = {"model.variant": "bn"}
+_MODERN, _MODERN_FILE = {"model.dtype": "float32", "averaging.decay": 0.99}, "configs/modern.py"
 
 # fmt: off
 _ROWS = (
@@ -64,7 +65,20 @@ _ROWS = (
     Row("bn_ema", "bn with averaged weights.", {**_BN, "averaging.kind": "ema", "averaging.decay": 0.99}),
     Row("bn_smoothing", "bn with label smoothing.", {**_BN, "loss.label_smoothing": 0.1}),
     Row("modern", "The network, augmentation, loss and averaging of configs/modern.py.",
-        {"model.dtype": "float32", "averaging.decay": 0.99}, recipe="configs/modern.py"),
+        _MODERN, recipe=_MODERN_FILE),
+    # The same without one of its ingredients.
+    Row("modern_no_randaugment", "modern without RandAugment.",
+        {**_MODERN, "data.randaugment": 0}, recipe=_MODERN_FILE),
+    Row("modern_no_mixup", "modern without mixup.", {**_MODERN, "data.mixup": 0.0}, recipe=_MODERN_FILE),
+    Row("modern_no_cutmix", "modern without CutMix.", {**_MODERN, "data.cutmix": 0.0}, recipe=_MODERN_FILE),
+    Row("modern_no_smoothing", "modern without label smoothing.",
+        {**_MODERN, "loss.label_smoothing": 0.0}, recipe=_MODERN_FILE),
+    Row("modern_no_averaging", "modern without averaged weights.",
+        {**_MODERN, "averaging.kind": "none"}, recipe=_MODERN_FILE),
+    Row("modern_xavier", "modern with Xavier's initialization.",
+        {**_MODERN, "model.initializer": "xavier"}, recipe=_MODERN_FILE),
+    Row("modern_dropout_0.4", "modern with the dropout rate of bn.",
+        {**_MODERN, "model.dropout": 0.4}, recipe=_MODERN_FILE),
     Row("paper", "Our variant paper, with local response normalization.", {"model.initializer": "he"}),
 )
 # fmt: on
