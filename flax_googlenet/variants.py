@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
             "interpolation": "antialias",
         },
     },
-    # Batch normalization with the paper's 5x5 branch, recommended for new work.
+    # Batch normalization with the paper's 5x5 branch.
     "bn": {"model": {"normalization": "batch"}, "data": {}},
     # The modules of Figure 2a, without dimension reductions.
     "naive": {"model": {"reduce3x3": False, "reduce5x5": False, "project_pool": False}, "data": {}},
