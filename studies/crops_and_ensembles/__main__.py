@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     if len(_CHECKPOINTS.value) < 2:
         raise UserError("--checkpoints names one run; an ensemble has two or more.")
     classifiers = [flax_googlenet.load(path) for path in _CHECKPOINTS.value]
-    result = {"models": len(classifiers), "crops": measure(classifiers)}
+    result: dict[str, Any] = {"models": len(classifiers), "crops": measure(classifiers)}
     if last := [network for each in classifiers if (network := without_averaging(each))]:
         result["without_averaging"] = measure(last, [1])["1"]
     write_result(_OUT.value, {**result, "conditions": conditions()})
