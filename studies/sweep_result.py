@@ -6,7 +6,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -15,12 +15,10 @@ from benchmarks.conditions import conditions, write_result
 from flax_googlenet.errors import UserError
 from flax_googlenet.paths import local_path
 from launch.common import command
+from studies.sweep_records import complete
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The workdir of a complete sweep.", required=True)
 _OUT = flags.DEFINE_string("out", None, "JSON file for the result.", required=True)
-
-# What a machine and its load decide, and names that only the workdir explains.
-LEFT_OUT = ("images_per_second", "digest", "workdir")
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -33,25 +31,6 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"There is no {file}; --workdir must be that of a sweep.") from error
     write_result(_OUT.value, {**complete(sweep, str(file)), "conditions": conditions()})
     return {"runs": len(sweep["runs"])}
-
-
-def complete(sweep: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return the content of results.json without what a repetition would not find again.
-
-    Args:
-      sweep: the content.
-      file: its path, for the message.
-
-    Raises:
-      UserError: if a row lacks a run that another row has, or one has failed.
-    """
-    seeds = {run["seed"] for run in sweep["runs"]}
-    done = {(run["row"], run["seed"]) for run in sweep["runs"] if run["status"] == "done"}
-    if missing := sorted({(row, seed) for row in sweep["notes"] for seed in seeds} - done):
-        row, seed = missing[0]
-        raise UserError(f"{file} lacks {row} with seed {seed}; the same launch.sweep trains what is missing.")
-    runs = [{name: value for name, value in run.items() if name not in LEFT_OUT} for run in sweep["runs"]]
-    return {**sweep, "runs": runs}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import tables
 from flax_googlenet.errors import UserError
-from studies.sweep_result import complete
+from studies.sweep_records import complete
 
 
 def run_of(row, seed, top1=0.5, **changes):
