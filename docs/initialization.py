@@ -1,4 +1,4 @@
-"""Draw docs/initialization.png: the step at which the main head left chance, for each seed of each row.
+"""Draw docs/initialization.png, which shows when the main head left chance, with a point for each seed.
 
 python -m docs.initialization
 """

@@ -23,6 +23,8 @@ def complete(sweep: Mapping[str, Any], file: str) -> dict[str, Any]:
     done = {(run["row"], run["seed"]) for run in sweep["runs"] if run["status"] == "done"}
     if missing := sorted({(row, seed) for row in sweep["notes"] for seed in seeds} - done):
         row, seed = missing[0]
-        raise UserError(f"{file} lacks {row} with seed {seed}; the same launch.sweep trains what is missing.")
+        raise UserError(
+            f"{file} has no complete run of {row} with seed {seed}; the same launch.sweep command trains it."
+        )
     runs = [{name: value for name, value in run.items() if name not in LEFT_OUT} for run in sweep["runs"]]
     return {**sweep, "runs": runs}

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         raise UserError("--checkpoints names one run; an ensemble has two or more.")
     classifiers = [flax_googlenet.load(path) for path in _CHECKPOINTS.value]
     result: dict[str, Any] = {"models": len(classifiers), "crops": measure(classifiers)}
-    if last := [network for each in classifiers if (network := without_averaging(each))]:
+    if last := list(filter(None, map(without_averaging, classifiers))):
         result["without_averaging"] = measure(last, [1])["1"]
     write_result(_OUT.value, {**result, "conditions": conditions()})
     return {crops: figures["ensemble"] for crops, figures in result["crops"].items()}

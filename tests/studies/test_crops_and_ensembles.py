@@ -8,6 +8,7 @@ from flax_googlenet.config import resolve
 from flax_googlenet.models import GoogLeNet
 from studies.crops_and_ensembles.measurement import measure, without_averaging
 from studies.crops_and_ensembles.table import crops_and_ensembles
+from tests.studies.conditions import CONDITIONS
 from tests.support.checkpoints import save
 from tests.support.networks import random_variables
 
@@ -60,10 +61,8 @@ def test_the_table_has_the_papers_errors_beside_ours():
     def figures(mean, ensemble):
         return {"mean": {"top1": mean, "top5": 0.9}, "ensemble": {"top1": ensemble, "top5": 0.95}}
 
-    conditions = {"commit": "abc", "dirty": False, "versions": {}, "device": "1 x cpu", "cores": 2}
-    conditions |= {"machine": "x86_64", "load_average": 0.1}
     result = {"models": 3, "crops": {"1": figures(0.5, 0.6), "10": figures(0.52, 0.61)}}
-    result |= {"without_averaging": figures(0.4, 0.5), "conditions": conditions}
+    result |= {"without_averaging": figures(0.4, 0.5), "conditions": CONDITIONS}
     table = crops_and_ensembles(result)
     assert "| crops | one, top-1 | 3, top-1 | one, top-5 | 3, top-5 | paper: one, top-5 | 7, top-5 |" in table
     assert "| 1, weights of the last step | 60.0 | 50.0 | 10.0 | 5.0 | | |" in table

@@ -5,6 +5,7 @@ import pytest
 from benchmarks import tables
 from flax_googlenet.errors import UserError
 from studies.sweep_records import complete
+from tests.studies.conditions import CONDITIONS
 
 
 def run_of(row, seed, top1=0.5, **changes):
@@ -21,9 +22,7 @@ def test_a_complete_sweep_becomes_a_table_without_its_speed():
     sweep = sweep_of(*(run_of(row, seed, 0.5 + seed / 10) for row in ("both", "none") for seed in (0, 1)))
     result = complete(sweep, "results.json")
     assert not {"images_per_second", "digest", "workdir"} & result["runs"][0].keys()
-    conditions = {"commit": "abc", "dirty": False, "versions": {}, "device": "1 x cpu", "cores": 2}
-    conditions |= {"machine": "x86_64", "load_average": 0.1}
-    table = tables.aux_heads_and_reductions({**json.loads(json.dumps(result)), "conditions": conditions})
+    table = tables.aux_heads_and_reductions({**json.loads(json.dumps(result)), "conditions": CONDITIONS})
     assert (
         "| both | 2 | 55.00 ± 7.07 |  | 90.00 ± 0.00 | 1.0000 ± 0.0000 | 1,000 | 2.0M | Two heads. |" in table
     )
@@ -39,5 +38,6 @@ def test_a_complete_sweep_becomes_a_table_without_its_speed():
     ],
 )
 def test_a_sweep_that_is_not_complete_is_refused(runs):
-    with pytest.raises(UserError, match=r"results.json lacks none with seed 1; the same launch.sweep trains"):
+    words = r"results.json has no complete run of none with seed 1; the same launch.sweep command trains it"
+    with pytest.raises(UserError, match=words):
         complete(sweep_of(*runs), "results.json")

@@ -12,6 +12,7 @@ from studies.versus_torchvision import torch_network
 from studies.versus_torchvision.rows import DEFAULT_ROWS, ROWS, TORCH
 from studies.versus_torchvision.summary import summarize
 from studies.versus_torchvision.table import versus_torchvision
+from tests.studies.conditions import CONDITIONS
 from tests.studies.small import small_googlenet, write_photographs
 
 FLAGS = ("--classes=2", "--image_size=32", "--batch_size=8", "--epochs=2", "--seeds=1")
@@ -124,10 +125,8 @@ def test_rows_are_compared_with_those_in_pytorch():
 def test_the_table():
     summary = summarize(example({"torch": [0.5, 0.7], "bn": [0.6, 0.9]}))
     setting = {"image_size": 64, "epochs": 4, "batch_size": 32, "learning_rate": 0.02, "momentum": 0.9}
-    conditions = {"commit": "abc", "dirty": False, "versions": {}, "device": "1 x cpu", "cores": 2}
-    conditions |= {"machine": "x86_64", "load_average": 0.1}
     data = {"classes": ["a", "b"], "train": 8, "val": 2}
-    table = versus_torchvision({"setting": setting, "data": data, **summary, "conditions": conditions})
+    table = versus_torchvision({"setting": setting, "data": data, **summary, "conditions": CONDITIONS})
     assert table.startswith(
         "2 classes, 8 images to train on and 2 held out, 64 pixels; 4 epochs in batches of 32, SGD with "
         "momentum 0.9 from 0.02, 2 seeds.\n\n"
