@@ -3,13 +3,15 @@
   python -m benchmarks.chaos --kills=100
   python -m benchmarks.chaos --kills=20 --signal=TERM --out=FILE.json
   python -m benchmarks.chaos --kills=5 --signal=STOP
+  python -m benchmarks.chaos --kills=100 --in_background
 
 Trains the network with batch normalization and averaged weights on two fake devices, of one process or of two
 by turns. SIGKILL comes at random moments of steps, evaluations, saves, start-up and compilation, to all
 processes or to one of them, and the same command is started again. When a training is complete, the next one
-begins, until all signals were sent. The result has the steps that were made again, and whether parameters,
-optimizer state, batch statistics, averaged weights and metrics are those of a run that got no signal, bit for
-bit. The exit status is 1 if a signal was not survived.
+begins, until all signals were sent. A save is complete before the next step, or is written meanwhile with
+`--in_background`. The result has the steps that were made again, and whether parameters, optimizer state,
+batch statistics, averaged weights and metrics are those of a run that got no signal, bit for bit. The exit
+status is 1 if a signal was not survived.
 
 With SIGTERM every process has to end with status 75 after a save of its last step. SIGSTOP stops one process
 of two, and the other one has to end with status 75.
@@ -36,6 +38,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
 _STEPS = flags.DEFINE_integer("steps", 96, "Length of a training in steps.", lower_bound=1)
 _SAVE_EVERY = flags.DEFINE_integer("save_every", 12, "Steps between two saves.", lower_bound=1)
 _EVALUATE_EVERY = flags.DEFINE_integer("evaluate_every", 24, "Steps between two evaluations.", lower_bound=1)
+_IN_BACKGROUND = flags.DEFINE_bool(
+    "in_background", False, "Whether training goes on while a checkpoint is written."
+)
 _TRAIN = flags.DEFINE_string(
     "train", Setting.module, "Module to start; another one may train a smaller network."
 )
@@ -55,6 +60,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         save_every=_SAVE_EVERY.value,
         evaluate_every=_EVALUATE_EVERY.value,
         silence_timeout=SILENCE_TIMEOUT,
+        in_background=_IN_BACKGROUND.value,
         module=_TRAIN.value,
     )
     started = time.monotonic()
@@ -73,6 +79,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         "steps": setting.steps,
         "save_every": setting.save_every,
         "evaluate_every": setting.evaluate_every,
+        "in_background": setting.in_background,
         "silence_timeout": setting.silence_timeout,
         "starts_ended_by_themselves": series.ended_by_themselves,
         "phases": {

@@ -33,6 +33,7 @@ class Setting:
       steps: length of a training.
       save_every, evaluate_every: steps between two saves, and between two evaluations.
       silence_timeout: seconds after which a process without a sign of life counts as dead.
+      in_background: whether training goes on while a checkpoint is written.
       module: the module to start, which takes the flags of `launch.train`.
     """
 
@@ -41,6 +42,7 @@ class Setting:
     save_every: int
     evaluate_every: int
     silence_timeout: int
+    in_background: bool = False
     module: str = "launch.train"
 
     def flags(self) -> list[str]:
@@ -60,6 +62,7 @@ class Setting:
             "log_every": "1 step",
             "evaluation.every": f"{self.evaluate_every} steps",
             "checkpoint.every": f"{self.save_every} steps",
+            "checkpoint.in_background": self.in_background,
         }
         timeouts = [f"--silence_timeout={self.silence_timeout}", f"--start_timeout={START_TIMEOUT}"]
         return [f"--config.{key}={value}" for key, value in values.items()] + timeouts
@@ -278,12 +281,13 @@ class Series:
     def allowed(self, record: Record) -> int:
         """Return how many steps may be redone after a signal.
 
-        Those since the last save; and if that was still being written, those since the one before. The next
-        one would have waited for it.
+        Those since the last save; and if that was still being written in the background, those since the one
+        before. The next one would have waited for it.
         """
         if self.setting.signal == "TERM":
             return 0
-        return self.setting.save_every * (2 if record.phase == "save" else 1)
+        is_written = record.phase != "save" or not self.setting.in_background
+        return self.setting.save_every * (1 if is_written else 2)
 
     def _complete(self, attempt: Attempt) -> None:
         found = digests(attempt.workdir, attempt.result())

@@ -10,9 +10,12 @@ def chaos(result: Mapping[str, Any]) -> str:
     """Return the settings, the figures of each phase, and what was compared."""
     name = f"SIG{result['signal']}"
     trainings = "1 training" if result["trainings"] == 1 else f"{result['trainings']} trainings"
+    # Results from before there was a choice do not say it.
+    when = "in the background" if result.get("in_background", True) else "before the next step"
     settings = (
         f"{name}, {result['kills']} times in {trainings} of {result['steps']} steps, "
-        f"which saved every {result['save_every']} steps and evaluated every {result['evaluate_every']}; "
+        f"which saved every {result['save_every']} steps, {when}, and evaluated every "
+        f"{result['evaluate_every']}; "
         f"{result['one_of_two']} times to one process of two. Seed {result['seed']}."
     )
     columns = (name, "survived", "steps redone", "most", "exit statuses", "within")

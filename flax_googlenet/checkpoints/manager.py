@@ -43,14 +43,20 @@ _PATIENCE = 3600.0
 
 
 class Checkpoints:
-    """The checkpoints of one run. They are saved in the background, and the last and best ones are kept.
+    """The checkpoints of one run. The last and best ones are kept.
 
     All processes of a run have the same arrays, so that only the first one saves. If that fails, the others
     need not know.
     """
 
     def __init__(
-        self, workdir: str | os.PathLike, *, keep_last: int, keep_best: int, on_full_disk: str = "stop"
+        self,
+        workdir: str | os.PathLike,
+        *,
+        keep_last: int,
+        keep_best: int,
+        on_full_disk: str = "stop",
+        in_background: bool = True,
     ) -> None:
         """Open `WORKDIR/checkpoints`, and make it if it is missing.
 
@@ -63,9 +69,11 @@ class Checkpoints:
           keep_best: the number of checkpoints with the highest top1 to keep in addition.
           on_full_disk: "stop", so that a save that fails for lack of space is an error; or "continue", so
             that it is a warning, unless it is the last one.
+          in_background: whether `save` returns before the checkpoint is on disk.
         """
         self.directory = resolve_path(workdir) / DIRECTORY
         self._keep_last, self._keep_best, self._on_full_disk = keep_last, keep_best, on_full_disk
+        self._in_background = in_background
         self._saving: int | None = None  # the step of a save that may not be complete
         self._size = 0  # of the arrays of a checkpoint, in bytes
         self._is_writer = process_index() == 0
@@ -125,7 +133,7 @@ class Checkpoints:
         description: Description,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Copy the arrays to the host, and write them in the background.
+        """Copy the arrays to the host and write them, by default in the background.
 
         A checkpoint of the same step, which a run that was preempted in an evaluation has left, is replaced.
 
@@ -161,6 +169,10 @@ class Checkpoints:
             )
         except (OSError, ValueError) as error:
             self._recover(error)
+            return
+        if not self._in_background:
+            logger.info(f"saving step {step}, {megabytes(self._size)}")
+            self.wait()
             return
         seconds = time.perf_counter() - started
         logger.info(

@@ -275,6 +275,9 @@ _ROWS = (
     Key("checkpoint.every_minutes", 0.0, _FROM_0,
         "Minutes after which to save at the next report, in addition to checkpoint.every; 0 never does.",
         operational=True),
+    Key("checkpoint.in_background", True, Switch(),
+        "Whether to write checkpoints while training goes on. Otherwise the next step waits, and a run that "
+        "is killed loses at most the steps of one interval.", operational=True),
     Key("checkpoint.keep_last", 2, Whole(at_least=1),
         "Number of latest checkpoints to keep.", operational=True),
     Key("checkpoint.keep_best", 1, Whole(at_least=0),

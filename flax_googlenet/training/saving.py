@@ -53,7 +53,7 @@ class Saver:
         return broadcast("decision to save", str(overdue)) == str(True)
 
     def save(self, step: int, state: TrainState, figures: Mapping[str, Any], **description: Any) -> None:
-        """Save a state in the background.
+        """Save a state, in the background unless `checkpoint.in_background` is off.
 
         Args:
           step: the number of updates made.

@@ -80,11 +80,17 @@ def record(phase="steps", **fields):
 
 
 @pytest.mark.parametrize(
-    ("signal", "phase", "steps"),
-    [("KILL", "steps", 8), ("KILL", "save", 16), ("TERM", "save", 0), ("STOP", "evaluation", 8)],
+    ("signal", "phase", "in_background", "steps"),
+    [
+        ("KILL", "steps", True, 8),
+        ("KILL", "save", True, 16),
+        ("KILL", "save", False, 8),
+        ("TERM", "save", True, 0),
+        ("STOP", "evaluation", True, 8),
+    ],
 )
-def test_no_more_steps_may_be_redone_than_were_not_saved(signal, phase, steps, tmp_path):
-    series = Series(Setting(signal, 24, 8, 12, 5), tmp_path)
+def test_no_more_steps_may_be_redone_than_were_not_saved(signal, phase, in_background, steps, tmp_path):
+    series = Series(Setting(signal, 24, 8, 12, 5, in_background), tmp_path)
     assert series.allowed(record(phase)) == steps
 
 
@@ -112,6 +118,7 @@ def test_the_table_has_a_row_for_each_phase_that_got_signals():
         "trainings": 1,
         "steps": 24,
         "save_every": 8,
+        "in_background": True,
         "evaluate_every": 12,
         "one_of_two": 1,
         "seed": 0,

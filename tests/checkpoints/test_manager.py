@@ -1,3 +1,7 @@
+import contextlib
+import threading
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +9,7 @@ import pytest
 
 from flax_googlenet import checkpoints
 from flax_googlenet.checkpoints import Checkpoints
+from flax_googlenet.checkpoints.integrity import write_digests
 from flax_googlenet.errors import UserError
 from tests.support.checkpoints import DESCRIPTION, arrays, save, shapes
 
@@ -66,6 +71,27 @@ def test_the_last_and_the_best_are_kept_across_a_restart(tmp_path):
     save(tmp_path, (4, 5, 6), top1)
     steps = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
     assert steps == [2, 5, 6]
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_a_save_is_complete_when_save_returns_unless_in_the_background(tmp_path, monkeypatch, in_background):
+    may_complete = threading.Event()
+
+    def write_digests_late(checkpoint):
+        assert may_complete.wait(600)
+        time.sleep(0.2)  # long enough that `save` would return before
+        write_digests(checkpoint)
+
+    if not in_background:
+        may_complete.set()
+    monkeypatch.setattr("flax_googlenet.checkpoints.manager.write_digests", write_digests_late)
+    weights, optimizer = arrays()
+    opened = Checkpoints(str(tmp_path), keep_last=2, keep_best=0, in_background=in_background)
+    with contextlib.closing(opened):
+        opened.save(1, weights=weights, optimizer=optimizer, description=DESCRIPTION)
+        assert opened.latest_step == (None if in_background else 1)
+        may_complete.set()
+    assert opened.latest_step == 1
 
 
 def test_the_first_array_that_differs_is_named(tmp_path):

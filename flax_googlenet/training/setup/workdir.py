@@ -96,6 +96,7 @@ class Workdir:
             keep_last=config.checkpoint.keep_last,
             keep_best=config.checkpoint.keep_best,
             on_full_disk=config.checkpoint.on_full_disk,
+            in_background=config.checkpoint.in_background,
         )
 
     def _take(self) -> None:
