@@ -48,7 +48,9 @@ def curves(rows: Sequence[RowData]) -> Chart:
     shown = [(name, label) for name, label in wanted if name in names]
     lines = sum(len(row.runs) + 1 for row in rows) * max(len(shown), 1)
     limit = max(MAX_POINTS // max(lines, 1), 20)
-    return [_curves_of(rows, name, label, limit) for name, label in shown]
+    figures = [_curves_of(rows, name, label, limit) for name, label in shown]
+    # The first one is shown until the reader chooses another. Runs that are evaluated once have only points.
+    return sorted(figures, key=lambda figure: all(len(trace["x"]) < 2 for trace in figure["data"]))
 
 
 def _head(name: str) -> str:

@@ -107,6 +107,12 @@ def test_curves_of_long_runs_are_thinned_and_keep_their_ends():
     assert (trace["x"][0], trace["x"][-1]) == (1, 200_000)
 
 
+def test_figures_with_a_single_point_come_after_curves():
+    history = [{"step": 1, "train/top1": 0.1}, {"step": 2, "train/top1": 0.2, "val/top1": 0.3}]
+    labels = [chart["label"] for chart in charts.curves([row("x", {0: 0.9, 1: 0.9}, history=history)])]
+    assert labels == ["training top-1", "validation top-1"]
+
+
 def test_a_loss_that_is_nan_is_not_drawn():
     history = [{"step": 1, "val/loss": 2.0}, {"step": 2, "val/loss": float("nan")}]
     (chart,) = charts.curves([row("x", {0: 0.9}, history=history)])
