@@ -19,7 +19,7 @@ def test_killed_trainings_end_with_the_bits_of_one_that_was_not(tmp_path):
     out = tmp_path / "result.json"
     process = run_module(
         "benchmarks.chaos",
-        *("--kills=8", "--steps=12", "--save_every=6", "--evaluate_every=12"),
+        *("--kills=8", "--steps=12", "--save_every=6", "--evaluate_every=12", "--in_background"),
         "--train=tests.distributed.small_train",
         *(f"--out={out}", f"--directory={tmp_path / 'runs'}"),
         timeout=3000,
