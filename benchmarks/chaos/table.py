@@ -11,7 +11,7 @@ def chaos(result: Mapping[str, Any]) -> str:
     name = f"SIG{result['signal']}"
     trainings = "1 training" if result["trainings"] == 1 else f"{result['trainings']} trainings"
     # Results from before there was a choice do not say it.
-    when = "in the background" if result.get("in_background", True) else "before the next step"
+    when = "in the background" if result.get("in_background", True) else "before going on"
     settings = (
         f"{name}, {result['kills']} times in {trainings} of {result['steps']} steps, "
         f"which saved every {result['save_every']} steps, {when}, and evaluated every "

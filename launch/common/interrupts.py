@@ -60,7 +60,7 @@ def install() -> None:
     for number in handled:
         signal.signal(number, _hold if number == signal.SIGINT else _go_on)
     os.register_at_fork(after_in_child=lambda: _restore(handled))
-    atexit.register(_restore, handled)  # the thread does not outlive the interpreter
+    atexit.register(_leave, handled)
 
 
 def explain(outlook: Callable[[], str]) -> None:
@@ -148,3 +148,13 @@ def _restore(handled: Sequence[int]) -> None:
     signal.set_wakeup_fd(-1)
     for number in handled:
         signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(handled: Sequence[int]) -> None:
+    """Handle no signal any more, since the thread does not outlive the interpreter.
+
+    All work is done. A notice has nothing left to stop, and must not replace the exit status.
+    """
+    _restore(handled)
+    for number in set(handled) & set(_NOTICES):
+        signal.signal(number, signal.SIG_IGN)

@@ -66,6 +66,23 @@ def test_a_notice_ends_a_process_that_loses_nothing(tmp_path, number):
     assert interrupt(start_body(tmp_path, BODIES["computes"]), number) == "stopped: it was in vain"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_notice_does_not_replace_the_status_of_a_process_that_has_done_its_work(number):
+    lines = (
+        "import atexit, sys, time",
+        # The last one to run, since it is the first one registered.
+        "atexit.register(lambda: (print('leaving', file=sys.stderr, flush=True), time.sleep(1)))",
+        "from launch.common import interrupts",
+        "interrupts.install()",
+        "sys.exit(3)",
+    )
+    process = start("-c", "\n".join(lines))
+    wait_for(process, "leaving")
+    process.send_signal(number)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 3
+
+
 SETTLED = """
 print("set", file=sys.stderr, flush=True)
 while True: pass
