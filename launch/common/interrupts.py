@@ -60,7 +60,9 @@ def install() -> None:
     for number in handled:
         signal.signal(number, _hold if number == signal.SIGINT else _go_on)
     os.register_at_fork(after_in_child=lambda: _restore(handled))
-    atexit.register(_leave, handled)
+    # The thread does not outlive the interpreter. All work is done then: a notice has nothing left to stop,
+    # and must not replace the exit status.
+    atexit.register(_restore, handled, on_notice=signal.SIG_IGN)
 
 
 def explain(outlook: Callable[[], str]) -> None:
@@ -144,17 +146,7 @@ def _write(line: str) -> None:
         os.write(2, (("\n" if sys.stderr.isatty() else "") + line + "\n").encode())
 
 
-def _restore(handled: Sequence[int]) -> None:
+def _restore(handled: Sequence[int], on_notice: signal.Handlers = signal.SIG_DFL) -> None:
     signal.set_wakeup_fd(-1)
     for number in handled:
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _leave(handled: Sequence[int]) -> None:
-    """Handle no signal any more, since the thread does not outlive the interpreter.
-
-    All work is done. A notice has nothing left to stop, and must not replace the exit status.
-    """
-    _restore(handled)
-    for number in set(handled) & set(_NOTICES):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, on_notice if number in _NOTICES else signal.SIG_DFL)
