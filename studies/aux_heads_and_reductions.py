@@ -3,7 +3,7 @@
 Digits         python -m launch.sweep --sweep=studies/aux_heads_and_reductions.py:data=digits \
                    --seeds=5 --workdir=DIR
 Photographs    python -m launch.sweep --sweep=studies/aux_heads_and_reductions.py:data=photographs \
-                   --seeds=5 --workdir=DIR --config.data.path=FOLDER --config.model.num_classes=CLASSES
+                   --seeds=5 --workdir=DIR --config.data.path=FOLDER --config.model.num_classes=10
 Rows           the paper's network without normalization, the same without auxiliary heads, and the same
                without the 1x1 reductions before its 3x3 and 5x5 convolutions. Everything else is that of
                configs/mnist_sample.py. Photographs are cropped at random sizes and mirrored
@@ -23,7 +23,7 @@ DATA: dict[str, dict[str, Any]] = {
         "data.mirror": True,
         "data.mean": (123.675, 116.28, 103.53),
         "data.std": (58.395, 57.12, 57.375),
-        "duration": "8 epochs",
+        "duration": "20 epochs",
     },
 }
 

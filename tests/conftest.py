@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from email.message import Message
+from email.parser import BytesParser
 from typing import TypeVar
 
 import jaxtyping
@@ -159,6 +161,17 @@ def s3() -> Iterator[fsspec.AbstractFileSystem]:
     server.stop()
 
 
+class _PartParser(BytesParser):
+    """A parser of uploads that keeps a carriage return at the end of a file.
+
+    gcsfs ends the parts of an upload with a line feed alone, and the email parser takes a carriage return
+    before it for a half of the line's end. One in 256 checkpoint files ends with that byte.
+    """
+
+    def parsebytes(self, text: bytes, headersonly: bool = False) -> Message:
+        return super().parsebytes(text.replace(b"\n--==0==--", b"\r\n--==0==--"), headersonly)
+
+
 @pytest.fixture(scope="session")
 def gs() -> Iterator[fsspec.AbstractFileSystem]:
     """A server with one bucket that speaks Google Cloud Storage's protocol."""
@@ -166,6 +179,7 @@ def gs() -> Iterator[fsspec.AbstractFileSystem]:
     server = create_server("127.0.0.1", port, in_memory=True)
     server.start()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gcp_storage_emulator.server.BytesParser", _PartParser)
         patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # or it asks Google for the kind of bucket
         files = fsspec.filesystem("gs")

@@ -23,6 +23,15 @@ def temporary(tmp_path, monkeypatch) -> pathlib.Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n", b"\r\r"])
+def test_the_servers_of_these_tests_keep_the_last_bytes_of_a_file(bucket, end, temporary):
+    file = temporary / "file"
+    file.write_bytes(b"content" + end)
+    system, _ = fsspec.url_to_fs(bucket)
+    system.put([str(file)], [f"{bucket}/file"])
+    assert (resolve_path(bucket) / "file").read_bytes() == b"content" + end
+
+
 def steps_in(workdir: str) -> list[str]:
     return sorted(path.name for path in (resolve_path(workdir) / "checkpoints").iterdir())
 

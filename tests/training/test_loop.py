@@ -216,7 +216,12 @@ def test_a_workdir_that_another_run_has_filled_in_the_meantime(complete, tmp_pat
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        pytest.param(shutil.rmtree, "was deleted or moved while this run wrote to it", id="deleted"),
+        # Moved at once, because a thread of the run may write a file into a directory that is being deleted.
+        pytest.param(
+            lambda workdir: workdir.rename(workdir.with_name("moved")),
+            "was deleted or moved while this run wrote to it",
+            id="moved",
+        ),
         pytest.param(
             lambda workdir: (workdir / ".owner.json").write_text('{"id": 7, "host": "x", "process": 3}'),
             "Process 3 on x, which started at None, has begun to use the workdir",
