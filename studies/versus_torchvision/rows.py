@@ -21,6 +21,7 @@ class Row:
       recipe: a file of configs/, FILE.py[:ARGUMENT=VALUE], whose network, augmentation, loss and averaging
         the row has; "" for the defaults.
       default: whether the study has the row unless --rows says otherwise.
+      reference: the row that it is a change of and is compared with; all are compared with those in PyTorch.
     """
 
     name: str
@@ -30,12 +31,23 @@ class Row:
     own_initialization: bool = False
     recipe: str = ""
     default: bool = False
+    reference: str = ""
 
 
 _PEER = {"model.variant": "torchvision"}
 _NO_DROPOUT = {"model.dropout": 0.0, "model.aux_dropout": 0.0}
 _BN = {"model.variant": "bn"}
 _MODERN, _MODERN_FILE = {"model.dtype": "float32", "averaging.decay": 0.99}, "configs/modern.py"
+
+
+def _bn(change: str, note: str, overrides: Mapping[str, Any]) -> Row:
+    return Row(f"bn_{change}", note, {**_BN, **overrides}, reference="bn")
+
+
+def _modern(change: str, note: str, overrides: Mapping[str, Any]) -> Row:
+    overrides = {**_MODERN, **overrides}
+    return Row(f"modern_{change}", note, overrides, recipe=_MODERN_FILE, reference="modern")
+
 
 # fmt: off
 _ROWS = (
@@ -50,35 +62,29 @@ _ROWS = (
     Row("torchvision_no_dropout", "Our variant torchvision without dropout.", {**_PEER, **_NO_DROPOUT}),
     Row("torchvision_he", "Our variant torchvision, initialized by He's method.",
         {**_PEER, "model.initializer": "he"}),
-    Row("bn_he", "bn, initialized by He's method.", {**_BN, "model.initializer": "he"}),
+    _bn("he", "bn, initialized by He's method.", {"model.initializer": "he"}),
     # The differences between bn and torchvision, one at a time.
-    Row("bn_third_3x3", "bn with torchvision's 3x3 filters in the third branch.",
-        {**_BN, "model.third_kernel": 3}),
-    Row("bn_pool4_2x2", "bn with torchvision's last pooling.", {**_BN, "model.pool4_window": 2}),
-    Row("bn_adaptive", "bn with torchvision's pooling in the auxiliary heads.",
-        {**_BN, "model.aux_pooling": "adaptive"}),
-    Row("bn_dropout_0.2", "bn with torchvision's dropout rate.", {**_BN, "model.dropout": 0.2}),
-    Row("bn_pm1", "bn with inputs between -1 and 1, as torchvision has them.",
-        {**_BN, "data.mean": (127.5,) * 3, "data.std": (127.5,) * 3}),
+    _bn("third_3x3", "bn with torchvision's 3x3 filters in the third branch.", {"model.third_kernel": 3}),
+    _bn("pool4_2x2", "bn with torchvision's last pooling.", {"model.pool4_window": 2}),
+    _bn("adaptive", "bn with torchvision's pooling in the auxiliary heads.",
+        {"model.aux_pooling": "adaptive"}),
+    _bn("dropout_0.2", "bn with torchvision's dropout rate.", {"model.dropout": 0.2}),
+    _bn("pm1", "bn with inputs between -1 and 1, as torchvision has them.",
+        {"data.mean": (127.5,) * 3, "data.std": (127.5,) * 3}),
     # The start of training, of which batch statistics are a part.
-    Row("bn_warmup_2", "bn with a warm-up of two epochs.", {**_BN, "schedule.warmup": "2 epochs"}),
-    Row("bn_ema", "bn with averaged weights.", {**_BN, "averaging.kind": "ema", "averaging.decay": 0.99}),
-    Row("bn_smoothing", "bn with label smoothing.", {**_BN, "loss.label_smoothing": 0.1}),
+    _bn("warmup_2", "bn with a warm-up of two epochs.", {"schedule.warmup": "2 epochs"}),
+    _bn("ema", "bn with averaged weights.", {"averaging.kind": "ema", "averaging.decay": 0.99}),
+    _bn("smoothing", "bn with label smoothing.", {"loss.label_smoothing": 0.1}),
     Row("modern", "The network, augmentation, loss and averaging of configs/modern.py.",
         _MODERN, recipe=_MODERN_FILE),
     # The same without one of its ingredients.
-    Row("modern_no_randaugment", "modern without RandAugment.",
-        {**_MODERN, "data.randaugment": 0}, recipe=_MODERN_FILE),
-    Row("modern_no_mixup", "modern without mixup.", {**_MODERN, "data.mixup": 0.0}, recipe=_MODERN_FILE),
-    Row("modern_no_cutmix", "modern without CutMix.", {**_MODERN, "data.cutmix": 0.0}, recipe=_MODERN_FILE),
-    Row("modern_no_smoothing", "modern without label smoothing.",
-        {**_MODERN, "loss.label_smoothing": 0.0}, recipe=_MODERN_FILE),
-    Row("modern_no_averaging", "modern without averaged weights.",
-        {**_MODERN, "averaging.kind": "none"}, recipe=_MODERN_FILE),
-    Row("modern_xavier", "modern with Xavier's initialization.",
-        {**_MODERN, "model.initializer": "xavier"}, recipe=_MODERN_FILE),
-    Row("modern_dropout_0.4", "modern with the dropout rate of bn.",
-        {**_MODERN, "model.dropout": 0.4}, recipe=_MODERN_FILE),
+    _modern("no_randaugment", "modern without RandAugment.", {"data.randaugment": 0}),
+    _modern("no_mixup", "modern without mixup.", {"data.mixup": 0.0}),
+    _modern("no_cutmix", "modern without CutMix.", {"data.cutmix": 0.0}),
+    _modern("no_smoothing", "modern without label smoothing.", {"loss.label_smoothing": 0.0}),
+    _modern("no_averaging", "modern without averaged weights.", {"averaging.kind": "none"}),
+    _modern("xavier", "modern with Xavier's initialization.", {"model.initializer": "xavier"}),
+    _modern("dropout_0.4", "modern with the dropout rate of bn.", {"model.dropout": 0.4}),
     Row("paper", "Our variant paper, with local response normalization.", {"model.initializer": "he"}),
 )
 # fmt: on

@@ -21,10 +21,11 @@ def summarize(by_row: Mapping[str, Results]) -> dict[str, Any]:
 
     Returns:
       "rows", with the learning curves and, for top-1 and loss after the last epoch, the mean and the sample
-      standard deviation over the seeds; and "differences" of each row to those in PyTorch, paired by seed, by
-      the names of the reference and the row.
+      standard deviation over the seeds; and "differences" of each row to those in PyTorch and to the row that
+      it is a change of, paired by seed, by the names of the reference and the row.
     """
-    references = [name for name in by_row if ROWS[name].trainer == TORCH]
+    changed = {ROWS[name].reference for name in by_row}
+    references = [name for name in by_row if ROWS[name].trainer == TORCH or name in changed]
     return {
         "rows": {name: _row(name, results) for name, results in by_row.items()},
         "differences": {
@@ -32,6 +33,7 @@ def summarize(by_row: Mapping[str, Results]) -> dict[str, Any]:
                 name: _differences(results, by_row[reference])
                 for name, results in by_row.items()
                 if name != reference
+                and (ROWS[reference].trainer == TORCH or ROWS[name].reference == reference)
             }
             for reference in references
         },

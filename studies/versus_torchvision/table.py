@@ -27,17 +27,15 @@ def versus_torchvision(result: Mapping[str, Any]) -> str:
         f"SGD with momentum {setting['momentum']:g} from {setting['learning_rate']:g}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}."
     )
-    heads = ["row", "top-1 in %", *(f"difference to `{name}`" for name in differences), "loss", "seconds"]
+    heads = ["row", "top-1 in %", *(f"difference to `{name}`" for name in differences), "loss"]
     rows = [f"| {' | '.join(heads)} | |", f"|---|{'---:|' * (len(heads) - 1)}---|"]
     for name, row in result["rows"].items():
         to = (differences[reference].get(name) for reference in differences)
-        seconds = spread(list(row["seconds"].values()))
         cells = [
             f"`{name}`",
             with_deviation(Spread(**row["top1"]), 100, 1),
             *("" if found is None else with_half_width(Difference(**found["top1"])) for found in to),
             with_deviation(Spread(**row["loss"]), 1, 3),
-            f"{seconds.mean:.0f}",
             row["note"],
         ]
         rows.append(f"| {' | '.join(cells)} |")

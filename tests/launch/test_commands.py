@@ -136,10 +136,9 @@ def test_tensorboard_shows_the_experiment(trained):
 
 
 def test_the_same_command_says_that_the_run_is_complete(run_here, train_run, trained):
-    started = time.monotonic()
     again = run_here("train", f"--workdir={trained}", *TINY)
-    assert time.monotonic() - started < 60, "it does not train again"
     assert "is complete" in again.stderr
+    assert "compiling" not in again.stderr, "it does not train again"
     assert result_of(again) == result_of(train_run)
 
 
