@@ -65,6 +65,10 @@ class _Heed:
         self._is_sent = False
         threading.Thread(target=self._run, name="preemption", daemon=True).start()
 
+    @property
+    def is_noticed(self) -> bool:
+        return self._notice.is_set()
+
     def notice(self) -> None:
         self._notice.set()
 
@@ -129,6 +133,7 @@ class _Heed:
 
 _heed: _Heed | None = None
 _ends = False  # whether this process ends at once because of a notice
+_is_unheeded = False  # whether a training failed or was complete before it could stop at a notice
 _lock = threading.Lock()  # held while one of these changes
 
 
@@ -136,20 +141,28 @@ _lock = threading.Lock()  # held while one of these changes
 def heeded() -> Iterator[None]:
     """Heed notices inside the block, in which `point` and `check` may raise `StopHere`.
 
-    All processes enter and leave the block, and pass the same points in the same order.
+    All processes enter and leave the block, and pass the same points in the same order. If the work fails
+    after a notice, or is complete before it can stop, the work of the next block stops.
     """
-    global _heed
+    global _heed, _is_unheeded
     assert _heed is None, "a process runs one training at a time"
     with _lock:
         ends = _ends
         _heed = heed = _Heed()
     if ends:
         threading.Event().wait()  # do not begin what would be lost
+    if _is_unheeded:
+        heed.notice()
+    has_stopped = False
     try:
         yield
+    except (StopHere, Preempted):
+        has_stopped = True
+        raise
     finally:
         _heed = None
         heed.leave()
+        _is_unheeded = heed.is_noticed and not has_stopped
 
 
 def notice() -> float | None:

@@ -15,9 +15,10 @@ PATIENCE = 60  # seconds for what takes a fraction of one on an idle machine
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
-    """Look for notices a hundred times a second, and forget those that end the process."""
+    """Look for notices a hundred times a second, and forget those of other tests."""
     monkeypatch.setattr(preemption, "INTERVAL", 0.01)
     monkeypatch.setattr(preemption, "_ends", False)
+    monkeypatch.setattr(preemption, "_is_unheeded", False)
 
 
 def pass_points(limit=float("inf")):
@@ -127,6 +128,30 @@ def test_long_work_is_abandoned_at_a_notice():
         with pytest.raises(StopHere):
             preemption.wait_for(lambda: release.wait(PATIENCE))
     release.set()
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_notice_to_a_training_that_fails_stops_the_next_one(stops):
+    """A sweep goes on after a run that fails, which may be when it saves because of the notice."""
+
+    def fail():
+        with preemption.heeded():
+            preemption.notice()
+            wait_for_notice()
+            assert not stops or pass_points() == 0
+            raise UserError("broken")
+
+    def stop():
+        with preemption.heeded():
+            wait_for_notice()
+            preemption.point()
+
+    with pytest.raises(UserError, match="broken"):
+        fail()
+    with pytest.raises(StopHere):
+        stop()
+    with preemption.heeded():
+        assert pass_points(3) == 3, "the notice was heeded"
 
 
 def test_trainings_do_not_overlap():
