@@ -63,12 +63,12 @@ _ROWS = (
     Row("torchvision_he", "Our variant torchvision, initialized by He's method.",
         {**_PEER, "model.initializer": "he"}),
     _bn("he", "bn, initialized by He's method.", {"model.initializer": "he"}),
-    # The differences between bn and torchvision, one at a time.
+    # The differences between bn and torchvision, one at a time, and the paper's dropout rate.
     _bn("third_3x3", "bn with torchvision's 3x3 filters in the third branch.", {"model.third_kernel": 3}),
     _bn("pool4_2x2", "bn with torchvision's last pooling.", {"model.pool4_window": 2}),
     _bn("adaptive", "bn with torchvision's pooling in the auxiliary heads.",
         {"model.aux_pooling": "adaptive"}),
-    _bn("dropout_0.2", "bn with torchvision's dropout rate.", {"model.dropout": 0.2}),
+    _bn("dropout_0.4", "bn with the paper's dropout rate.", {"model.dropout": 0.4}),
     _bn("pm1", "bn with inputs between -1 and 1, as torchvision has them.",
         {"data.mean": (127.5,) * 3, "data.std": (127.5,) * 3}),
     # The start of training, of which batch statistics are a part.
@@ -84,7 +84,7 @@ _ROWS = (
     _modern("no_smoothing", "modern without label smoothing.", {"loss.label_smoothing": 0.0}),
     _modern("no_averaging", "modern without averaged weights.", {"averaging.kind": "none"}),
     _modern("xavier", "modern with Xavier's initialization.", {"model.initializer": "xavier"}),
-    _modern("dropout_0.4", "modern with the dropout rate of bn.", {"model.dropout": 0.4}),
+    _modern("dropout_0.4", "modern with the paper's dropout rate.", {"model.dropout": 0.4}),
     Row("paper", "Our variant paper, with local response normalization.", {"model.initializer": "he"}),
 )
 # fmt: on
