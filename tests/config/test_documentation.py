@@ -36,9 +36,9 @@ def test_the_help_of_some_sections_has_no_other_keys():
 
 
 def test_the_defaults_of_variants_are_shown():
-    assert KEYS["model.dropout"].variant_defaults == {"torchvision": 0.2, "vgg16": 0.5}
+    assert KEYS["model.dropout"].variant_defaults == {"torchvision": 0.2, "bn": 0.2, "vgg16": 0.5}
     assert KEYS["seed"].variant_defaults == {}
-    assert "| `model.dropout` | `0.4`<br>torchvision `0.2`<br>vgg16 `0.5` |" in config.page()
+    assert "| `model.dropout` | `0.4`<br>torchvision `0.2`<br>bn `0.2`<br>vgg16 `0.5` |" in config.page()
 
 
 ROW = """

@@ -143,7 +143,7 @@ def test_inherited_values_override_the_variant_and_yield_to_the_config():
     assert (config.model.variant, config.model.third_kernel) == ("torchvision", 3)
     assert (config.model.dropout, config.model.aux_heads) == (0.1, 1)
     other = resolve({"model": {"variant": "bn"}}, inherited)
-    assert (other.model.third_kernel, other.model.dropout, other.model.aux_heads) == (5, 0.4, 2)
+    assert (other.model.third_kernel, other.model.dropout, other.model.aux_heads) == (5, 0.2, 2)
 
 
 PATTERNS = {"freeze": ("stem/*",), "rates": (("*head/*", 10.0), ("inception_5*", 2.0))}
