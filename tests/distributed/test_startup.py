@@ -1,3 +1,4 @@
+import jax
 import pytest
 
 from flax_googlenet import distributed
@@ -42,5 +43,6 @@ def test_a_process_that_is_alone_on_its_host_takes_all_devices(environment, expe
 
 
 def test_a_process_that_has_used_its_devices_cannot_join():
+    jax.devices()
     with pytest.raises(UserError, match=r"^This process cannot join the others at localhost:1: "):
         distributed.start("localhost:1", 2, 1)
