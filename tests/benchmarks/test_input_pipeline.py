@@ -70,7 +70,7 @@ def test_loaders_return_random_crops_of_all_classes(name, folder, tmp_path):
     assert process.returncode == 0, process.stderr
     crops = json.loads(process.stdout.splitlines()[-1])
     labels = collections.Counter(crops["labels"])
-    # 32 of each are expected. torchvision's loader draws with replacement, which gives a deviation of 4.6.
+    # Each class is expected 32 times. torchvision's loader draws with replacement: the deviation is 4.6.
     assert set(labels) == {0, 1, 2}
     assert min(labels.values()) >= 10
     # The mean brightness of random crops of these two photographs is within these bounds.
