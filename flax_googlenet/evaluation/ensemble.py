@@ -50,7 +50,8 @@ def evaluate(
 
     Returns:
       The figures of a detailed `Evaluator`: "top1", "top5", "loss", "num_examples", "ece",
-      "class_accuracy" and so on; the numbers of "models" and "crops"; and "checkpoint".
+      "class_accuracy" and so on, and "members" for several checkpoints; the numbers of "models"
+      and "crops"; and "checkpoint".
 
     Raises:
       UserError: if a checkpoint, the data or `out` cannot be used, or the checkpoints do not

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Array, Float, Num, PyTree, UInt8
 from ml_collections import FrozenConfigDict
 
 from flax_googlenet import inference
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Crops of an image in one forward pass. A loop over such groups bounds the memory that 144 crops take.
 CROPS_AT_ONCE = {1: 1, 10: 10, 144: 12}
+
+_FIGURES_OF_MEMBER = ("top1", "top5", "loss")
 
 Variables = Mapping[str, PyTree]
 
@@ -102,7 +104,8 @@ class Evaluator:
           "top1" and "top5", as shares of the images; "loss", the mean cross-entropy in nats;
           and "num_examples". Names of an auxiliary head's metrics end in "_HEAD". If corrupt
           images are skipped, "bad_images" is their number, and the other metrics leave them
-          out. If detailed, also "ece", the expected calibration error; "class_accuracy" and
+          out. For an ensemble, also "members", the "top1", "top5" and "loss" of each network.
+          If detailed, also "ece", the expected calibration error; "class_accuracy" and
           "class_examples", lists per class; and, for up to `metrics.MAX_CONFUSION` classes,
           "confusion", rows of counts by true class.
 
@@ -121,6 +124,11 @@ class Evaluator:
         figures: dict[str, Any] = {
             name: float(value) / count for name, value in total.items() if np.ndim(value) == 0
         }
+        if len(self._members) > 1:
+            figures["members"] = [
+                {name: float(total[f"members_{name}"][index]) / count for name in _FIGURES_OF_MEMBER}
+                for index in range(len(self._members))
+            ]
         return {**figures, **counts, **metrics.summarize_details(total)}
 
     def _total(
@@ -159,6 +167,8 @@ class Evaluator:
         for head in self._heads:
             logits = average_probabilities(jnp.concatenate([logits[head] for logits in logits_of_members]))
             sums |= self._sums_of_head(head, logits, batch)
+        if len(self._members) > 1:
+            sums |= self._sums_of_members([logits["logits"] for logits in logits_of_members], batch)
         if "bad" in batch:
             sums["bad_images"] = self._by_device(batch["bad"]).sum(axis=1)
         return sums
@@ -166,13 +176,30 @@ class Evaluator:
     def _sums_of_head(
         self, head: str, logits: Float[Array, "batch classes"], batch: dict[str, Array]
     ) -> dict[str, Array]:
-        rows = [self._by_device(array) for array in (logits, batch["label"], batch["mask"])]
+        rows = self._rows_by_device(logits, batch)
         sums = jax.vmap(metrics.sums)(*rows)
         if head != "logits":
             return {f"{name}_{head}": value for name, value in sums.items() if name != "num_examples"}
         if self._detailed:
             sums |= jax.vmap(metrics.details)(*rows)
         return sums
+
+    def _sums_of_members(
+        self, logits_of_members: Sequence[Float[Array, "crops batch classes"]], batch: dict[str, Array]
+    ) -> dict[str, Num[Array, "devices members"]]:
+        by_member = [
+            jax.vmap(metrics.sums)(*self._rows_by_device(average_probabilities(logits), batch))
+            for logits in logits_of_members
+        ]
+        return {
+            f"members_{name}": jnp.stack([sums[name] for sums in by_member], axis=1)
+            for name in _FIGURES_OF_MEMBER
+        }
+
+    def _rows_by_device(
+        self, logits: Float[Array, "batch classes"], batch: dict[str, Array]
+    ) -> tuple[Array, ...]:
+        return tuple(self._by_device(array) for array in (logits, batch["label"], batch["mask"]))
 
     def _by_device(self, array: Array) -> Array:
         """Return the rows of a batch as [devices, rows of a device].

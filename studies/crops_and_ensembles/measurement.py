@@ -22,7 +22,7 @@ def measure(
     """Return the accuracies of the members and of their ensemble, by the number of crops.
 
     Args:
-      classifiers: the members.
+      classifiers: the members, two or more.
       numbers: numbers of crops per image.
       options: other arguments of `flax_googlenet.evaluate`.
 
@@ -30,11 +30,9 @@ def measure(
       For each number of crops, "members" with the figures of each, their "mean", and those of the "ensemble".
     """
     result = {}
-    groups = [*([classifier] for classifier in classifiers), classifiers]
     for crops in numbers:
-        *members, ensemble = (
-            _figures(flax_googlenet.evaluate(models, crops=crops, **options)) for models in groups
-        )
+        evaluated = flax_googlenet.evaluate(classifiers, crops=crops, **options)
+        ensemble, *members = map(_figures, (evaluated, *evaluated["members"]))
         mean = {name: statistics.mean(member[name] for member in members) for name in FIGURES}
         result[str(crops)] = {"members": members, "mean": mean, "ensemble": ensemble}
         print(f"{crops} crops: mean {mean}, ensemble {ensemble}", file=sys.stderr)

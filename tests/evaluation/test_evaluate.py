@@ -163,6 +163,20 @@ def test_an_ensemble_averages_its_members(network):
     np.testing.assert_allclose(figures["loss"], -np.log(mean[np.arange(COUNT), labels]).mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("crops", [1, 10])
+def test_an_ensemble_has_the_figures_of_its_members(network, crops):
+    model, variables = network
+    other = jax.tree.map(lambda leaf: leaf * 1.1, variables)
+    alone = [evaluate(each, 2, 8, number_of_crops=crops) for each in (network, (model, other))]
+    assert "members" not in alone[0]
+    members = evaluate(network, 2, 8, others=[(model, other, DATA)], number_of_crops=crops)["members"]
+    assert len(members) == len(alone)
+    for member, figures in zip(members, alone, strict=True):
+        assert member.keys() == {"top1", "top5", "loss"}
+        assert (member["top1"], member["top5"]) == (figures["top1"], figures["top5"])
+        np.testing.assert_allclose(member["loss"], figures["loss"], rtol=1e-5)
+
+
 def test_members_that_need_other_crops_are_refused(network):
     stretched = resolve({"data": {"image_size": 32, "resize": 40, "stretch": True}}).data
     with pytest.raises(UserError, match=r"their config\.data\.stretch are False and True"):
