@@ -104,7 +104,7 @@ class Evaluator:
           "top1" and "top5", as shares of the images; "loss", the mean cross-entropy in nats;
           and "num_examples". Names of an auxiliary head's metrics end in "_HEAD". If corrupt
           images are skipped, "bad_images" is their number, and the other metrics leave them
-          out. For an ensemble, also "members", the "top1", "top5" and "loss" of each network.
+          out. For an ensemble, also "members", a list with the "top1", "top5" and "loss" of each.
           If detailed, also "ece", the expected calibration error; "class_accuracy" and
           "class_examples", lists per class; and, for up to `metrics.MAX_CONFUSION` classes,
           "confusion", rows of counts by true class.

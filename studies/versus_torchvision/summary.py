@@ -21,8 +21,8 @@ def summarize(by_row: Mapping[str, Results]) -> dict[str, Any]:
 
     Returns:
       "rows", with the learning curves and, for top-1 and loss after the last epoch, the mean and the sample
-      standard deviation over the seeds; and "differences", paired by seed: for each row in PyTorch those of
-      all others to it, and for each row that others change those of its changes.
+      standard deviation over the seeds; and "differences", paired by seed, by the names of the reference and
+      the row. All rows are compared with those in PyTorch. Changes of a row are also compared with that row.
     """
     changed = {ROWS[name].reference for name in by_row}
     references = [name for name in by_row if ROWS[name].trainer == TORCH or name in changed]
